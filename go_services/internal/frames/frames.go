@@ -1,0 +1,121 @@
+// Package frames holds what travels between a client and the gateway as plain Go values, and encodes it as
+// FlatBuffers (proto/worldmesh/client/v1/client.fbs). Relay and gateway share it.
+package frames
+
+// Vec3 is a place in metres; Y points up.
+type Vec3 struct{ X, Y, Z float32 }
+
+// EntityState is the state of one entity.
+type EntityState struct {
+	// Entity is the entity's id in its room and epoch.
+	Entity   uint32
+	Position Vec3
+	// Yaw is in 65536ths of a turn, clockwise seen from above; 0 is north.
+	Yaw uint16
+	// Animation is by the clients' numbering.
+	Animation uint16
+}
+
+// EntityValues is what an application syncs with an entity; opaque to the server.
+type EntityValues struct {
+	Entity uint32
+	Values []byte
+}
+
+// User is what others see of an account.
+type User struct {
+	ID       string
+	Username string
+	Bot      bool
+}
+
+// Member is a user in a room.
+type Member struct {
+	User   User
+	State  EntityState
+	Values []byte
+}
+
+// Snapshot is a room as it is when a member enters.
+type Snapshot struct {
+	RoomID      string
+	DisplayName string
+	Epoch       uint64
+	Seq         uint64
+	Tick        uint64
+	TickHz      uint8
+	Width       float32
+	Depth       float32
+	MaxSpeed    float32
+	SelfEntity  uint32
+	Members     []Member
+}
+
+// Event is one event of a room's ordered channel.
+type Event struct {
+	Epoch  uint64
+	Seq    uint64
+	TimeMS uint64
+	Body   EventBody
+}
+
+// EventBody is one of MemberJoined, MemberLeft, ChatMessage, WhisperMessage, EmoteMessage.
+type EventBody interface{ isEventBody() }
+
+// MemberJoined tells that somebody entered.
+type MemberJoined struct{ Member Member }
+
+// MemberLeft tells that somebody left.
+type MemberLeft struct {
+	Entity uint32
+	UserID string
+}
+
+// ChatMessage is said to all members.
+type ChatMessage struct {
+	Sender          User
+	Text            string
+	ClientMessageID string
+}
+
+// WhisperMessage is said to one member; the sender hears it too.
+type WhisperMessage struct {
+	Sender          User
+	TargetUserID    string
+	Text            string
+	ClientMessageID string
+}
+
+// EmoteMessage is an emote that all members see.
+type EmoteMessage struct {
+	Sender          User
+	EmoteID         string
+	TargetUserID    string
+	ClientMessageID string
+}
+
+func (MemberJoined) isEventBody()   {}
+func (MemberLeft) isEventBody()     {}
+func (ChatMessage) isEventBody()    {}
+func (WhisperMessage) isEventBody() {}
+func (EmoteMessage) isEventBody()   {}
+
+// Error answers a frame that was not done.
+type Error struct {
+	// Reason is a name out of worldmesh.common.v1.ErrorReason without its prefix.
+	Reason  string
+	Message string
+	// Code is a gRPC status code.
+	Code         int32
+	RetryAfterMS uint32
+	// Status is a serialized google.rpc.Status; empty but for calls.
+	Status []byte
+}
+
+// Welcome answers a client's hello.
+type Welcome struct {
+	GatewaySessionID string
+	User             User
+	HeartbeatMS      uint32
+	TokenExpiresInMS uint32
+}

@@ -1,0 +1,75 @@
+package kit
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Environment says how strict a service must be about conveniences of development.
+type Environment string
+
+// The environments. Production is the default, so that a forgotten setting is the safe one.
+const (
+	Development Environment = "development"
+	Production  Environment = "production"
+)
+
+// UnmarshalText refuses environments that are not known.
+func (e *Environment) UnmarshalText(text []byte) error {
+	switch v := Environment(text); v {
+	case Development, Production:
+		*e = v
+		return nil
+	default:
+		return fmt.Errorf("%q is neither development nor production", text)
+	}
+}
+
+// Config holds the settings that every service has. Services embed it in their own.
+type Config struct {
+	// Service is the name in the service catalogue, for example `relay`.
+	Service string `env:"WORLDMESH_SERVICE,required,notEmpty"`
+	// Instance is unique in the mesh, for example `relay-0`.
+	Instance string `env:"WORLDMESH_INSTANCE,required,notEmpty"`
+	// Environment is development or production.
+	Environment Environment `env:"WORLDMESH_ENVIRONMENT" envDefault:"production"`
+	// GRPCAddr is where the mTLS gRPC server listens, as host:port.
+	GRPCAddr string `env:"WORLDMESH_GRPC_ADDR,required,notEmpty"`
+	// AdminAddr is where metrics, health and profiles are served by plain HTTP, as host:port.
+	AdminAddr string `env:"WORLDMESH_ADMIN_ADDR,required,notEmpty"`
+	// MeshAddr is the mesh Envoy through which every other service is reached.
+	MeshAddr string `env:"WORLDMESH_MESH_ADDR,required,notEmpty"`
+	// TLSDir holds tls.pem, tls.key and proxies-ca.pem.
+	TLSDir string `env:"WORLDMESH_TLS_DIR,required,notEmpty"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `env:"WORLDMESH_LOG_LEVEL" envDefault:"info"`
+	// DrainSeconds bounds how long a stop may take.
+	DrainSeconds float64 `env:"WORLDMESH_DRAIN_SECONDS" envDefault:"10"`
+	// OTLPEndpoint receives spans by OTLP over gRPC; empty: spans are propagated and not exported.
+	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+}
+
+// Drain is DrainSeconds as a duration.
+func (c Config) Drain() time.Duration { return time.Duration(c.DrainSeconds * float64(time.Second)) }
+
+// ParseConfig reads settings of type T from the environment. The error is one line that names every variable that
+// is missing or wrong.
+func ParseConfig[T any]() (T, error) {
+	cfg, err := env.ParseAs[T]()
+	if err == nil {
+		return cfg, nil
+	}
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return cfg, err
+	}
+	parts := make([]string, 0, len(all.Errors))
+	for _, e := range all.Errors {
+		parts = append(parts, e.Error())
+	}
+	return cfg, fmt.Errorf("settings: %s", strings.Join(parts, "; "))
+}

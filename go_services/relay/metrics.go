@@ -1,0 +1,35 @@
+package relay
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	rooms      prometheus.Gauge
+	members    prometheus.Gauge
+	deliveries *prometheus.CounterVec
+	inputs     *prometheus.CounterVec
+	drops      prometheus.Counter
+	tickLag    prometheus.Histogram
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	m := &metrics{
+		rooms:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "worldmesh_relay_rooms", Help: "Live rooms."}),
+		members: prometheus.NewGauge(prometheus.GaugeOpts{Name: "worldmesh_relay_members", Help: "Members of live rooms."}),
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "worldmesh_relay_deliveries_total", Help: "Frames handed to gateways, once a gateway.",
+		}, []string{"channel"}),
+		inputs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "worldmesh_relay_inputs_total", Help: "Inputs of members.",
+		}, []string{"kind"}),
+		drops: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "worldmesh_relay_state_replaced_total",
+			Help: "State frames that were replaced by a newer one before their gateway took them.",
+		}),
+		tickLag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "worldmesh_relay_tick_lag_seconds", Help: "How late ticks ran.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1},
+		}),
+	}
+	registry.MustRegister(m.rooms, m.members, m.deliveries, m.inputs, m.drops, m.tickLag)
+	return m
+}

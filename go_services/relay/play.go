@@ -1,0 +1,108 @@
+package relay
+
+import (
+	"context"
+	"math"
+	"time"
+
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+var tracer = otel.Tracer("github.com/worldmesh/worldmesh/go_services/relay")
+
+// maxValues bounds what an application syncs with an entity, in bytes; the same stands in the contract.
+const maxValues = 256
+
+// play gives a batch of inputs to the room. Each is checked by itself: what one client got wrong is answered to that
+// client.
+func (s *server) play(live *liveRoom, st *stream, inputs []*roomv1.Input) {
+	live.do(func(now time.Time, core *room.Room) {
+		for _, in := range inputs {
+			s.playOne(live, core, now, room.Link{Stream: st.id, ID: in.GetLink()}, in)
+		}
+	})
+}
+
+func (s *server) playOne(live *liveRoom, core *room.Room, now time.Time, link room.Link, in *roomv1.Input) {
+	s.metrics.inputs.WithLabelValues(kindOf(in)).Inc()
+	if state := in.GetState(); state != nil {
+		playState(live, core, now, link, in.GetRid(), state)
+		return
+	}
+	span := inputSpan(live.id, in)
+	defer span.End()
+	if err := kit.ValidateMessage(s.validator, in); err != nil {
+		live.out.Failed(link, in.GetRid(), kit.ReasonOf(err), err.Error())
+		return
+	}
+	switch body := in.GetBody().(type) {
+	case *roomv1.Input_Join_:
+		u := body.Join.GetUser()
+		core.Join(now, link, in.GetRid(), room.Join{
+			User:    frames.User{ID: u.GetUserId(), Username: u.GetUsername(), Bot: u.GetBot()},
+			Session: body.Join.GetGatewaySessionId(), Role: body.Join.GetRole(),
+		})
+	case *roomv1.Input_Leave_:
+		core.Leave(now, link, in.GetRid())
+	case *roomv1.Input_Chat_:
+		core.Chat(now, link, in.GetRid(), body.Chat.GetText(), body.Chat.GetClientMessageId())
+	case *roomv1.Input_Whisper_:
+		w := body.Whisper
+		core.Whisper(now, link, in.GetRid(), w.GetTargetUserId(), w.GetText(), w.GetClientMessageId())
+	case *roomv1.Input_Emote_:
+		e := body.Emote
+		core.Emote(now, link, in.GetRid(), e.GetEmoteId(), e.GetTargetUserId(), e.GetClientMessageId())
+	}
+}
+
+// playState is the hot one: its bounds are checked here instead of by reflection.
+func playState(live *liveRoom, core *room.Room, now time.Time, link room.Link, rid uint32, state *roomv1.Input_State) {
+	if state.GetPosition() == nil || state.GetYaw() > math.MaxUint16 || state.GetAnimation() > math.MaxUint16 ||
+		len(state.GetValues()) > maxValues {
+		live.out.Failed(link, rid, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the state is out of its bounds")
+		return
+	}
+	p := state.GetPosition()
+	core.Move(now, link, rid, room.Move{
+		Position: frames.Vec3{X: p.GetX(), Y: p.GetY(), Z: p.GetZ()},
+		Yaw:      uint16(state.GetYaw()), Animation: uint16(state.GetAnimation()), Values: state.GetValues(),
+	})
+}
+
+func inputSpan(roomID string, in *roomv1.Input) trace.Span {
+	if in.GetTraceparent() == "" {
+		return trace.SpanFromContext(context.Background())
+	}
+	carrier := propagation.MapCarrier{"traceparent": in.GetTraceparent()}
+	ctx := otel.GetTextMapPropagator().Extract(context.Background(), carrier)
+	_, span := tracer.Start(ctx, "room "+kindOf(in), trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(attribute.String("worldmesh.room_id", roomID)))
+	return span
+}
+
+func kindOf(in *roomv1.Input) string {
+	switch in.GetBody().(type) {
+	case *roomv1.Input_Join_:
+		return "join"
+	case *roomv1.Input_Leave_:
+		return "leave"
+	case *roomv1.Input_State_:
+		return "state"
+	case *roomv1.Input_Chat_:
+		return "chat"
+	case *roomv1.Input_Whisper_:
+		return "whisper"
+	case *roomv1.Input_Emote_:
+		return "emote"
+	default:
+		return "unknown"
+	}
+}

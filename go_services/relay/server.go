@@ -1,0 +1,147 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+
+	"buf.build/go/protovalidate"
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+var (
+	errDraining    = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_DRAINING, "the relay is shutting down")
+	errSlowGateway = kit.NewError(codes.ResourceExhausted, commonv1.ErrorReason_ERROR_REASON_SLOW_CONSUMER,
+		"the gateway takes deliveries too slowly")
+	errOpenExpected = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
+		"the first request must be open, and only the first")
+)
+
+// server is worldmesh.room.v1.RoomService.
+type server struct {
+	roomv1.UnimplementedRoomServiceServer
+
+	relayID    string
+	queueBytes int
+	hub        *hub
+	validator  protovalidate.Validator
+	metrics    *metrics
+	log        *slog.Logger
+}
+
+// Attach carries the members of one room on one gateway.
+func (s *server) Attach(rpc roomv1.RoomService_AttachServer) (err error) {
+	open, err := s.receiveOpen(rpc)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(rpc.Context())
+	defer cancel(nil)
+	live, st, err := s.hub.attach(ctx, open.GetRoomId(), roomConfig(open.GetConfig()), func(id uint64) *stream {
+		return newStream(id, open.GetGatewayId(), s.queueBytes, cancel)
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := s.hub.detach(context.WithoutCancel(ctx), live, st); e != nil {
+			s.log.WarnContext(ctx, "release room", "room", live.id, "error", e.Error())
+		}
+	}()
+	opened := &roomv1.AttachResponse_Opened{Epoch: live.epoch, RelayId: s.relayID}
+	if err := rpc.Send(&roomv1.AttachResponse{Body: &roomv1.AttachResponse_Opened_{Opened: opened}}); err != nil {
+		return err
+	}
+	go s.receive(rpc, live, st)
+	return s.send(ctx, rpc, st)
+}
+
+func (s *server) receiveOpen(rpc roomv1.RoomService_AttachServer) (*roomv1.AttachRequest_Open, error) {
+	first, err := rpc.Recv()
+	if err != nil {
+		return nil, err
+	}
+	if err := kit.ValidateMessage(s.validator, first); err != nil {
+		return nil, err
+	}
+	if first.GetOpen() == nil {
+		return nil, errOpenExpected
+	}
+	return first.GetOpen(), nil
+}
+
+// send passes on what the room says until the stream ends.
+func (s *server) send(ctx context.Context, rpc roomv1.RoomService_AttachServer, st *stream) error {
+	deliveries := &roomv1.AttachResponse_Deliveries{}
+	message := &roomv1.AttachResponse{Body: &roomv1.AttachResponse_Deliveries_{Deliveries: deliveries}}
+	for {
+		taken, err := st.take(ctx, deliveries.Deliveries)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		deliveries.Deliveries = taken
+		if err := rpc.Send(message); err != nil {
+			return err
+		}
+	}
+}
+
+// receive plays the members' inputs; it ends with the stream, for whose end its caller waits.
+func (s *server) receive(rpc roomv1.RoomService_AttachServer, live *liveRoom, st *stream) {
+	for {
+		request, err := rpc.Recv()
+		if err != nil {
+			st.cancel(err) // io.EOF when the gateway is done
+			return
+		}
+		inputs := request.GetInputs()
+		if inputs == nil {
+			st.cancel(errOpenExpected)
+			return
+		}
+		s.play(live, st, inputs.GetInputs())
+	}
+}
+
+// GetLiveRoom tells an operator who is in a room.
+func (s *server) GetLiveRoom(_ context.Context, request *roomv1.GetLiveRoomRequest) (*roomv1.GetLiveRoomResponse, error) {
+	response := &roomv1.GetLiveRoomResponse{RelayId: s.relayID}
+	live := s.hub.find(request.GetRoomId())
+	if live == nil {
+		return response, nil
+	}
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	response.Epoch, response.Seq, response.Tick = live.core.Epoch(), live.core.Seq(), live.core.Ticks()
+	for _, m := range live.core.Members() {
+		member := &roomv1.LiveMember{
+			User:     &commonv1.PublicUser{UserId: m.User.ID, Username: m.User.Username, Bot: m.User.Bot},
+			Entity:   m.State.Entity,
+			Position: &commonv1.Position{X: m.State.Position.X, Y: m.State.Position.Y, Z: m.State.Position.Z},
+			JoinTime: timestamppb.New(m.Since),
+		}
+		if st := live.streams[m.Link.Stream]; st != nil {
+			member.GatewayId = st.gateway
+		}
+		response.Members = append(response.Members, member)
+	}
+	return response, nil
+}
+
+func roomConfig(c *roomv1.RoomConfig) room.Config {
+	return room.Config{
+		Capacity: int(c.GetCapacity()), Width: c.GetWidth(), Depth: c.GetDepth(),
+		TickHz: int(c.GetTickHz()), MaxSpeed: c.GetMaxSpeed(), DisplayName: c.GetDisplayName(),
+		Spawn: frames.Vec3{X: c.GetSpawn().GetX(), Y: c.GetSpawn().GetY(), Z: c.GetSpawn().GetZ()},
+	}
+}
