@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+
+	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
+	identityv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/identity/v1"
+	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/session"
+	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+)
+
+// Run is the gateway from its settings to its end.
+func Run(ctx context.Context) error {
+	cfg, err := kit.ParseConfig[Config]()
+	if err != nil {
+		return err
+	}
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	app, err := kit.NewApp(ctx, cfg.Config)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := complete(ctx, cancel, app, cfg); err != nil {
+		return err
+	}
+	return app.Run(ctx)
+}
+
+// complete makes the gateway's parts and adds them to the app. The context is the life of the rooms' streams: it ends
+// after the sockets have been drained.
+func complete(ctx context.Context, cancel context.CancelFunc, app *kit.App, cfg Config) error {
+	g, err := newGateway(ctx, app, cfg)
+	if err != nil {
+		return err
+	}
+	gatewayv1.RegisterGatewayServiceServer(app.Server, &server{gateway: g})
+	app.Go(g.revoked.run)
+	app.Go(g.sweep)
+	app.Go(g.presence.run)
+	app.OnDrain(func(drain context.Context) {
+		g.drain(drain)
+		cancel()
+		g.running.Wait()
+	})
+	return listen(app, cfg, g)
+}
+
+func newGateway(ctx context.Context, app *kit.App, cfg Config) (*Gateway, error) {
+	calls, err := newCaller(app.Mesh, cfg.DescriptorSet)
+	if err != nil {
+		return nil, err
+	}
+	identity := identityv1.NewIdentityServiceClient(app.Mesh)
+	g := &Gateway{
+		cfg: cfg, limits: session.DefaultLimits(), log: app.Log, metrics: newMetrics(app.Registry), ctx: ctx,
+		world:   worldv1.NewWorldServiceClient(app.Mesh),
+		relays:  roomv1.NewRoomServiceClient(app.Mesh),
+		revoked: newRevocations(identity, app.Log),
+		caller:  calls,
+		clients: map[*client]struct{}{}, attachments: map[string]*attachment{},
+	}
+	g.tokens = newTokens(identity, g.revoked)
+	g.revoked.onRevoke = g.revoke
+	g.presence = newPresence(presencev1.NewPresenceServiceClient(app.Mesh), cfg.Instance, app.Log)
+	return g, nil
+}
+
+func listen(app *kit.App, cfg Config, g *Gateway) error {
+	pair, err := kit.LoadKeyPair(cfg.TLSCert, cfg.TLSKey)
+	if err != nil {
+		return fmt.Errorf("WORLDMESH_GATEWAY_TLS_CERT: %w", err)
+	}
+	if err := listenOn(app, g, "WORLDMESH_GATEWAY_WSS_ADDR", cfg.WSSAddr, pair.ServerTLS()); err != nil {
+		return err
+	}
+	if cfg.WSAddr == "" {
+		return nil
+	}
+	return listenOn(app, g, "WORLDMESH_GATEWAY_WS_ADDR", cfg.WSAddr, nil)
+}
+
+func listenOn(app *kit.App, g *Gateway, setting, addr string, config *tls.Config) error {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("%s: %w", setting, err)
+	}
+	l := &socket.Listener{
+		TLS: config, Origins: g.cfg.Origins, QueueBytes: g.cfg.QueueBytes, Admit: g.admit, Serve: g.serve, Log: app.Log,
+	}
+	app.Go(func(ctx context.Context) error { return l.Run(ctx, listener) })
+	return nil
+}

@@ -1,0 +1,197 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/session"
+	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
+)
+
+// Gateway is all sockets of this instance and what they share.
+type Gateway struct {
+	cfg      Config
+	limits   session.Limits
+	log      *slog.Logger
+	metrics  *metrics
+	world    worldv1.WorldServiceClient
+	relays   roomv1.RoomServiceClient
+	tokens   *tokens
+	revoked  *revocations
+	caller   *caller
+	presence *presence
+
+	//nolint:containedctx // the life of everything that outlives one frame
+	ctx   context.Context
+	count atomic.Int64
+
+	mu          sync.Mutex
+	clients     map[*client]struct{}
+	attachments map[string]*attachment
+	running     sync.WaitGroup // attachments
+}
+
+// admit says whether there is room for one more socket.
+func (g *Gateway) admit() bool { return g.count.Load() < g.cfg.MaxSockets }
+
+// serve runs one socket from its handshake to its end.
+func (g *Gateway) serve(s *socket.Socket) {
+	now := time.Now()
+	c := &client{
+		gateway: g, socket: s, opened: now,
+		session: session.New("gws_"+ulid.Make().String(), g.limits, now),
+	}
+	g.count.Add(1)
+	g.metrics.sockets.WithLabelValues(s.Dialect.String()).Inc()
+	g.mu.Lock()
+	g.clients[c] = struct{}{}
+	g.mu.Unlock()
+	defer func() {
+		g.count.Add(-1)
+		g.metrics.sockets.WithLabelValues(s.Dialect.String()).Dec()
+		g.mu.Lock()
+		delete(g.clients, c)
+		g.mu.Unlock()
+		g.presence.gone(c)
+	}()
+	c.serve(g.ctx)
+}
+
+// ready looks once more whether the session was revoked while its token was checked.
+func (g *Gateway) ready(c *client) {
+	if g.revoked.has(c.session.User().SessionID) {
+		c.do(g.ctx, c.with((*session.Session).Revoked))
+	}
+}
+
+// sweep looks once a second at what time alone changes.
+func (g *Gateway) sweep(ctx context.Context) error {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-ticker.C:
+			for _, c := range g.all() {
+				c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.Time(now) }))
+			}
+		}
+	}
+}
+
+func (g *Gateway) all() []*client {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clients := make([]*client, 0, len(g.clients))
+	for c := range g.clients {
+		clients = append(clients, c)
+	}
+	return clients
+}
+
+// revoke closes the sockets of a session.
+func (g *Gateway) revoke(sessionID string) {
+	for _, c := range g.all() {
+		c.do(g.ctx, c.with(func(s *session.Session) []session.Action {
+			if s.User().SessionID != sessionID {
+				return nil
+			}
+			return s.Revoked()
+		}))
+	}
+}
+
+// drain tells all clients to move, spread over three quarters of the time there is, so that they do not arrive
+// elsewhere all at once.
+func (g *Gateway) drain(ctx context.Context) {
+	clients := g.all()
+	if len(clients) == 0 {
+		return
+	}
+	pause := g.cfg.Drain() * 3 / 4 / time.Duration(len(clients))
+	for _, c := range clients {
+		c.do(ctx, c.with((*session.Session).Drain))
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+	for g.count.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// enter asks world whether the user may enter, and then the relay by the room's attachment.
+func (g *Gateway) enter(ctx context.Context, c *client, e session.Enter) {
+	user := c.session.User()
+	entry, err := g.world.AuthorizeEntry(ctx, &worldv1.AuthorizeEntryRequest{RoomId: e.RoomID, UserId: user.ID})
+	if err != nil {
+		c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.EntryRefused(errorFrame(err)) }))
+		return
+	}
+	parent := traceparent(ctx)
+	for {
+		a := g.attach(e.RoomID, configOf(entry))
+		if a == nil {
+			c.roomLost(ctx)
+			return
+		}
+		entered := a.enter(c, func(link uint32) *roomv1.Input {
+			return joinInput(link, e.RID, c.session, entry.GetRole(), parent)
+		})
+		if entered {
+			return
+		}
+		g.forget(a)
+	}
+}
+
+// attach finds the room's attachment, or opens one; nil if the gateway is shutting down.
+func (g *Gateway) attach(roomID string, cfg *roomv1.RoomConfig) *attachment {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a := g.attachments[roomID]; a != nil {
+		return a
+	}
+	if g.ctx.Err() != nil {
+		return nil
+	}
+	a := newAttachment(roomID, g.relays, g)
+	g.attachments[roomID] = a
+	g.metrics.rooms.Inc()
+	g.running.Add(1)
+	go func() {
+		defer g.running.Done()
+		a.run(g.ctx, g.cfg.Instance, cfg)
+	}()
+	return a
+}
+
+func (g *Gateway) forget(a *attachment) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.attachments[a.roomID] == a {
+		delete(g.attachments, a.roomID)
+		g.metrics.rooms.Dec()
+	}
+}
+
+// attachmentEnded tells those who were in the room.
+func (g *Gateway) attachmentEnded(a *attachment) {
+	g.forget(a)
+	for _, c := range a.finish() {
+		if p := c.place.Load(); p != nil && p.attachment == a {
+			c.roomLost(g.ctx)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package gateway
+
+import (
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/gateway/session"
+)
+
+// inputOf is a client's frame as an input of its room.
+func inputOf(link uint32, f dialect.ClientFrame, traceparent string) *roomv1.Input {
+	in := &roomv1.Input{Link: link, Rid: f.RID, Traceparent: traceparent}
+	switch b := f.Body.(type) {
+	case dialect.Move:
+		in.Body = &roomv1.Input_State_{State: &roomv1.Input_State{
+			Position: &commonv1.Position{X: b.Position.X, Y: b.Position.Y, Z: b.Position.Z},
+			Yaw:      uint32(b.Yaw), Animation: uint32(b.Animation), Values: b.Values,
+		}}
+	case dialect.Leave:
+		in.Body = &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}
+	case dialect.Chat:
+		in.Body = &roomv1.Input_Chat_{Chat: &roomv1.Input_Chat{Text: b.Text, ClientMessageId: b.ClientMessageID}}
+	case dialect.Whisper:
+		in.Body = &roomv1.Input_Whisper_{Whisper: &roomv1.Input_Whisper{
+			TargetUserId: b.TargetUserID, Text: b.Text, ClientMessageId: b.ClientMessageID,
+		}}
+	case dialect.Emote:
+		in.Body = &roomv1.Input_Emote_{Emote: &roomv1.Input_Emote{
+			EmoteId: b.EmoteID, TargetUserId: b.TargetUserID, ClientMessageId: b.ClientMessageID,
+		}}
+	}
+	return in
+}
+
+func joinInput(link, rid uint32, s *session.Session, role worldv1.RoomRole, traceparent string) *roomv1.Input {
+	user := s.User()
+	return &roomv1.Input{Link: link, Rid: rid, Traceparent: traceparent, Body: &roomv1.Input_Join_{Join: &roomv1.Input_Join{
+		User:             &commonv1.PublicUser{UserId: user.ID, Username: user.Username, Bot: user.Bot},
+		GatewaySessionId: s.ID,
+		Role:             int32(role),
+	}}}
+}
+
+func leaveInput(link uint32) *roomv1.Input {
+	return &roomv1.Input{Link: link, Body: &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}}
+}
+
+func configOf(entry *worldv1.AuthorizeEntryResponse) *roomv1.RoomConfig {
+	s := entry.GetSettings()
+	return &roomv1.RoomConfig{
+		Capacity: entry.GetCapacity(), Width: s.GetWidth(), Depth: s.GetDepth(), TickHz: s.GetTickHz(),
+		MaxSpeed: s.GetMaxSpeed(), Spawn: s.GetSpawn(), DisplayName: entry.GetDisplayName(),
+	}
+}

@@ -1,0 +1,240 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/internal/shardkey"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/metadata"
+)
+
+const (
+	// ackTimeout is how long a shard may take to acknowledge changes.
+	ackTimeout = 5 * time.Second
+	// maxChanges bounds the changes in one message; the contract has the same bound.
+	maxChanges = 4096
+)
+
+var errNoAck = errors.New("the presence shard did not acknowledge in time")
+
+// presence tells the presence shards which sessions this gateway has and where they are. It keeps only what is true
+// now: while a shard does not answer, changes merge, and when it is back it gets a snapshot. Sockets never wait.
+type presence struct {
+	shards [shardkey.Count]*presenceShard
+}
+
+func newPresence(client presencev1.PresenceServiceClient, gatewayID string, log *slog.Logger) *presence {
+	p := &presence{}
+	incarnation := ulid.Make().String()
+	for i := range p.shards {
+		p.shards[i] = &presenceShard{
+			number: uint32(i), client: client, gateway: gatewayID, incarnation: incarnation, log: log,
+			sessions: map[string]*presencev1.AttachRequest_Change{}, dirty: map[string]*presencev1.AttachRequest_Change{},
+			wake: make(chan struct{}, 1),
+		}
+	}
+	return p
+}
+
+func (p *presence) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, s := range p.shards {
+		group.Go(func() error { return s.run(ctx) })
+	}
+	return group.Wait()
+}
+
+// moved tells where a client's session is now.
+func (p *presence) moved(c *client) {
+	c.mu.Lock()
+	userID, device := c.session.User().ID, &presencev1.Device{
+		GatewaySessionId: c.session.ID, DeviceName: c.session.Device(), RoomId: c.session.Room(),
+	}
+	c.mu.Unlock()
+	if userID != "" {
+		p.shards[shardkey.Of(userID)].set(&presencev1.AttachRequest_Change{UserId: userID, Device: device})
+	}
+}
+
+// gone tells that a client's session has ended.
+func (p *presence) gone(c *client) {
+	if userID := c.session.User().ID; userID != "" {
+		p.shards[shardkey.Of(userID)].set(&presencev1.AttachRequest_Change{
+			UserId: userID, Device: &presencev1.Device{GatewaySessionId: c.session.ID}, Gone: true,
+		})
+	}
+}
+
+type presenceShard struct {
+	number               uint32
+	client               presencev1.PresenceServiceClient
+	gateway, incarnation string
+	log                  *slog.Logger
+
+	mu       sync.Mutex
+	sessions map[string]*presencev1.AttachRequest_Change // all of this shard, by gateway session
+	dirty    map[string]*presencev1.AttachRequest_Change // not told yet
+	wake     chan struct{}
+}
+
+func (s *presenceShard) set(change *presencev1.AttachRequest_Change) {
+	id := change.GetDevice().GetGatewaySessionId()
+	s.mu.Lock()
+	if change.GetGone() {
+		delete(s.sessions, id)
+	} else {
+		s.sessions[id] = change
+	}
+	s.dirty[id] = change
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run keeps a stream to the shard open from the first session on.
+func (s *presenceShard) run(ctx context.Context) error {
+	wait := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-s.wake:
+	}
+	for ctx.Err() == nil {
+		err := s.follow(ctx, &wait)
+		if ctx.Err() == nil {
+			s.log.Warn("presence stream ended", "shard", s.number, "error", errText(err))
+			wait.sleep(ctx)
+		}
+	}
+	return nil
+}
+
+func (s *presenceShard) follow(ctx context.Context, wait *backoff) error {
+	ctx, cancel := context.WithCancel(
+		metadata.AppendToOutgoingContext(ctx, kit.HeaderPresenceShard, strconv.Itoa(int(s.number))))
+	defer cancel()
+	stream, err := s.client.Attach(ctx)
+	if err != nil {
+		return err
+	}
+	open := &presencev1.AttachRequest_Open{GatewayId: s.gateway, Incarnation: s.incarnation, Shard: s.number}
+	if err := stream.Send(&presencev1.AttachRequest{Body: &presencev1.AttachRequest_Open_{Open: open}}); err != nil {
+		return lastError(stream, err)
+	}
+	acks := make(chan uint64, 1)
+	failed := make(chan error, 1)
+	go func() {
+		for {
+			response, err := stream.Recv()
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case acks <- response.GetAckedSeq():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return s.tell(ctx, stream, acks, failed, wait)
+}
+
+// tell sends a snapshot, then changes, each after the one before was acknowledged: what happens meanwhile merges.
+func (s *presenceShard) tell(
+	ctx context.Context, stream presencev1.PresenceService_AttachClient, acks <-chan uint64, failed <-chan error, wait *backoff,
+) error {
+	seq := uint64(1)
+	message := &presencev1.AttachRequest{Body: &presencev1.AttachRequest_Snapshot{Snapshot: s.snapshot(seq)}}
+	for {
+		if err := stream.Send(message); err != nil {
+			return lastError(stream, err)
+		}
+		if err := awaitAck(ctx, seq, acks, failed); err != nil {
+			return err
+		}
+		wait.reset()
+		changes := s.changes()
+		for len(changes) == 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case err := <-failed:
+				return err
+			case <-s.wake:
+				changes = s.changes()
+			}
+		}
+		seq++
+		message = &presencev1.AttachRequest{Body: &presencev1.AttachRequest_Changes_{
+			Changes: &presencev1.AttachRequest_Changes{Seq: seq, Changes: changes},
+		}}
+	}
+}
+
+func awaitAck(ctx context.Context, seq uint64, acks <-chan uint64, failed <-chan error) error {
+	timeout := time.NewTimer(ackTimeout)
+	defer timeout.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timeout.C:
+			return errNoAck
+		case err := <-failed:
+			return err
+		case acked := <-acks:
+			if acked >= seq {
+				return nil
+			}
+		}
+	}
+}
+
+// snapshot is all sessions; those past the bound of a message follow as changes.
+func (s *presenceShard) snapshot(seq uint64) *presencev1.AttachRequest_Changes {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.dirty)
+	snapshot := &presencev1.AttachRequest_Changes{Seq: seq}
+	for id, change := range s.sessions {
+		if len(snapshot.Changes) < maxChanges {
+			snapshot.Changes = append(snapshot.Changes, change)
+		} else {
+			s.dirty[id] = change
+		}
+	}
+	return snapshot
+}
+
+func (s *presenceShard) changes() []*presencev1.AttachRequest_Change {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changes := make([]*presencev1.AttachRequest_Change, 0, min(len(s.dirty), maxChanges))
+	for id, change := range s.dirty {
+		if len(changes) == maxChanges {
+			break
+		}
+		changes = append(changes, change)
+		delete(s.dirty, id)
+	}
+	return changes
+}
+
+// lastError is the reason behind a failed send, which Recv tells.
+func lastError(stream presencev1.PresenceService_AttachClient, sendErr error) error {
+	if _, err := stream.Recv(); err != nil {
+		return err
+	}
+	return sendErr
+}

@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	identityv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/identity/v1"
+)
+
+// revokedFor is how long a revoked session is remembered: longer than an access token lives.
+const revokedFor = 6 * time.Minute
+
+// revocations follows identity's stream of revoked sessions.
+type revocations struct {
+	identity identityv1.IdentityServiceClient
+	onRevoke func(sessionID string)
+	log      *slog.Logger
+
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+func newRevocations(identity identityv1.IdentityServiceClient, log *slog.Logger) *revocations {
+	return &revocations{identity: identity, log: log, until: map[string]time.Time{}, onRevoke: func(string) {}}
+}
+
+func (r *revocations) has(sessionID string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Now().Before(r.until[sessionID])
+}
+
+// run follows the stream until ctx ends; when it breaks it is opened again, and starts with what was missed.
+func (r *revocations) run(ctx context.Context) error {
+	wait := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
+	for ctx.Err() == nil {
+		err := r.follow(ctx, &wait)
+		if ctx.Err() == nil {
+			r.log.Warn("stream of revocations ended", "error", errText(err))
+			wait.sleep(ctx)
+		}
+	}
+	return nil
+}
+
+func (r *revocations) follow(ctx context.Context, wait *backoff) error {
+	stream, err := r.identity.WatchRevocations(ctx, &identityv1.WatchRevocationsRequest{})
+	if err != nil {
+		return err
+	}
+	for {
+		revoked, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		wait.reset()
+		r.remember(revoked.GetSessionId())
+		r.onRevoke(revoked.GetSessionId())
+	}
+}
+
+func (r *revocations) remember(sessionID string) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.until[sessionID] = now.Add(revokedFor)
+	for id, until := range r.until {
+		if now.After(until) {
+			delete(r.until, id)
+		}
+	}
+}
+
+// backoff waits longer each time, with jitter.
+type backoff struct {
+	least, most, next time.Duration
+}
+
+func (b *backoff) reset() { b.next = 0 }
+
+func (b *backoff) sleep(ctx context.Context) {
+	b.next = min(max(b.next*2, b.least), b.most)
+	jittered := b.next/2 + rand.N(b.next/2)
+	select {
+	case <-ctx.Done():
+	case <-time.After(jittered):
+	}
+}
+
+func errText(err error) string {
+	if err == nil {
+		return "end of stream"
+	}
+	return err.Error()
+}

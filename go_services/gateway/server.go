@@ -1,0 +1,55 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// defaultPage is how many sessions a page holds if the caller does not say.
+const defaultPage = 100
+
+// server is worldmesh.gateway.v1.GatewayService.
+type server struct {
+	gatewayv1.UnimplementedGatewayServiceServer
+	gateway *Gateway
+}
+
+// ListSessions lists this instance's sessions in order of their ids. The page token is the last id of the page before.
+func (s *server) ListSessions(
+	_ context.Context, request *gatewayv1.ListSessionsRequest,
+) (*gatewayv1.ListSessionsResponse, error) {
+	size := int(request.GetPageSize())
+	if size == 0 {
+		size = defaultPage
+	}
+	var sessions []*gatewayv1.GatewaySession
+	for _, c := range s.gateway.all() {
+		view := c.view()
+		wanted := request.GetRoomId() == "" || request.GetRoomId() == view.GetRoomId()
+		if wanted && view.GetUserId() != "" && view.GetGatewaySessionId() > request.GetPageToken() {
+			sessions = append(sessions, view)
+		}
+	}
+	slices.SortFunc(sessions, func(a, b *gatewayv1.GatewaySession) int {
+		return cmp.Compare(a.GetGatewaySessionId(), b.GetGatewaySessionId())
+	})
+	response := &gatewayv1.ListSessionsResponse{GatewayId: s.gateway.cfg.Instance, Sessions: sessions}
+	if len(sessions) > size {
+		response.Sessions = sessions[:size]
+		response.NextPageToken = sessions[size-1].GetGatewaySessionId()
+	}
+	return response, nil
+}
+
+func (c *client) view() *gatewayv1.GatewaySession {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &gatewayv1.GatewaySession{
+		GatewaySessionId: c.session.ID, UserId: c.session.User().ID, RoomId: c.session.Room(),
+		Dialect: c.socket.Dialect.String(), OpenTime: timestamppb.New(c.opened), QueuedBytes: int32(c.socket.Queued()),
+	}
+}

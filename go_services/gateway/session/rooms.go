@@ -1,0 +1,91 @@
+package session
+
+import (
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"google.golang.org/grpc/codes"
+)
+
+func (s *Session) join(rid uint32, join dialect.Join) []Action {
+	if s.phase != outside {
+		return fail(rid, codes.FailedPrecondition, commonv1.ErrorReason_ERROR_REASON_ALREADY_IN_ROOM,
+			"leave the room first")
+	}
+	s.phase, s.room, s.joinRID = entering, join.RoomID, rid
+	return []Action{Enter{RID: rid, RoomID: join.RoomID}}
+}
+
+// EntryRefused takes the answer that the user may not enter, or can not now.
+func (s *Session) EntryRefused(e frames.Error) []Action {
+	if s.phase != entering {
+		return nil
+	}
+	s.phase = outside
+	return []Action{Reply{RID: s.joinRID, Error: e}}
+}
+
+// Joined takes the relay's word that the member is in. Its snapshot goes to the client by itself.
+func (s *Session) Joined() []Action {
+	if s.phase != entering {
+		return nil
+	}
+	s.phase = inside
+	return []Action{Moved{}}
+}
+
+// Refused takes the relay's word that the member is not in. Its error frame goes to the client by itself.
+func (s *Session) Refused() []Action {
+	if s.phase == entering {
+		s.phase = outside
+	}
+	return nil
+}
+
+// Removed takes the relay's word that the member is no longer in. The frame that says so goes to the client by itself.
+func (s *Session) Removed() []Action {
+	if s.phase == outside {
+		return nil
+	}
+	s.phase = outside
+	return []Action{Moved{}}
+}
+
+// RoomLost takes the news that the room's stream has ended: the client may join again at once.
+func (s *Session) RoomLost() []Action {
+	phase := s.phase
+	s.phase = outside
+	reason := commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE
+	switch phase {
+	case entering:
+		return fail(s.joinRID, codes.Unavailable, reason, "the room does not answer")
+	case inside:
+		return []Action{Left{RoomID: s.room, Reason: reasonName(reason)}, Moved{}}
+	default:
+		return nil
+	}
+}
+
+// forward passes a frame on to the room. While the member is entering, frames follow the join by the same way, so
+// that a client need not wait for the snapshot.
+func (s *Session) forward(f dialect.ClientFrame) []Action {
+	if s.phase == outside {
+		if _, ok := f.Body.(dialect.Move); ok && f.RID == 0 {
+			return nil // steps that were on their way when the member was taken out
+		}
+		return fail(f.RID, codes.FailedPrecondition, commonv1.ErrorReason_ERROR_REASON_NOT_IN_ROOM, "join a room first")
+	}
+	return []Action{Forward{RoomID: s.room, Frame: f}}
+}
+
+func (s *Session) call(rid uint32, call dialect.Call) []Action {
+	if s.calls >= s.limits.Calls {
+		return fail(rid, codes.ResourceExhausted, commonv1.ErrorReason_ERROR_REASON_TOO_MANY_CALLS,
+			"too many calls are under way")
+	}
+	s.calls++
+	return []Action{Call{RID: rid, Body: call}}
+}
+
+// CallDone takes note that a call was answered.
+func (s *Session) CallDone() { s.calls-- }

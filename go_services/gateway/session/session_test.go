@@ -1,0 +1,124 @@
+package session
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+)
+
+// The stories in testdata say what a session does. `go test ./go_services/gateway/session -rewrite` renews what it
+// answers.
+func TestStories(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		s := &story{}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			if d.Cmd == "socket" {
+				s.now = time.UnixMilli(1_000_000)
+				s.session = New("gws_1", DefaultLimits(), s.now)
+				return "open\n"
+			}
+			var out strings.Builder
+			for line := range strings.Lines(d.Input) {
+				s.step(t, &out, strings.TrimSpace(line))
+			}
+			if out.Len() == 0 {
+				return "nothing\n"
+			}
+			return out.String()
+		})
+	})
+}
+
+type story struct {
+	session *Session
+	now     time.Time
+}
+
+func (s *story) step(t *testing.T, out *strings.Builder, line string) {
+	words := strings.Fields(line)
+	var actions []Action
+	switch words[0] {
+	case "client":
+		actions = s.client(t, words[1:])
+	case "token":
+		actions = s.session.TokenChecked(s.now, 1, tokenOf(words, s.now), reasonOf(words))
+	case "entry":
+		actions = s.session.EntryRefused(frames.Error{Reason: words[2], Code: 5})
+	case "relay":
+		actions = map[string]func() []Action{
+			"joined": s.session.Joined, "refused": s.session.Refused, "removed": s.session.Removed, "lost": s.session.RoomLost,
+		}[words[1]]()
+	case "call":
+		s.session.CallDone()
+	case "identity":
+		actions = s.session.Revoked()
+	case "gateway":
+		actions = s.session.Drain()
+	case "socket":
+		actions = s.session.Closed()
+	default:
+		d, err := time.ParseDuration(words[0])
+		if err != nil {
+			t.Fatalf("no such step: %s", line)
+		}
+		s.now = s.now.Add(d)
+		actions = s.session.Time(s.now)
+	}
+	for _, a := range actions {
+		fmt.Fprintf(out, "-> %s\n", strings.TrimPrefix(fmt.Sprintf("%T%+v", a, a), "session."))
+	}
+}
+
+// client sends a frame: `hello`, `join plaza`, `chat hi`, `garbage`, `unknown`, `floods 130`.
+func (s *story) client(t *testing.T, words []string) []Action {
+	rest := strings.Join(words[1:], " ")
+	bodies := map[string]dialect.ClientBody{
+		"hello": dialect.Hello{AccessToken: "tok", DeviceName: "web"}, "refresh": dialect.Refresh{AccessToken: "tok2"},
+		"join": dialect.Join{RoomID: rest}, "leave": dialect.Leave{}, "chat": dialect.Chat{Text: rest},
+		"ping": dialect.Ping{ClientTimeMS: 5}, "call": dialect.Call{Method: rest}, "move": dialect.Move{},
+	}
+	switch words[0] {
+	case "garbage":
+		return s.session.BadFrame(s.now, 0, fmt.Errorf("%w: no JSON", dialect.ErrMalformed))
+	case "unknown":
+		return s.session.BadFrame(s.now, 9, dialect.ErrUnknown)
+	case "floods":
+		var last []Action
+		for range 400 {
+			if a := s.session.Frame(s.now, dialect.ClientFrame{RID: 3, Body: dialect.Ping{}}); a != nil {
+				last = a
+			}
+		}
+		return last
+	}
+	body, ok := bodies[words[0]]
+	if !ok {
+		t.Fatalf("no such frame: %v", words)
+	}
+	rid := uint32(2)
+	if words[0] == "move" {
+		rid = 0
+	}
+	return s.session.Frame(s.now, dialect.ClientFrame{RID: rid, Body: body})
+}
+
+func tokenOf(words []string, now time.Time) Token {
+	token := Token{User: User{User: frames.User{ID: "usr_ann", Username: "ann"}, SessionID: "ses_1"}, Expires: now.Add(time.Minute)}
+	if len(words) > 2 && words[1] == "of" {
+		token.User.SessionID = words[2]
+	}
+	return token
+}
+
+func reasonOf(words []string) commonv1.ErrorReason {
+	if words[1] != "refused" {
+		return 0
+	}
+	return commonv1.ErrorReason(commonv1.ErrorReason_value["ERROR_REASON_"+words[2]])
+}
