@@ -1,0 +1,304 @@
+"""What travels between a client and the gateway, as plain values. Names and units are those of client.fbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import betterproto2
+
+
+@dataclass(frozen=True, slots=True)
+class Vec3:
+    """A place in metres; y points up."""
+
+    x: float = 0.0
+    y: float = 0.0
+    z: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EntityState:
+    """Where an entity is. `yaw` is in 65536ths of a turn, clockwise seen from above; 0 is north."""
+
+    entity: int
+    position: Vec3 = Vec3()
+    yaw: int = 0
+    animation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EntityValues:
+    """What an application syncs with an entity; opaque to the server."""
+
+    entity: int
+    values: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """What others see of an account."""
+
+    user_id: str
+    username: str
+    bot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A user in a room."""
+
+    user: User
+    state: EntityState
+    values: bytes = b""
+
+
+# ------------------------------------------------------------------------------------- client to server
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first frame: who I am."""
+
+    access_token: str
+    device_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """A new access token for this socket, before the old one expires."""
+
+    access_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Enters a room."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Leaves the room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """My entity as it is now. Empty `values` keep those before; at most 256 bytes."""
+
+    position: Vec3
+    yaw: int = 0
+    animation: int = 0
+    values: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """To all members: 1 to 1000 characters."""
+
+    text: str
+    client_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Whisper:
+    """To one member."""
+
+    target_user_id: str
+    text: str
+    client_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Emote:
+    """An emote that all members see."""
+
+    emote_id: str
+    target_user_id: str = ""
+    client_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Calls the RPC `method`, for example `worldmesh.world.v1.WorldService/ListRooms`."""
+
+    method: str
+    request: betterproto2.Message
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Sent when nothing else was for the heartbeat interval."""
+
+    client_time_ms: int = 0
+
+
+ClientBody: TypeAlias = Hello | Refresh | Join | Leave | Move | Chat | Whisper | Emote | Call | Ping
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFrame:
+    """One message of a client. With `rid` 0 no answer is wanted."""
+
+    rid: int
+    body: ClientBody
+
+
+# ------------------------------------------------------------------------------------- server to client
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Answers Hello."""
+
+    gateway_session_id: str
+    user: User
+    heartbeat_ms: int = 0
+    token_expires_in_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ok:
+    """The frame with this rid was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """The frame with this rid was not done. `status` is a serialized google.rpc.Status (FlatBuffers dialect),
+    `details` its details as ProtoJSON (JSON dialect)."""
+
+    reason: str
+    message: str = ""
+    code: int = 0
+    retry_after_ms: int = 0
+    status: bytes = b""
+    details: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Answers Join: the room as it is. What comes after it is newer."""
+
+    room_id: str
+    display_name: str = ""
+    epoch: int = 0
+    seq: int = 0
+    tick: int = 0
+    tick_hz: int = 0
+    width: float = 0.0
+    depth: float = 0.0
+    max_speed: float = 0.0
+    self_entity: int = 0
+    members: tuple[Member, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StateBatch:
+    """The state channel: the newest state of the entities that changed since the batch before."""
+
+    tick: int = 0
+    states: tuple[EntityState, ...] = ()
+    values: tuple[EntityValues, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """The server moved my entity back: it left the bounds or was too fast."""
+
+    state: EntityState
+
+
+@dataclass(frozen=True, slots=True)
+class MemberJoined:
+    """Somebody entered the room."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLeft:
+    """Somebody left the room."""
+
+    entity: int
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """Said to all members; the sender hears it too."""
+
+    sender: User
+    text: str
+    client_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WhisperMessage:
+    """Said to one member; the sender hears it too."""
+
+    sender: User
+    target_user_id: str
+    text: str
+    client_message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EmoteMessage:
+    """An emote that all members see."""
+
+    sender: User
+    emote_id: str
+    target_user_id: str = ""
+    client_message_id: str = ""
+
+
+EventBody: TypeAlias = MemberJoined | MemberLeft | ChatMessage | WhisperMessage | EmoteMessage
+
+
+@dataclass(frozen=True, slots=True)
+class RoomEvent:
+    """The ordered channel. `seq` grows by one with each event that all members see; a whisper has the number
+    of the event before it. `time_ms` is Unix time by the relay's clock."""
+
+    epoch: int
+    seq: int
+    time_ms: int
+    body: EventBody
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLeft:
+    """The room ended for this session, but not by its own Leave."""
+
+    room_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """Answers Call: Protobuf in the FlatBuffers dialect, ProtoJSON in the JSON dialect."""
+
+    response: bytes | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answers Ping. Times are Unix milliseconds."""
+
+    client_time_ms: int = 0
+    server_time_ms: int = 0
+
+
+ServerBody: TypeAlias = (
+    Welcome | Ok | Error | Snapshot | StateBatch | Correction | RoomEvent | RoomLeft | CallResult | Pong
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFrame:
+    """One message of the gateway. With `rid` 0 it answers none of the client's."""
+
+    rid: int
+    body: ServerBody

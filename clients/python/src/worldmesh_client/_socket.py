@@ -1,0 +1,157 @@
+"""One WebSocket: requests and their answers, what is not asked for, and the heartbeat. It does not come
+back."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.typing import Subprotocol
+
+from ._dialect import Dialect
+from ._errors import ConnectionClosedError, ProtocolError, RequestError, from_frame
+from ._frames import ClientBody, ClientFrame, Error, Hello, Ping, ServerBody, Welcome
+
+_GOODBYE = 2.0  # seconds to wait for the server's close frame
+_MAX_FRAME = 1 << 20  # a snapshot of a full room is the largest that a server sends
+
+
+class Socket:
+    """An open, welcomed socket. Made by `Socket.open`."""
+
+    def __init__(self, connection: ClientConnection, dialect: Dialect, on_event: Callable[[ServerBody], None]) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._on_event = on_event
+        self._answers: dict[int, asyncio.Future[ServerBody]] = {}
+        self._rid = 0
+        self._last_error: RequestError | None = None
+        self._last_sent = 0.0
+        self._last_heard = time.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.closed: asyncio.Future[ConnectionClosedError] = asyncio.get_running_loop().create_future()
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        dialect: Dialect,
+        hello: Hello,
+        on_event: Callable[[ServerBody], None],
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> tuple[Socket, Welcome]:
+        """Connects and says hello. Raises RequestError or ConnectionClosedError."""
+        try:
+            connection = await connect(
+                url,
+                ssl=tls,
+                subprotocols=[Subprotocol(dialect.subprotocol)],
+                ping_interval=None,  # the protocol has a heartbeat of its own
+                compression=None,
+                close_timeout=_GOODBYE,
+                max_size=_MAX_FRAME,
+            )
+        except (OSError, InvalidHandshake) as e:
+            raise ConnectionClosedError(1006, f"{type(e).__name__}: {e}") from e
+        socket = cls(connection, dialect, on_event)
+        socket._tasks.append(asyncio.create_task(socket._read()))
+        try:
+            welcome = await socket.request(hello)
+            if not isinstance(welcome, Welcome):
+                raise ProtocolError(f"hello was answered with {type(welcome).__name__}")
+        except BaseException:
+            await socket.close()
+            raise
+        socket._tasks.append(asyncio.create_task(socket._beat(welcome.heartbeat_ms / 1000)))
+        return socket, welcome
+
+    async def request(self, body: ClientBody) -> ServerBody:
+        """Sends a frame and waits for its answer. Raises RequestError if that is an error frame."""
+        if self.closed.done():
+            raise self.closed.result()
+        rid = self._next_rid()
+        answer = asyncio.get_running_loop().create_future()
+        self._answers[rid] = answer
+        try:
+            await self.send(body, rid)
+            result: ServerBody = await answer
+        finally:
+            self._answers.pop(rid, None)
+        if isinstance(result, Error):
+            raise from_frame(result)
+        return result
+
+    async def send(self, body: ClientBody, rid: int = 0) -> None:
+        """Sends a frame; waits only for room in the socket's buffer."""
+        self._last_sent = time.monotonic()
+        try:
+            await self._connection.send(self._dialect.encode(ClientFrame(rid, body)))
+        except ConnectionClosed as e:
+            raise _closed(e) from e
+
+    async def close(self) -> None:
+        """Says goodbye (1000) and waits until it is said."""
+        await self._connection.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._end(ConnectionClosedError(1000))
+
+    async def _read(self) -> None:
+        end = ConnectionClosedError(1006)
+        try:
+            async for message in self._connection:
+                self._last_heard = time.monotonic()
+                self._take(message)
+            end = _closed(self._connection)
+        except ConnectionClosed as e:
+            end = _closed(e)
+        except ProtocolError as e:
+            end = ConnectionClosedError(1002, str(e))
+            await self._connection.close(1002)
+        finally:
+            self._end(end)
+
+    def _take(self, message: bytes | str) -> None:
+        frame = self._dialect.decode(message)
+        answer = self._answers.get(frame.rid) if frame.rid else None
+        if answer is None and isinstance(frame.body, Error):
+            self._last_error = from_frame(frame.body)
+        elif answer is None:
+            self._on_event(frame.body)
+        elif not answer.done():
+            answer.set_result(frame.body)
+
+    async def _beat(self, interval: float) -> None:
+        """Pings when nothing else was sent, and gives a server up that is silent for twice the interval."""
+        while interval > 0:
+            await asyncio.sleep(max(0.0, self._last_sent + interval - time.monotonic()) or interval)
+            if time.monotonic() - self._last_heard > 2 * interval:
+                await self._connection.close(1001, "the server is silent")
+                return
+            if time.monotonic() - self._last_sent >= interval:
+                await self.send(Ping(int(time.time() * 1000)), self._next_rid())
+
+    def _next_rid(self) -> int:
+        self._rid = self._rid % 0xFFFF_FFFF + 1
+        return self._rid
+
+    def _end(self, why: ConnectionClosedError) -> None:
+        why.error = self._last_error
+        if not self.closed.done():
+            self.closed.set_result(why)
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(why)
+
+
+def _closed(closed: ConnectionClosed | ClientConnection) -> ConnectionClosedError:
+    if isinstance(closed, ConnectionClosed):
+        received = closed.rcvd or closed.sent
+        return ConnectionClosedError(received.code if received else 1006, received.reason if received else "")
+    return ConnectionClosedError(closed.close_code or 1006, closed.close_reason or "")

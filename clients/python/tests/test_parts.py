@@ -1,0 +1,116 @@
+"""The client's parts that need no socket."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from worldmesh_client import (
+    Advice,
+    ChatMessage,
+    EntityState,
+    EntityValues,
+    Missed,
+    ReconnectPolicy,
+    RoomEvent,
+    StateBatch,
+    User,
+    Vec3,
+    advice,
+)
+from worldmesh_client._errors import from_status
+from worldmesh_client._events import EventQueue
+
+
+def chat(seq: int) -> RoomEvent:
+    return RoomEvent(1, seq, 0, ChatMessage(User("usr_1", "ann"), "hi"))
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (1000, Advice.NEVER),
+        (1001, Advice.LATER),
+        (1006, Advice.LATER),
+        (1008, Advice.NEVER),
+        (4000, Advice.NOW),
+        (4099, Advice.NOW),
+        (4100, Advice.LATER),
+        (4199, Advice.LATER),
+        (4200, Advice.NEW_TOKEN),
+        (4299, Advice.NEW_TOKEN),
+        (4300, Advice.NEVER),
+        (4399, Advice.NEVER),
+        (4999, Advice.NEVER),
+    ],
+)
+def test_the_range_of_a_close_code_says_whether_to_come_back(code: int, expected: Advice) -> None:
+    assert advice(code) is expected
+
+
+def test_delays_double_up_to_a_bound_and_end_with_the_attempts() -> None:
+    policy = ReconnectPolicy(attempts=4, first_delay=1.0, max_delay=3.0)
+    delays = [policy.delay(4100, attempt) for attempt in range(5)]
+    assert delays[4] is None
+    for delay, bound in zip(delays[:4], [1.0, 2.0, 3.0, 3.0], strict=True):
+        assert delay is not None
+        assert bound / 2 <= delay <= bound
+
+
+def test_coming_back_now_means_now_the_first_time_only() -> None:
+    policy = ReconnectPolicy(first_delay=1.0)
+    assert policy.delay(4000, 0) == 0.0
+    assert policy.delay(4000, 1) != 0.0
+
+
+async def test_a_state_batch_that_nobody_read_takes_in_the_next() -> None:
+    queue = EventQueue(10)
+    queue.put(StateBatch(1, (EntityState(1, Vec3(1)), EntityState(2)), (EntityValues(1, b"a"),)))
+    queue.put(StateBatch(2, (EntityState(1, Vec3(9)),), (EntityValues(1, b"b"),)))
+    assert await queue.get() == StateBatch(2, (EntityState(1, Vec3(9)), EntityState(2)), (EntityValues(1, b"b"),))
+
+
+async def test_state_does_not_overtake_an_ordered_event() -> None:
+    queue = EventQueue(10)
+    for event in (StateBatch(1), chat(1), StateBatch(2)):
+        queue.put(event)
+    assert [await queue.get() for _ in range(3)] == [StateBatch(1), chat(1), StateBatch(2)]
+
+
+async def test_a_full_queue_drops_the_oldest_and_says_how_many() -> None:
+    queue = EventQueue(3)
+    for seq in range(10):
+        queue.put(chat(seq))
+    assert [await queue.get() for _ in range(4)] == [Missed(7), chat(7), chat(8), chat(9)]
+
+
+async def test_a_closed_queue_gives_what_is_left_and_then_the_end() -> None:
+    queue = EventQueue(3)
+    queue.put(chat(1))
+    queue.close()
+    assert await queue.get() == chat(1)
+    assert await queue.get() is None
+
+
+async def test_a_reader_that_waits_hears_of_the_end() -> None:
+    queue = EventQueue(3)
+    reader = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.close(ConnectionError("gone"))
+    with pytest.raises(ConnectionError):
+        await reader
+
+
+def test_a_rest_error_carries_reason_delay_and_metadata() -> None:
+    error = from_status(
+        {
+            "code": 8,
+            "message": "slow down",
+            "details": [
+                {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMITED", "domain": "worldmesh"},
+                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.5s"},
+            ],
+        }
+    )
+    assert (error.reason, error.code, error.retry_after) == ("RATE_LIMITED", 8, 1.5)
+    assert str(error) == "RATE_LIMITED: slow down"
