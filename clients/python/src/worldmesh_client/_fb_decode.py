@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
-from flatbuffers import util  # type: ignore[import-untyped]
+from flatbuffers import util
 from worldmesh.client.v1.CallResult import CallResult
 from worldmesh.client.v1.ChatMessage import ChatMessage
 from worldmesh.client.v1.Correction import Correction

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import flatbuffers  # type: ignore[import-untyped]
+import flatbuffers
 from worldmesh.client.v1 import Call as FbCall
 from worldmesh.client.v1 import Chat as FbChat
 from worldmesh.client.v1 import ClientFrame as FbClientFrame
