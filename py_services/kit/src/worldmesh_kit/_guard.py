@@ -81,7 +81,8 @@ class Guard(grpc.aio.ServerInterceptor):
             start = time.perf_counter()
             try:
                 self._admit(request, context, policy)
-                remaining = context.time_remaining()
+                # None without a deadline, whatever the stubs say.
+                remaining = cast("float | None", context.time_remaining())
                 limit = policy.timeout if remaining is None else min(remaining, policy.timeout)
                 set_deadline(limit)
                 async with asyncio.timeout(limit):

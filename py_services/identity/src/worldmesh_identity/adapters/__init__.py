@@ -1,0 +1,1 @@
+"""Identity's ports on real parts."""
