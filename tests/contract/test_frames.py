@@ -1,0 +1,184 @@
+"""Client frames: the golden bytes of each kind are read alike by Go, by the Python client and by flatc, in both
+dialects. Go's part is in
+go_services/internal/frames."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from worldmesh_client import ProtocolError, _fb_decode, _json
+from worldmesh_client import _frames as f
+from worldmesh_client._dialect import response_of
+from worldmesh_messages.worldmesh.world.v1 import ListRoomsResponse
+
+from . import golden_frames
+from .contracts import ROOT
+from .golden import same_json
+
+SCHEMA = ROOT / "proto/worldmesh/client/v1/client.fbs"
+FLATC = ROOT / ".venv/bin/flatc"
+RENEW = "renew on purpose: python -m tests.contract.golden_frames"
+
+SERVER = golden_frames.committed("server")
+CLIENT = golden_frames.committed("client")
+
+
+def flatc(*arguments: str | Path) -> None:
+    subprocess.run([FLATC, *arguments], check=True, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The tables of client.fbs as JSON Schema."""
+    folder = tmp_path_factory.mktemp("schema")
+    flatc("--jsonschema", "-o", folder, SCHEMA)
+    definitions: dict[str, Any] = json.loads((folder / "client.schema.json").read_text())["definitions"]
+    return {name.removeprefix("worldmesh_client_v1_"): value for name, value in definitions.items()}
+
+
+@pytest.fixture(scope="module")
+def by_flatc(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """All golden frames as flatc reads them, which also verifies their bytes."""
+    read = {}
+    for side, root, frames in (("client", "ClientFrame", CLIENT), ("server", "ServerFrame", SERVER)):
+        folder = tmp_path_factory.mktemp(side)
+        paths = [folder / f"{i}.bin" for i in range(len(frames))]
+        for path, sample in zip(paths, frames.values(), strict=True):
+            path.write_bytes(bytes.fromhex(sample["hex"]))
+        root_type = f"worldmesh.client.v1.{root}"
+        options = ["--json", "--strict-json", "--defaults-json", "--natural-utf8", "--raw-binary"]
+        flatc(*options, "--root-type", root_type, "-o", folder, SCHEMA, "--", *paths)
+        read[side] = {
+            name: json.loads(path.with_suffix(".json").read_text()) for name, path in zip(frames, paths, strict=True)
+        }
+    return read
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def in_dialect(value: Any, key: str = "") -> Any:
+    """flatc's JSON in our JSON dialect: bodies under their own names, bytes in base64, no empty bytes."""
+    if isinstance(value, dict):
+        fields = {k: in_dialect(v, k) for k, v in value.items() if k not in ("body", "body_type")}
+        fields = {k: v for k, v in fields.items() if v not in (None, "") or k not in ("values", "payload", "status")}
+        if "body" in value:
+            fields[snake(value["body_type"])] = in_dialect(value["body"])
+        return fields
+    if isinstance(value, list) and key in ("values", "payload", "status") and all(isinstance(v, int) for v in value):
+        return base64.b64encode(bytes(value)).decode()
+    return [in_dialect(v) for v in value] if isinstance(value, list) else value
+
+
+def without_defaults(value: Any) -> Any:
+    """A frame with what has its default left out, for the dialect may write it or not."""
+    if isinstance(value, dict):
+        fields = {k: without_defaults(v) for k, v in value.items()}
+        return {k: v for k, v in fields.items() if v not in (0, "", False, [])}
+    if isinstance(value, list):
+        return [without_defaults(v) for v in value]
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def test_the_client_still_writes_the_golden_frames() -> None:
+    assert same_json(golden_frames.expected(), CLIENT), RENEW
+
+
+@pytest.mark.parametrize("name", CLIENT)
+def test_flatc_reads_client_frames(name: str, by_flatc: dict[str, dict[str, Any]]) -> None:
+    read, wanted = in_dialect(by_flatc["client"][name]), dict(CLIENT[name]["json"])
+    if "call" in wanted:  # the request is Protobuf here and ProtoJSON there: Go's part compares them
+        read["call"].pop("payload", None)
+        wanted["call"] = {"method": wanted["call"]["method"]}
+    assert without_defaults(read) == without_defaults(wanted)
+
+
+@pytest.mark.parametrize("name", [name for name in SERVER if name != "call_result"])
+def test_flatc_reads_server_frames(name: str, by_flatc: dict[str, dict[str, Any]]) -> None:
+    assert without_defaults(in_dialect(by_flatc["server"][name])) == without_defaults(SERVER[name]["json"])
+
+
+@pytest.mark.parametrize("name", SERVER)
+def test_the_client_reads_server_frames_alike_in_both_dialects(name: str) -> None:
+    binary = _fb_decode.decode(bytes.fromhex(SERVER[name]["hex"]))
+    text = _json.decode(json.dumps(SERVER[name]["json"]))
+    assert binary.rid == text.rid
+    if isinstance(binary.body, f.CallResult):
+        assert isinstance(text.body, f.CallResult)
+        assert response_of(text.body, ListRoomsResponse) == ListRoomsResponse(next_page_token="abc")
+        assert binary.body.response == b"\x0a\x03abc"
+    else:
+        assert binary.body == text.body
+
+
+def test_there_is_a_golden_frame_of_every_kind(schema: dict[str, Any]) -> None:
+    def kinds(union: str) -> set[str]:
+        return {snake(name) for name in schema[union]["enum"] if name != "NONE"}
+
+    assert {key for s in CLIENT.values() for key in s["json"]} - {"rid"} == kinds("ClientBody")
+    assert {key for s in SERVER.values() for key in s["json"]} - {"rid"} == kinds("ServerBody")
+    events = {key for s in SERVER.values() for key in s["json"].get("room_event", {})}
+    assert events - {"epoch", "seq", "time_ms"} == kinds("EventBody")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(k for k in (*get_args(f.ClientBody), *get_args(f.ServerBody), *get_args(f.EventBody))),
+        *(f.Vec3, f.EntityState, f.EntityValues, f.User, f.Member),
+    ],
+    ids=lambda kind: kind.__name__,
+)
+def test_the_client_knows_every_field_of_the_schema(kind: Any, schema: dict[str, Any]) -> None:
+    ours = {field.name for field in dataclasses.fields(kind)}
+    theirs = {name for name in schema[kind.__name__]["properties"] if not name.endswith("_type")}
+    only_here = {"Call": {"request"}, "CallResult": {"response"}, "Error": {"details"}}
+    only_there = {"Call": {"payload"}, "CallResult": {"payload"}}
+    assert ours - only_here.get(kind.__name__, set()) == theirs - only_there.get(kind.__name__, set())
+
+
+@pytest.mark.parametrize("name", SERVER)
+def test_a_frame_cut_short_is_a_protocol_error_or_a_shorter_frame(name: str) -> None:
+    """FlatBuffers has no checksum: what is cut may still read. What it must not do is fail otherwise."""
+    data = bytes.fromhex(SERVER[name]["hex"])
+    for length in range(len(data)):
+        try:
+            _fb_decode.decode(data[:length])
+        except ProtocolError:
+            continue
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00" * 7,
+        b"\x08\x00\x00\x00WMC1" + b"\x00" * 16,
+        b"\xff\xff\xff\x7fWMS1",
+        b"\x08\x00\x00\x00WMS2" + b"\x00" * 16,
+    ],
+)
+def test_what_is_no_server_frame_is_a_protocol_error(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        _fb_decode.decode(data)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "7", "{}", '{"rid": 1}', '{"new_kind": {}}', '{"pong": 3}', '{"error": {}}', '{"room_event": {}}'),
+        '{"error": {"reason": 7}}',
+        '{"room_event": {"epoch": 1, "seq": 1, "time_ms": 1, "new_event": {}}}',
+    ],
+)
+def test_what_is_no_server_frame_in_json_is_a_protocol_error(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        _json.decode(text)
