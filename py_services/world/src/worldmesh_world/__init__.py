@@ -1,0 +1,1 @@
+"""Rooms as things that are kept."""

@@ -1,0 +1,8 @@
+"""Starts world."""
+
+from worldmesh_kit import run
+
+from .app import build
+from .config import Settings
+
+run(Settings, build)

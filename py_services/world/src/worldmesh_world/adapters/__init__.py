@@ -1,0 +1,1 @@
+"""World's ports on real parts."""

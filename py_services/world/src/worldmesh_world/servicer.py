@@ -1,0 +1,160 @@
+"""worldmesh.world.v1.WorldService: translate, call, translate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import grpc
+from google.protobuf.message import Message
+from worldmesh.common.v1.avatar_pb2 import Position as PositionMessage
+from worldmesh.world.v1 import world_service_pb2 as pb
+from worldmesh.world.v1 import world_service_pb2_grpc as rpc
+from worldmesh_kit import PageTokens, current_caller
+
+from .domain.model import AccessPolicy, Position, Role, RoleGrant, Room, RoomDraft, RoomSettings
+from .domain.world import World
+
+Context = grpc.aio.ServicerContext[Message, Message]
+
+_DEFAULT_PAGE = 20
+
+
+class WorldServicer(rpc.WorldServiceServicer):
+    """The RPCs of world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._room_pages = PageTokens("ListRooms")
+        self._role_pages = PageTokens("ListRoomRoles")
+
+    async def CreateRoom(self, request: pb.CreateRoomRequest, context: Context) -> pb.CreateRoomResponse:
+        room = await self._world.create(_user_id(), _draft(request.room), request.request_id)
+        return pb.CreateRoomResponse(room=_room(room))
+
+    async def GetRoom(self, request: pb.GetRoomRequest, context: Context) -> pb.GetRoomResponse:
+        return pb.GetRoomResponse(room=_room(await self._world.get(request.room_id, _user_id())))
+
+    async def ListRooms(self, request: pb.ListRoomsRequest, context: Context) -> pb.ListRoomsResponse:
+        user_id, size = _user_id(), request.page_size or _DEFAULT_PAGE
+        # Who asks is a part of the query: the caller's own rooms are listed whole.
+        filters: dict[str, str | int | float | None] = {
+            "owner": request.owner_id,
+            "prefix": request.name_prefix,
+            "own": request.owner_id == user_id,
+        }
+        position = self._room_pages.read(request.page_token, filters)
+        rooms = await self._world.list(
+            user_id=user_id,
+            owner_id=request.owner_id,
+            name_prefix=request.name_prefix,
+            before=(_from_millis(position[0]), str(position[1])) if position else None,
+            limit=size + 1,
+        )
+        response = pb.ListRoomsResponse(rooms=[_room(r) for r in rooms[:size]])
+        if len(rooms) > size:
+            last = rooms[size - 1]
+            response.next_page_token = self._room_pages.make([_millis(last.create_time), last.room_id], filters)
+        return response
+
+    async def UpdateRoom(self, request: pb.UpdateRoomRequest, context: Context) -> pb.UpdateRoomResponse:
+        room = request.room
+        changed = await self._world.update(
+            _user_id(), room.room_id, _draft(room), list(request.update_mask.paths), room.etag
+        )
+        return pb.UpdateRoomResponse(room=_room(changed))
+
+    async def DeleteRoom(self, request: pb.DeleteRoomRequest, context: Context) -> pb.DeleteRoomResponse:
+        await self._world.delete(_user_id(), request.room_id, request.etag)
+        return pb.DeleteRoomResponse()
+
+    async def SetRoomRole(self, request: pb.SetRoomRoleRequest, context: Context) -> pb.SetRoomRoleResponse:
+        await self._world.set_role(_user_id(), request.room_id, request.user_id, Role(request.role))
+        return pb.SetRoomRoleResponse()
+
+    async def ListRoomRoles(self, request: pb.ListRoomRolesRequest, context: Context) -> pb.ListRoomRolesResponse:
+        size = request.page_size or _DEFAULT_PAGE
+        filters = {"room": request.room_id}
+        position = self._role_pages.read(request.page_token, filters)
+        after = str(position[0]) if position else ""
+        grants = await self._world.list_roles(_user_id(), request.room_id, after, size + 1)
+        response = pb.ListRoomRolesResponse(grants=[_grant(g) for g in grants[:size]])
+        if len(grants) > size:
+            response.next_page_token = self._role_pages.make([grants[size - 1].user_id], filters)
+        return response
+
+    async def AuthorizeEntry(self, request: pb.AuthorizeEntryRequest, context: Context) -> pb.AuthorizeEntryResponse:
+        entry = await self._world.authorize_entry(request.room_id, request.user_id)
+        return pb.AuthorizeEntryResponse(
+            role=_role(entry.role),
+            capacity=entry.room.capacity,
+            settings=_settings(entry.room.settings.filled()),
+            display_name=entry.room.display_name,
+        )
+
+
+def _user_id() -> str:
+    user = current_caller().user
+    return user.user_id if user else ""
+
+
+def _millis(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
+
+
+def _from_millis(value: object) -> datetime:
+    return datetime.fromtimestamp(int(str(value)) / 1000, UTC)
+
+
+def _draft(room: pb.Room) -> RoomDraft:
+    settings = room.settings
+    spawn = Position(settings.spawn.x, settings.spawn.y, settings.spawn.z) if settings.HasField("spawn") else None
+    return RoomDraft(
+        display_name=room.display_name,
+        description=room.description,
+        access_policy=AccessPolicy(room.access_policy) if room.access_policy else None,
+        capacity=room.capacity,
+        settings=RoomSettings(
+            width=settings.width,
+            depth=settings.depth,
+            tick_hz=settings.tick_hz,
+            max_speed=settings.max_speed,
+            spawn=spawn,
+        ),
+    )
+
+
+def _room(room: Room) -> pb.Room:
+    message = pb.Room(
+        room_id=room.room_id,
+        owner_id=room.owner_id,
+        display_name=room.display_name,
+        description=room.description,
+        access_policy=pb.AccessPolicy.ValueType(room.access_policy.value),
+        capacity=room.capacity,
+        settings=_settings(room.settings.filled()),
+        etag=room.etag,
+    )
+    message.create_time.FromDatetime(room.create_time)
+    message.update_time.FromDatetime(room.update_time)
+    return message
+
+
+def _settings(settings: RoomSettings) -> pb.RoomSettings:
+    spawn = settings.spawn or Position()
+    return pb.RoomSettings(
+        width=settings.width,
+        depth=settings.depth,
+        tick_hz=settings.tick_hz,
+        max_speed=settings.max_speed,
+        spawn=PositionMessage(x=spawn.x, y=spawn.y, z=spawn.z),
+    )
+
+
+def _role(role: Role) -> pb.RoomRole.ValueType:
+    return pb.RoomRole.ValueType(role.value)
+
+
+def _grant(grant: RoleGrant) -> pb.RoomRoleGrant:
+    message = pb.RoomRoleGrant(user_id=grant.user_id, role=_role(grant.role), granted_by=grant.granted_by)
+    message.grant_time.FromDatetime(grant.grant_time)
+    return message
