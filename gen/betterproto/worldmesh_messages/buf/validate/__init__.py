@@ -681,11 +681,7 @@ class DurationRules(betterproto2.Message):
     """
 
     lt: "datetime.timedelta | None" = betterproto2.field(
-        3,
-        betterproto2.TYPE_MESSAGE,
-        unwrap=lambda: __google__protobuf__.Duration,
-        optional=True,
-        group="less_than",
+        3, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Duration, optional=True, group="less_than"
     )
     """
     `lt` stipulates that the field must be less than the specified value of the `google.protobuf.Duration` type,
@@ -701,11 +697,7 @@ class DurationRules(betterproto2.Message):
     """
 
     lte: "datetime.timedelta | None" = betterproto2.field(
-        4,
-        betterproto2.TYPE_MESSAGE,
-        unwrap=lambda: __google__protobuf__.Duration,
-        optional=True,
-        group="less_than",
+        4, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Duration, optional=True, group="less_than"
     )
     """
     `lte` indicates that the field must be less than or equal to the specified
@@ -721,11 +713,7 @@ class DurationRules(betterproto2.Message):
     """
 
     gt: "datetime.timedelta | None" = betterproto2.field(
-        5,
-        betterproto2.TYPE_MESSAGE,
-        unwrap=lambda: __google__protobuf__.Duration,
-        optional=True,
-        group="greater_than",
+        5, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Duration, optional=True, group="greater_than"
     )
     """
     `gt` requires the duration field value to be greater than the specified
@@ -749,11 +737,7 @@ class DurationRules(betterproto2.Message):
     """
 
     gte: "datetime.timedelta | None" = betterproto2.field(
-        6,
-        betterproto2.TYPE_MESSAGE,
-        unwrap=lambda: __google__protobuf__.Duration,
-        optional=True,
-        group="greater_than",
+        6, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Duration, optional=True, group="greater_than"
     )
     """
     `gte` requires the duration field value to be greater than or equal to the
@@ -951,9 +935,7 @@ class FieldMaskRules(betterproto2.Message):
     FieldMaskRules describe rules applied exclusively to the `google.protobuf.FieldMask` well-known type.
     """
 
-    const: "__google__protobuf__.FieldMask | None" = betterproto2.field(
-        1, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    const: "__google__protobuf__.FieldMask | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
     """
     `const` dictates that the field must match the specified value of the `google.protobuf.FieldMask` type exactly.
     If the field's value deviates from the specified value, an error message
@@ -1005,9 +987,7 @@ class FieldMaskRules(betterproto2.Message):
     ```
     """
 
-    example: "list[__google__protobuf__.FieldMask]" = betterproto2.field(
-        4, betterproto2.TYPE_MESSAGE, repeated=True
-    )
+    example: "list[__google__protobuf__.FieldMask]" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     `example` specifies values that the field may have. These values SHOULD
     conform to other rules. `example` values will not impact validation
@@ -1122,9 +1102,7 @@ class FieldPathElement(betterproto2.Message):
     `uint_key` specifies a map key of type uint32, uint64, fixed32 or fixed64.
     """
 
-    string_key: "str | None" = betterproto2.field(
-        10, betterproto2.TYPE_STRING, optional=True, group="subscript"
-    )
+    string_key: "str | None" = betterproto2.field(10, betterproto2.TYPE_STRING, optional=True, group="subscript")
     """
     `string_key` specifies a map key of type string.
     """
@@ -1261,64 +1239,40 @@ class FieldRules(betterproto2.Message):
     Scalar Field Types
     """
 
-    double: "DoubleRules | None" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    double: "DoubleRules | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
     int32: "Int32Rules | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
     int64: "Int64Rules | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    uint32: "UInt32Rules | None" = betterproto2.field(
-        5, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    uint32: "UInt32Rules | None" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    uint64: "UInt64Rules | None" = betterproto2.field(
-        6, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    uint64: "UInt64Rules | None" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    sint32: "SInt32Rules | None" = betterproto2.field(
-        7, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    sint32: "SInt32Rules | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    sint64: "SInt64Rules | None" = betterproto2.field(
-        8, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    sint64: "SInt64Rules | None" = betterproto2.field(8, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    fixed32: "Fixed32Rules | None" = betterproto2.field(
-        9, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    fixed32: "Fixed32Rules | None" = betterproto2.field(9, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    fixed64: "Fixed64Rules | None" = betterproto2.field(
-        10, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    fixed64: "Fixed64Rules | None" = betterproto2.field(10, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    sfixed32: "SFixed32Rules | None" = betterproto2.field(
-        11, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    sfixed32: "SFixed32Rules | None" = betterproto2.field(11, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    sfixed64: "SFixed64Rules | None" = betterproto2.field(
-        12, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    sfixed64: "SFixed64Rules | None" = betterproto2.field(12, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
     bool: "BoolRules | None" = betterproto2.field(13, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    string: "StringRules | None" = betterproto2.field(
-        14, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    string: "StringRules | None" = betterproto2.field(14, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    bytes: "BytesRules | None" = betterproto2.field(
-        15, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    bytes: "BytesRules | None" = betterproto2.field(15, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
     enum: "EnumRules | None" = betterproto2.field(16, betterproto2.TYPE_MESSAGE, optional=True, group="type")
     """
     Complex Field Types
     """
 
-    repeated: "RepeatedRules | None" = betterproto2.field(
-        18, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    repeated: "RepeatedRules | None" = betterproto2.field(18, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
     map: "MapRules | None" = betterproto2.field(19, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
@@ -1327,17 +1281,11 @@ class FieldRules(betterproto2.Message):
     Well-Known Field Types
     """
 
-    duration: "DurationRules | None" = betterproto2.field(
-        21, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    duration: "DurationRules | None" = betterproto2.field(21, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    field_mask: "FieldMaskRules | None" = betterproto2.field(
-        28, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    field_mask: "FieldMaskRules | None" = betterproto2.field(28, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
-    timestamp: "TimestampRules | None" = betterproto2.field(
-        22, betterproto2.TYPE_MESSAGE, optional=True, group="type"
-    )
+    timestamp: "TimestampRules | None" = betterproto2.field(22, betterproto2.TYPE_MESSAGE, optional=True, group="type")
 
 
 default_message_pool.register_message("buf.validate", "FieldRules", FieldRules)
@@ -3235,9 +3183,7 @@ class StringRules(betterproto2.Message):
     ```
     """
 
-    hostname: "bool | None" = betterproto2.field(
-        13, betterproto2.TYPE_BOOL, optional=True, group="well_known"
-    )
+    hostname: "bool | None" = betterproto2.field(13, betterproto2.TYPE_BOOL, optional=True, group="well_known")
     """
     `hostname` specifies that the field value must be a valid hostname, for
     example "foo.example.com".
@@ -3393,9 +3339,7 @@ class StringRules(betterproto2.Message):
     ```
     """
 
-    ip_with_prefixlen: "bool | None" = betterproto2.field(
-        26, betterproto2.TYPE_BOOL, optional=True, group="well_known"
-    )
+    ip_with_prefixlen: "bool | None" = betterproto2.field(26, betterproto2.TYPE_BOOL, optional=True, group="well_known")
     """
     `ip_with_prefixlen` specifies that the field value must be a valid IP
     (v4 or v6) address with prefix length—for example, "192.168.5.21/16" or
@@ -3444,9 +3388,7 @@ class StringRules(betterproto2.Message):
     ```
     """
 
-    ip_prefix: "bool | None" = betterproto2.field(
-        29, betterproto2.TYPE_BOOL, optional=True, group="well_known"
-    )
+    ip_prefix: "bool | None" = betterproto2.field(29, betterproto2.TYPE_BOOL, optional=True, group="well_known")
     """
     `ip_prefix` specifies that the field value must be a valid IP (v4 or v6)
     prefix—for example, "192.168.0.0/16" or "2001:0DB8:ABCD:0012::0/64".
@@ -3466,9 +3408,7 @@ class StringRules(betterproto2.Message):
     ```
     """
 
-    ipv4_prefix: "bool | None" = betterproto2.field(
-        30, betterproto2.TYPE_BOOL, optional=True, group="well_known"
-    )
+    ipv4_prefix: "bool | None" = betterproto2.field(30, betterproto2.TYPE_BOOL, optional=True, group="well_known")
     """
     `ipv4_prefix` specifies that the field value must be a valid IPv4
     prefix, for example "192.168.0.0/16".
@@ -3488,9 +3428,7 @@ class StringRules(betterproto2.Message):
     ```
     """
 
-    ipv6_prefix: "bool | None" = betterproto2.field(
-        31, betterproto2.TYPE_BOOL, optional=True, group="well_known"
-    )
+    ipv6_prefix: "bool | None" = betterproto2.field(31, betterproto2.TYPE_BOOL, optional=True, group="well_known")
     """
     `ipv6_prefix` specifies that the field value must be a valid IPv6 prefix—for
     example, "2001:0DB8:ABCD:0012::0/64".
@@ -3510,9 +3448,7 @@ class StringRules(betterproto2.Message):
     ```
     """
 
-    host_and_port: "bool | None" = betterproto2.field(
-        32, betterproto2.TYPE_BOOL, optional=True, group="well_known"
-    )
+    host_and_port: "bool | None" = betterproto2.field(32, betterproto2.TYPE_BOOL, optional=True, group="well_known")
     """
     `host_and_port` specifies that the field value must be a valid host/port
     pair—for example, "example.com:8080".
@@ -3540,9 +3476,7 @@ class StringRules(betterproto2.Message):
     ```
     """
 
-    protobuf_fqn: "bool | None" = betterproto2.field(
-        37, betterproto2.TYPE_BOOL, optional=True, group="well_known"
-    )
+    protobuf_fqn: "bool | None" = betterproto2.field(37, betterproto2.TYPE_BOOL, optional=True, group="well_known")
     """
     `protobuf_fqn` specifies that the field value must be a valid fully-qualified
     Protobuf name as defined by the [Protobuf Language Specification](https://protobuf.com/docs/language-spec).
@@ -3569,9 +3503,7 @@ class StringRules(betterproto2.Message):
     ```
     """
 
-    protobuf_dot_fqn: "bool | None" = betterproto2.field(
-        38, betterproto2.TYPE_BOOL, optional=True, group="well_known"
-    )
+    protobuf_dot_fqn: "bool | None" = betterproto2.field(38, betterproto2.TYPE_BOOL, optional=True, group="well_known")
     """
     `protobuf_dot_fqn` specifies that the field value must be a valid fully-qualified
     Protobuf name with a leading dot, as defined by the
@@ -3687,11 +3619,7 @@ class TimestampRules(betterproto2.Message):
     """
 
     lt: "datetime.datetime | None" = betterproto2.field(
-        3,
-        betterproto2.TYPE_MESSAGE,
-        unwrap=lambda: __google__protobuf__.Timestamp,
-        optional=True,
-        group="less_than",
+        3, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True, group="less_than"
     )
     """
     `lt` requires the timestamp field value to be less than the specified value (field < value). If the field value doesn't meet the required conditions, an error message is generated.
@@ -3705,11 +3633,7 @@ class TimestampRules(betterproto2.Message):
     """
 
     lte: "datetime.datetime | None" = betterproto2.field(
-        4,
-        betterproto2.TYPE_MESSAGE,
-        unwrap=lambda: __google__protobuf__.Timestamp,
-        optional=True,
-        group="less_than",
+        4, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True, group="less_than"
     )
     """
     `lte` requires the timestamp field value to be less than or equal to the specified value (field <= value). If the field value doesn't meet the required conditions, an error message is generated.
@@ -3735,11 +3659,7 @@ class TimestampRules(betterproto2.Message):
     """
 
     gt: "datetime.datetime | None" = betterproto2.field(
-        5,
-        betterproto2.TYPE_MESSAGE,
-        unwrap=lambda: __google__protobuf__.Timestamp,
-        optional=True,
-        group="greater_than",
+        5, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True, group="greater_than"
     )
     """
     `gt` requires the timestamp field value to be greater than the specified
@@ -3763,11 +3683,7 @@ class TimestampRules(betterproto2.Message):
     """
 
     gte: "datetime.datetime | None" = betterproto2.field(
-        6,
-        betterproto2.TYPE_MESSAGE,
-        unwrap=lambda: __google__protobuf__.Timestamp,
-        optional=True,
-        group="greater_than",
+        6, betterproto2.TYPE_MESSAGE, unwrap=lambda: __google__protobuf__.Timestamp, optional=True, group="greater_than"
     )
     """
     `gte` requires the timestamp field value to be greater than or equal to the

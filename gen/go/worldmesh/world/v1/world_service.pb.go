@@ -1299,21 +1299,21 @@ var File_worldmesh_world_v1_world_service_proto protoreflect.FileDescriptor
 
 const file_worldmesh_world_v1_world_service_proto_rawDesc = "" +
 	"\n" +
-	"&worldmesh/world/v1/world_service.proto\x12\x12worldmesh.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a\"worldmesh/options/v1/options.proto\"\xe2\x03\n" +
+	"&worldmesh/world/v1/world_service.proto\x12\x12worldmesh.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a\"worldmesh/options/v1/options.proto\"\xfd\x03\n" +
 	"\x04Room\x12 \n" +
-	"\aroom_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06roomId\x12\x19\n" +
-	"\bowner_id\x18\x02 \x01(\tR\aownerId\x12,\n" +
+	"\aroom_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06roomId\x12\x1f\n" +
+	"\bowner_id\x18\x02 \x01(\tB\x04\xe2A\x01\x03R\aownerId\x12,\n" +
 	"\fdisplay_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\vdisplayName\x12*\n" +
 	"\vdescription\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\vdescription\x12O\n" +
 	"\raccess_policy\x18\x05 \x01(\x0e2 .worldmesh.world.v1.AccessPolicyB\b\xbaH\x05\x82\x01\x02\x10\x01R\faccessPolicy\x12&\n" +
 	"\bcapacity\x18\x06 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x88'(\x00R\bcapacity\x12<\n" +
-	"\bsettings\x18\a \x01(\v2 .worldmesh.world.v1.RoomSettingsR\bsettings\x12\x12\n" +
-	"\x04etag\x18\b \x01(\tR\x04etag\x12;\n" +
-	"\vcreate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x12;\n" +
+	"\bsettings\x18\a \x01(\v2 .worldmesh.world.v1.RoomSettingsR\bsettings\x12\x1b\n" +
+	"\x04etag\x18\b \x01(\tB\a\xbaH\x04r\x02\x18@R\x04etag\x12A\n" +
+	"\vcreate_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampB\x04\xe2A\x01\x03R\n" +
+	"createTime\x12A\n" +
 	"\vupdate_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampB\x04\xe2A\x01\x03R\n" +
 	"updateTime\"\xe3\x01\n" +
 	"\fRoomSettings\x12%\n" +
 	"\x05width\x18\x01 \x01(\x02B\x0f\xbaH\f\n" +
@@ -1346,11 +1346,12 @@ const file_worldmesh_world_v1_world_service_proto_rawDesc = "" +
 	"namePrefix\"k\n" +
 	"\x11ListRoomsResponse\x12.\n" +
 	"\x05rooms\x18\x01 \x03(\v2\x18.worldmesh.world.v1.RoomR\x05rooms\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd6\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xde\x02\n" +
 	"\x11UpdateRoomRequest\x12|\n" +
 	"\x04room\x18\x01 \x01(\v2\x18.worldmesh.world.v1.RoomBN\xbaHK\xba\x01E\n" +
-	"\x15room.room_id.required\x12\x13room_id must be set\x1a\x17this.room_id.size() > 0\xc8\x01\x01R\x04room\x12C\n" +
-	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01R\n" +
+	"\x15room.room_id.required\x12\x13room_id must be set\x1a\x17this.room_id.size() > 0\xc8\x01\x01R\x04room\x12\xca\x01\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskB\x8c\x01\xbaH\x88\x01\xba\x01\x81\x01\n" +
+	"\x10update_mask.size\x12)at most 16 paths of at most 64 characters\x1aBthis.paths.size() <= 16 && this.paths.all(path, path.size() <= 64)\xc8\x01\x01R\n" +
 	"updateMask\"B\n" +
 	"\x12UpdateRoomResponse\x12,\n" +
 	"\x04room\x18\x01 \x01(\v2\x18.worldmesh.world.v1.RoomR\x04room\"T\n" +

@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from worldmesh.common.v1 import avatar_pb2 as worldmesh_dot_common_dot_v1_dot_avatar__pb2
 from worldmesh.options.v1 import options_pb2 as worldmesh_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&worldmesh/world/v1/world_service.proto\x12\x12worldmesh.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a\"worldmesh/options/v1/options.proto\"\xe2\x03\n\x04Room\x12 \n\x07room_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06roomId\x12\x19\n\x08owner_id\x18\x02 \x01(\tR\x07ownerId\x12,\n\x0c\x64isplay_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\x0b\x64isplayName\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x0b\x64\x65scription\x12O\n\raccess_policy\x18\x05 \x01(\x0e\x32 .worldmesh.world.v1.AccessPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0c\x61\x63\x63\x65ssPolicy\x12&\n\x08\x63\x61pacity\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x88\'(\x00R\x08\x63\x61pacity\x12<\n\x08settings\x18\x07 \x01(\x0b\x32 .worldmesh.world.v1.RoomSettingsR\x08settings\x12\x12\n\x04\x65tag\x18\x08 \x01(\tR\x04\x65tag\x12;\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"\xe3\x01\n\x0cRoomSettings\x12%\n\x05width\x18\x01 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00@\x1c\x46-\x00\x00\x00\x00R\x05width\x12%\n\x05\x64\x65pth\x18\x02 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00@\x1c\x46-\x00\x00\x00\x00R\x05\x64\x65pth\x12\"\n\x07tick_hz\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x00R\x06tickHz\x12,\n\tmax_speed\x18\x04 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\xc8\x42-\x00\x00\x00\x00R\x08maxSpeed\x12\x33\n\x05spawn\x18\x05 \x01(\x0b\x32\x1d.worldmesh.common.v1.PositionR\x05spawn\"s\n\x11\x43reateRoomRequest\x12\x34\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomB\x06\xbaH\x03\xc8\x01\x01R\x04room\x12(\n\nrequest_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x10\x18@R\trequestId\"B\n\x12\x43reateRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"4\n\x0eGetRoomRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\"?\n\x0fGetRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"\xb1\x01\n\x10ListRoomsRequest\x12&\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\x12\"\n\x08owner_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x07ownerId\x12(\n\x0bname_prefix\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18<R\nnamePrefix\"k\n\x11ListRoomsResponse\x12.\n\x05rooms\x18\x01 \x03(\x0b\x32\x18.worldmesh.world.v1.RoomR\x05rooms\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd6\x01\n\x11UpdateRoomRequest\x12|\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomBN\xbaHK\xba\x01\x45\n\x15room.room_id.required\x12\x13room_id must be set\x1a\x17this.room_id.size() > 0\xc8\x01\x01R\x04room\x12\x43\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01R\nupdateMask\"B\n\x12UpdateRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"T\n\x11\x44\x65leteRoomRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\x1b\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\"\x14\n\x12\x44\x65leteRoomResponse\"\x9a\x01\n\x12SetRoomRoleRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\"\n\x07user_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12<\n\x04role\x18\x03 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x04R\x04role\"\x15\n\x13SetRoomRoleResponse\"\x8b\x01\n\x14ListRoomRolesRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12&\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"z\n\x15ListRoomRolesResponse\x12\x39\n\x06grants\x18\x01 \x03(\x0b\x32!.worldmesh.world.v1.RoomRoleGrantR\x06grants\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb4\x01\n\rRoomRoleGrant\x12\x17\n\x07user_id\x18\x01 \x01(\tR\x06userId\x12\x30\n\x04role\x18\x02 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleR\x04role\x12\x1d\n\ngranted_by\x18\x03 \x01(\tR\tgrantedBy\x12\x39\n\ngrant_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tgrantTime\"_\n\x15\x41uthorizeEntryRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\"\n\x07user_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"\xc7\x01\n\x16\x41uthorizeEntryResponse\x12\x30\n\x04role\x18\x01 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleR\x04role\x12\x1a\n\x08\x63\x61pacity\x18\x02 \x01(\x05R\x08\x63\x61pacity\x12<\n\x08settings\x18\x03 \x01(\x0b\x32 .worldmesh.world.v1.RoomSettingsR\x08settings\x12!\n\x0c\x64isplay_name\x18\x04 \x01(\tR\x0b\x64isplayName*\x9b\x01\n\x0c\x41\x63\x63\x65ssPolicy\x12\x1d\n\x19\x41\x43\x43\x45SS_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43\x43\x45SS_POLICY_PUBLIC\x10\x01\x12\x1a\n\x16\x41\x43\x43\x45SS_POLICY_UNLISTED\x10\x02\x12\x1b\n\x17\x41\x43\x43\x45SS_POLICY_FOLLOWERS\x10\x03\x12\x19\n\x15\x41\x43\x43\x45SS_POLICY_PRIVATE\x10\x04*\x80\x01\n\x08RoomRole\x12\x19\n\x15ROOM_ROLE_UNSPECIFIED\x10\x00\x12\x13\n\x0fROOM_ROLE_GUEST\x10\x01\x12\x16\n\x12ROOM_ROLE_DESIGNER\x10\x02\x12\x17\n\x13ROOM_ROLE_MODERATOR\x10\x03\x12\x13\n\x0fROOM_ROLE_OWNER\x10\x04\x32\xf8\x08\n\x0cWorldService\x12\x85\x01\n\nCreateRoom\x12%.worldmesh.world.v1.CreateRoomRequest\x1a&.worldmesh.world.v1.CreateRoomResponse\"(\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x0e\"\t/v1/rooms:\x01*\x12{\n\x07GetRoom\x12\".worldmesh.world.v1.GetRoomRequest\x1a#.worldmesh.world.v1.GetRoomResponse\"\'\xaa\xd4\x18\x08\x08\x04 \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/rooms/{room_id}\x12w\n\tListRooms\x12$.worldmesh.world.v1.ListRoomsRequest\x1a%.worldmesh.world.v1.ListRoomsResponse\"\x1d\xaa\xd4\x18\x08\x08\x04 \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/rooms\x12\x97\x01\n\nUpdateRoom\x12%.worldmesh.world.v1.UpdateRoomRequest\x1a&.worldmesh.world.v1.UpdateRoomResponse\":\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x02*\x02\x08\x02\x82\xd3\xe4\x93\x02 2\x18/v1/rooms/{room.room_id}:\x04room\x12\x8c\x01\n\nDeleteRoom\x12%.worldmesh.world.v1.DeleteRoomRequest\x1a&.worldmesh.world.v1.DeleteRoomResponse\"/\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x15*\x13/v1/rooms/{room_id}\x12\xa2\x01\n\x0bSetRoomRole\x12&.worldmesh.world.v1.SetRoomRoleRequest\x1a\'.worldmesh.world.v1.SetRoomRoleResponse\"B\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02(\x1a#/v1/rooms/{room_id}/roles/{user_id}:\x01*\x12\x9b\x01\n\rListRoomRoles\x12(.worldmesh.world.v1.ListRoomRolesRequest\x1a).worldmesh.world.v1.ListRoomRolesResponse\"5\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/rooms/{room_id}/roles\x12~\n\x0e\x41uthorizeEntry\x12).worldmesh.world.v1.AuthorizeEntryRequest\x1a*.worldmesh.world.v1.AuthorizeEntryResponse\"\x15\xaa\xd4\x18\x11\x08\x01\x1a\x07gateway \x03*\x02\x08\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&worldmesh/world/v1/world_service.proto\x12\x12worldmesh.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a\"worldmesh/options/v1/options.proto\"\xfd\x03\n\x04Room\x12 \n\x07room_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06roomId\x12\x1f\n\x08owner_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x07ownerId\x12,\n\x0c\x64isplay_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\x0b\x64isplayName\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x0b\x64\x65scription\x12O\n\raccess_policy\x18\x05 \x01(\x0e\x32 .worldmesh.world.v1.AccessPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0c\x61\x63\x63\x65ssPolicy\x12&\n\x08\x63\x61pacity\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x88\'(\x00R\x08\x63\x61pacity\x12<\n\x08settings\x18\x07 \x01(\x0b\x32 .worldmesh.world.v1.RoomSettingsR\x08settings\x12\x1b\n\x04\x65tag\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\x12\x41\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\"\xe3\x01\n\x0cRoomSettings\x12%\n\x05width\x18\x01 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00@\x1c\x46-\x00\x00\x00\x00R\x05width\x12%\n\x05\x64\x65pth\x18\x02 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00@\x1c\x46-\x00\x00\x00\x00R\x05\x64\x65pth\x12\"\n\x07tick_hz\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x00R\x06tickHz\x12,\n\tmax_speed\x18\x04 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\xc8\x42-\x00\x00\x00\x00R\x08maxSpeed\x12\x33\n\x05spawn\x18\x05 \x01(\x0b\x32\x1d.worldmesh.common.v1.PositionR\x05spawn\"s\n\x11\x43reateRoomRequest\x12\x34\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomB\x06\xbaH\x03\xc8\x01\x01R\x04room\x12(\n\nrequest_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x10\x18@R\trequestId\"B\n\x12\x43reateRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"4\n\x0eGetRoomRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\"?\n\x0fGetRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"\xb1\x01\n\x10ListRoomsRequest\x12&\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\x12\"\n\x08owner_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x07ownerId\x12(\n\x0bname_prefix\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18<R\nnamePrefix\"k\n\x11ListRoomsResponse\x12.\n\x05rooms\x18\x01 \x03(\x0b\x32\x18.worldmesh.world.v1.RoomR\x05rooms\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xde\x02\n\x11UpdateRoomRequest\x12|\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomBN\xbaHK\xba\x01\x45\n\x15room.room_id.required\x12\x13room_id must be set\x1a\x17this.room_id.size() > 0\xc8\x01\x01R\x04room\x12\xca\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x8c\x01\xbaH\x88\x01\xba\x01\x81\x01\n\x10update_mask.size\x12)at most 16 paths of at most 64 characters\x1a\x42this.paths.size() <= 16 && this.paths.all(path, path.size() <= 64)\xc8\x01\x01R\nupdateMask\"B\n\x12UpdateRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"T\n\x11\x44\x65leteRoomRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\x1b\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\"\x14\n\x12\x44\x65leteRoomResponse\"\x9a\x01\n\x12SetRoomRoleRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\"\n\x07user_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12<\n\x04role\x18\x03 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x04R\x04role\"\x15\n\x13SetRoomRoleResponse\"\x8b\x01\n\x14ListRoomRolesRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12&\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"z\n\x15ListRoomRolesResponse\x12\x39\n\x06grants\x18\x01 \x03(\x0b\x32!.worldmesh.world.v1.RoomRoleGrantR\x06grants\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb4\x01\n\rRoomRoleGrant\x12\x17\n\x07user_id\x18\x01 \x01(\tR\x06userId\x12\x30\n\x04role\x18\x02 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleR\x04role\x12\x1d\n\ngranted_by\x18\x03 \x01(\tR\tgrantedBy\x12\x39\n\ngrant_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tgrantTime\"_\n\x15\x41uthorizeEntryRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\"\n\x07user_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"\xc7\x01\n\x16\x41uthorizeEntryResponse\x12\x30\n\x04role\x18\x01 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleR\x04role\x12\x1a\n\x08\x63\x61pacity\x18\x02 \x01(\x05R\x08\x63\x61pacity\x12<\n\x08settings\x18\x03 \x01(\x0b\x32 .worldmesh.world.v1.RoomSettingsR\x08settings\x12!\n\x0c\x64isplay_name\x18\x04 \x01(\tR\x0b\x64isplayName*\x9b\x01\n\x0c\x41\x63\x63\x65ssPolicy\x12\x1d\n\x19\x41\x43\x43\x45SS_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43\x43\x45SS_POLICY_PUBLIC\x10\x01\x12\x1a\n\x16\x41\x43\x43\x45SS_POLICY_UNLISTED\x10\x02\x12\x1b\n\x17\x41\x43\x43\x45SS_POLICY_FOLLOWERS\x10\x03\x12\x19\n\x15\x41\x43\x43\x45SS_POLICY_PRIVATE\x10\x04*\x80\x01\n\x08RoomRole\x12\x19\n\x15ROOM_ROLE_UNSPECIFIED\x10\x00\x12\x13\n\x0fROOM_ROLE_GUEST\x10\x01\x12\x16\n\x12ROOM_ROLE_DESIGNER\x10\x02\x12\x17\n\x13ROOM_ROLE_MODERATOR\x10\x03\x12\x13\n\x0fROOM_ROLE_OWNER\x10\x04\x32\xf8\x08\n\x0cWorldService\x12\x85\x01\n\nCreateRoom\x12%.worldmesh.world.v1.CreateRoomRequest\x1a&.worldmesh.world.v1.CreateRoomResponse\"(\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x0e\"\t/v1/rooms:\x01*\x12{\n\x07GetRoom\x12\".worldmesh.world.v1.GetRoomRequest\x1a#.worldmesh.world.v1.GetRoomResponse\"\'\xaa\xd4\x18\x08\x08\x04 \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/rooms/{room_id}\x12w\n\tListRooms\x12$.worldmesh.world.v1.ListRoomsRequest\x1a%.worldmesh.world.v1.ListRoomsResponse\"\x1d\xaa\xd4\x18\x08\x08\x04 \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/rooms\x12\x97\x01\n\nUpdateRoom\x12%.worldmesh.world.v1.UpdateRoomRequest\x1a&.worldmesh.world.v1.UpdateRoomResponse\":\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x02*\x02\x08\x02\x82\xd3\xe4\x93\x02 2\x18/v1/rooms/{room.room_id}:\x04room\x12\x8c\x01\n\nDeleteRoom\x12%.worldmesh.world.v1.DeleteRoomRequest\x1a&.worldmesh.world.v1.DeleteRoomResponse\"/\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x15*\x13/v1/rooms/{room_id}\x12\xa2\x01\n\x0bSetRoomRole\x12&.worldmesh.world.v1.SetRoomRoleRequest\x1a\'.worldmesh.world.v1.SetRoomRoleResponse\"B\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02(\x1a#/v1/rooms/{room_id}/roles/{user_id}:\x01*\x12\x9b\x01\n\rListRoomRoles\x12(.worldmesh.world.v1.ListRoomRolesRequest\x1a).worldmesh.world.v1.ListRoomRolesResponse\"5\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/rooms/{room_id}/roles\x12~\n\x0e\x41uthorizeEntry\x12).worldmesh.world.v1.AuthorizeEntryRequest\x1a*.worldmesh.world.v1.AuthorizeEntryResponse\"\x15\xaa\xd4\x18\x11\x08\x01\x1a\x07gateway \x03*\x02\x08\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ROOM'].fields_by_name['room_id']._loaded_options = None
   _globals['_ROOM'].fields_by_name['room_id']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_ROOM'].fields_by_name['owner_id']._loaded_options = None
+  _globals['_ROOM'].fields_by_name['owner_id']._serialized_options = b'\342A\001\003'
   _globals['_ROOM'].fields_by_name['display_name']._loaded_options = None
   _globals['_ROOM'].fields_by_name['display_name']._serialized_options = b'\272H\006r\004\020\001\030<'
   _globals['_ROOM'].fields_by_name['description']._loaded_options = None
@@ -47,6 +50,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROOM'].fields_by_name['access_policy']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_ROOM'].fields_by_name['capacity']._loaded_options = None
   _globals['_ROOM'].fields_by_name['capacity']._serialized_options = b'\272H\007\032\005\030\210\'(\000'
+  _globals['_ROOM'].fields_by_name['etag']._loaded_options = None
+  _globals['_ROOM'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_ROOM'].fields_by_name['create_time']._loaded_options = None
+  _globals['_ROOM'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_ROOM'].fields_by_name['update_time']._loaded_options = None
+  _globals['_ROOM'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_ROOMSETTINGS'].fields_by_name['width']._loaded_options = None
   _globals['_ROOMSETTINGS'].fields_by_name['width']._serialized_options = b'\272H\014\n\n\035\000@\034F-\000\000\000\000'
   _globals['_ROOMSETTINGS'].fields_by_name['depth']._loaded_options = None
@@ -72,7 +81,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEROOMREQUEST'].fields_by_name['room']._loaded_options = None
   _globals['_UPDATEROOMREQUEST'].fields_by_name['room']._serialized_options = b'\272HK\272\001E\n\025room.room_id.required\022\023room_id must be set\032\027this.room_id.size() > 0\310\001\001'
   _globals['_UPDATEROOMREQUEST'].fields_by_name['update_mask']._loaded_options = None
-  _globals['_UPDATEROOMREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_UPDATEROOMREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\210\001\272\001\201\001\n\020update_mask.size\022)at most 16 paths of at most 64 characters\032Bthis.paths.size() <= 16 && this.paths.all(path, path.size() <= 64)\310\001\001'
   _globals['_DELETEROOMREQUEST'].fields_by_name['room_id']._loaded_options = None
   _globals['_DELETEROOMREQUEST'].fields_by_name['room_id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_DELETEROOMREQUEST'].fields_by_name['etag']._loaded_options = None
@@ -109,48 +118,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORLDSERVICE'].methods_by_name['ListRoomRoles']._serialized_options = b'\252\324\030\020\010\003\022\006client \003*\002\010\002\202\323\344\223\002\033\022\031/v1/rooms/{room_id}/roles'
   _globals['_WORLDSERVICE'].methods_by_name['AuthorizeEntry']._loaded_options = None
   _globals['_WORLDSERVICE'].methods_by_name['AuthorizeEntry']._serialized_options = b'\252\324\030\021\010\001\032\007gateway \003*\002\010\002'
-  _globals['_ACCESSPOLICY']._serialized_start=2888
-  _globals['_ACCESSPOLICY']._serialized_end=3043
-  _globals['_ROOMROLE']._serialized_start=3046
-  _globals['_ROOMROLE']._serialized_end=3174
-  _globals['_ROOM']._serialized_start=259
-  _globals['_ROOM']._serialized_end=741
-  _globals['_ROOMSETTINGS']._serialized_start=744
-  _globals['_ROOMSETTINGS']._serialized_end=971
-  _globals['_CREATEROOMREQUEST']._serialized_start=973
-  _globals['_CREATEROOMREQUEST']._serialized_end=1088
-  _globals['_CREATEROOMRESPONSE']._serialized_start=1090
-  _globals['_CREATEROOMRESPONSE']._serialized_end=1156
-  _globals['_GETROOMREQUEST']._serialized_start=1158
-  _globals['_GETROOMREQUEST']._serialized_end=1210
-  _globals['_GETROOMRESPONSE']._serialized_start=1212
-  _globals['_GETROOMRESPONSE']._serialized_end=1275
-  _globals['_LISTROOMSREQUEST']._serialized_start=1278
-  _globals['_LISTROOMSREQUEST']._serialized_end=1455
-  _globals['_LISTROOMSRESPONSE']._serialized_start=1457
-  _globals['_LISTROOMSRESPONSE']._serialized_end=1564
-  _globals['_UPDATEROOMREQUEST']._serialized_start=1567
-  _globals['_UPDATEROOMREQUEST']._serialized_end=1781
-  _globals['_UPDATEROOMRESPONSE']._serialized_start=1783
-  _globals['_UPDATEROOMRESPONSE']._serialized_end=1849
-  _globals['_DELETEROOMREQUEST']._serialized_start=1851
-  _globals['_DELETEROOMREQUEST']._serialized_end=1935
-  _globals['_DELETEROOMRESPONSE']._serialized_start=1937
-  _globals['_DELETEROOMRESPONSE']._serialized_end=1957
-  _globals['_SETROOMROLEREQUEST']._serialized_start=1960
-  _globals['_SETROOMROLEREQUEST']._serialized_end=2114
-  _globals['_SETROOMROLERESPONSE']._serialized_start=2116
-  _globals['_SETROOMROLERESPONSE']._serialized_end=2137
-  _globals['_LISTROOMROLESREQUEST']._serialized_start=2140
-  _globals['_LISTROOMROLESREQUEST']._serialized_end=2279
-  _globals['_LISTROOMROLESRESPONSE']._serialized_start=2281
-  _globals['_LISTROOMROLESRESPONSE']._serialized_end=2403
-  _globals['_ROOMROLEGRANT']._serialized_start=2406
-  _globals['_ROOMROLEGRANT']._serialized_end=2586
-  _globals['_AUTHORIZEENTRYREQUEST']._serialized_start=2588
-  _globals['_AUTHORIZEENTRYREQUEST']._serialized_end=2683
-  _globals['_AUTHORIZEENTRYRESPONSE']._serialized_start=2686
-  _globals['_AUTHORIZEENTRYRESPONSE']._serialized_end=2885
-  _globals['_WORLDSERVICE']._serialized_start=3177
-  _globals['_WORLDSERVICE']._serialized_end=4321
+  _globals['_ACCESSPOLICY']._serialized_start=3084
+  _globals['_ACCESSPOLICY']._serialized_end=3239
+  _globals['_ROOMROLE']._serialized_start=3242
+  _globals['_ROOMROLE']._serialized_end=3370
+  _globals['_ROOM']._serialized_start=292
+  _globals['_ROOM']._serialized_end=801
+  _globals['_ROOMSETTINGS']._serialized_start=804
+  _globals['_ROOMSETTINGS']._serialized_end=1031
+  _globals['_CREATEROOMREQUEST']._serialized_start=1033
+  _globals['_CREATEROOMREQUEST']._serialized_end=1148
+  _globals['_CREATEROOMRESPONSE']._serialized_start=1150
+  _globals['_CREATEROOMRESPONSE']._serialized_end=1216
+  _globals['_GETROOMREQUEST']._serialized_start=1218
+  _globals['_GETROOMREQUEST']._serialized_end=1270
+  _globals['_GETROOMRESPONSE']._serialized_start=1272
+  _globals['_GETROOMRESPONSE']._serialized_end=1335
+  _globals['_LISTROOMSREQUEST']._serialized_start=1338
+  _globals['_LISTROOMSREQUEST']._serialized_end=1515
+  _globals['_LISTROOMSRESPONSE']._serialized_start=1517
+  _globals['_LISTROOMSRESPONSE']._serialized_end=1624
+  _globals['_UPDATEROOMREQUEST']._serialized_start=1627
+  _globals['_UPDATEROOMREQUEST']._serialized_end=1977
+  _globals['_UPDATEROOMRESPONSE']._serialized_start=1979
+  _globals['_UPDATEROOMRESPONSE']._serialized_end=2045
+  _globals['_DELETEROOMREQUEST']._serialized_start=2047
+  _globals['_DELETEROOMREQUEST']._serialized_end=2131
+  _globals['_DELETEROOMRESPONSE']._serialized_start=2133
+  _globals['_DELETEROOMRESPONSE']._serialized_end=2153
+  _globals['_SETROOMROLEREQUEST']._serialized_start=2156
+  _globals['_SETROOMROLEREQUEST']._serialized_end=2310
+  _globals['_SETROOMROLERESPONSE']._serialized_start=2312
+  _globals['_SETROOMROLERESPONSE']._serialized_end=2333
+  _globals['_LISTROOMROLESREQUEST']._serialized_start=2336
+  _globals['_LISTROOMROLESREQUEST']._serialized_end=2475
+  _globals['_LISTROOMROLESRESPONSE']._serialized_start=2477
+  _globals['_LISTROOMROLESRESPONSE']._serialized_end=2599
+  _globals['_ROOMROLEGRANT']._serialized_start=2602
+  _globals['_ROOMROLEGRANT']._serialized_end=2782
+  _globals['_AUTHORIZEENTRYREQUEST']._serialized_start=2784
+  _globals['_AUTHORIZEENTRYREQUEST']._serialized_end=2879
+  _globals['_AUTHORIZEENTRYRESPONSE']._serialized_start=2882
+  _globals['_AUTHORIZEENTRYRESPONSE']._serialized_end=3081
+  _globals['_WORLDSERVICE']._serialized_start=3373
+  _globals['_WORLDSERVICE']._serialized_end=4517
 # @@protoc_insertion_point(module_scope)

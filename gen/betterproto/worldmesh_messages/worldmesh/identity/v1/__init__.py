@@ -121,9 +121,7 @@ class Account(betterproto2.Message):
     The unique name that others see.
     """
 
-    kind: "AccountKind" = betterproto2.field(
-        3, betterproto2.TYPE_ENUM, default_factory=lambda: AccountKind(0)
-    )
+    kind: "AccountKind" = betterproto2.field(3, betterproto2.TYPE_ENUM, default_factory=lambda: AccountKind(0))
     """
     What kind of account it is.
     """
@@ -446,9 +444,7 @@ class RefreshSessionResponse(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.identity.v1", "RefreshSessionResponse", RefreshSessionResponse
-)
+default_message_pool.register_message("worldmesh.identity.v1", "RefreshSessionResponse", RefreshSessionResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -510,9 +506,7 @@ class RotateBotTokenResponse(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.identity.v1", "RotateBotTokenResponse", RotateBotTokenResponse
-)
+default_message_pool.register_message("worldmesh.identity.v1", "RotateBotTokenResponse", RotateBotTokenResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -708,9 +702,7 @@ class SignInPasswordResponse(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.identity.v1", "SignInPasswordResponse", SignInPasswordResponse
-)
+default_message_pool.register_message("worldmesh.identity.v1", "SignInPasswordResponse", SignInPasswordResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -811,9 +803,7 @@ class WatchRevocationsRequest(betterproto2.Message):
     pass
 
 
-default_message_pool.register_message(
-    "worldmesh.identity.v1", "WatchRevocationsRequest", WatchRevocationsRequest
-)
+default_message_pool.register_message("worldmesh.identity.v1", "WatchRevocationsRequest", WatchRevocationsRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -840,9 +830,7 @@ class WatchRevocationsResponse(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.identity.v1", "WatchRevocationsResponse", WatchRevocationsResponse
-)
+default_message_pool.register_message("worldmesh.identity.v1", "WatchRevocationsResponse", WatchRevocationsResponse)
 
 
 class IdentityServiceStub(betterproto2_grpclib.ServiceStub):

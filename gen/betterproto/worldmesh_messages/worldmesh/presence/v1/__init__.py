@@ -49,9 +49,7 @@ class AttachRequest(betterproto2.Message):
         - body: What is said.
     """
 
-    open: "AttachRequestOpen | None" = betterproto2.field(
-        1, betterproto2.TYPE_MESSAGE, optional=True, group="body"
-    )
+    open: "AttachRequestOpen | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True, group="body")
     """
     First: who speaks, and of which shard.
     """
@@ -171,9 +169,7 @@ class BatchGetPresenceRequest(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.presence.v1", "BatchGetPresenceRequest", BatchGetPresenceRequest
-)
+default_message_pool.register_message("worldmesh.presence.v1", "BatchGetPresenceRequest", BatchGetPresenceRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -188,9 +184,7 @@ class BatchGetPresenceResponse(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.presence.v1", "BatchGetPresenceResponse", BatchGetPresenceResponse
-)
+default_message_pool.register_message("worldmesh.presence.v1", "BatchGetPresenceResponse", BatchGetPresenceResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -235,9 +229,7 @@ class GetShardPresenceRequest(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.presence.v1", "GetShardPresenceRequest", GetShardPresenceRequest
-)
+default_message_pool.register_message("worldmesh.presence.v1", "GetShardPresenceRequest", GetShardPresenceRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -252,9 +244,7 @@ class GetShardPresenceResponse(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.presence.v1", "GetShardPresenceResponse", GetShardPresenceResponse
-)
+default_message_pool.register_message("worldmesh.presence.v1", "GetShardPresenceResponse", GetShardPresenceResponse)
 
 
 @dataclass(eq=False, repr=False)
@@ -336,9 +326,7 @@ class WatchShardPresenceRequest(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.presence.v1", "WatchShardPresenceRequest", WatchShardPresenceRequest
-)
+default_message_pool.register_message("worldmesh.presence.v1", "WatchShardPresenceRequest", WatchShardPresenceRequest)
 
 
 @dataclass(eq=False, repr=False)
@@ -353,9 +341,7 @@ class WatchShardPresenceResponse(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.presence.v1", "WatchShardPresenceResponse", WatchShardPresenceResponse
-)
+default_message_pool.register_message("worldmesh.presence.v1", "WatchShardPresenceResponse", WatchShardPresenceResponse)
 
 
 class PresenceServiceStub(betterproto2_grpclib.ServiceStub):

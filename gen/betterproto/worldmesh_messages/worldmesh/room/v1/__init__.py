@@ -91,16 +91,12 @@ class AttachRequest(betterproto2.Message):
         - body: What is said.
     """
 
-    open: "AttachRequestOpen | None" = betterproto2.field(
-        1, betterproto2.TYPE_MESSAGE, optional=True, group="body"
-    )
+    open: "AttachRequestOpen | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True, group="body")
     """
     First: who speaks, and of which room.
     """
 
-    inputs: "AttachRequestInputs | None" = betterproto2.field(
-        2, betterproto2.TYPE_MESSAGE, optional=True, group="body"
-    )
+    inputs: "AttachRequestInputs | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True, group="body")
     """
     Then: what members did, in the order in which the gateway heard it.
     """
@@ -188,9 +184,7 @@ class AttachResponseDeliveries(betterproto2.Message):
     """
 
 
-default_message_pool.register_message(
-    "worldmesh.room.v1", "AttachResponse.Deliveries", AttachResponseDeliveries
-)
+default_message_pool.register_message("worldmesh.room.v1", "AttachResponse.Deliveries", AttachResponseDeliveries)
 
 
 @dataclass(eq=False, repr=False)
@@ -339,9 +333,7 @@ class Input(betterproto2.Message):
     Says something to all.
     """
 
-    whisper: "InputWhisper | None" = betterproto2.field(
-        7, betterproto2.TYPE_MESSAGE, optional=True, group="body"
-    )
+    whisper: "InputWhisper | None" = betterproto2.field(7, betterproto2.TYPE_MESSAGE, optional=True, group="body")
     """
     Says something to one.
     """
@@ -448,9 +440,7 @@ class InputState(betterproto2.Message):
     The member's entity as it is now. The relay checks speed and bounds and corrects what is out of them.
     """
 
-    position: "__common__v1__.Position | None" = betterproto2.field(
-        1, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    position: "__common__v1__.Position | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
     """
     Where.
     """
@@ -515,9 +505,7 @@ class LiveMember(betterproto2.Message):
     The id of its entity, in this room and epoch.
     """
 
-    position: "__common__v1__.Position | None" = betterproto2.field(
-        3, betterproto2.TYPE_MESSAGE, optional=True
-    )
+    position: "__common__v1__.Position | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
     """
     Where.
     """
@@ -552,9 +540,7 @@ class Membership(betterproto2.Message):
     The member.
     """
 
-    joined_entity: "int | None" = betterproto2.field(
-        2, betterproto2.TYPE_UINT32, optional=True, group="outcome"
-    )
+    joined_entity: "int | None" = betterproto2.field(2, betterproto2.TYPE_UINT32, optional=True, group="outcome")
     """
     Is in, under this entity id.
     """
