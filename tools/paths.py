@@ -1,5 +1,9 @@
-"""Writes a .pth file, so that the development environment imports every package of this tree in place."""
+"""Writes a .pth file, so that the development environment imports every package of this tree in place.
 
+With --print it says the folders instead, separated as in MYPYPATH.
+"""
+
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -13,5 +17,8 @@ SOURCES = [
 ]
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--print"]:
+        print(":".join(map(str, SOURCES)))
+        sys.exit()
     pth = Path(sysconfig.get_path("purelib")) / "worldmesh.pth"
     pth.write_text("".join(f"{path}\n" for path in SOURCES))

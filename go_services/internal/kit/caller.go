@@ -45,6 +45,9 @@ type User struct {
 // HasScope says whether the user's token holds a scope.
 func (u User) HasScope(scope string) bool { return slices.Contains(u.Scopes, scope) }
 
+// spiffePrefix comes before a service's name in its certificate, and so in what Envoy says of it.
+const spiffePrefix = "spiffe://worldmesh/"
+
 type callerKey struct{}
 
 // CallerOf is who made the call that ctx belongs to.
@@ -56,7 +59,7 @@ func CallerOf(ctx context.Context) Caller {
 func withCaller(ctx context.Context) context.Context {
 	md, _ := metadata.FromIncomingContext(ctx)
 	return context.WithValue(ctx, callerKey{}, Caller{
-		Service: first(md, HeaderCaller),
+		Service: strings.TrimPrefix(first(md, HeaderCaller), spiffePrefix),
 		User: User{
 			ID:        first(md, HeaderUserID),
 			SessionID: first(md, HeaderSessionID),

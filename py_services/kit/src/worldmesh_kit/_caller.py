@@ -12,6 +12,8 @@ HEADER_SESSION_ID = "x-worldmesh-session-id"
 HEADER_USERNAME = "x-worldmesh-username"
 HEADER_ACCOUNT_KIND = "x-worldmesh-account-kind"
 HEADER_SCOPES = "x-worldmesh-scopes"
+# Comes before a service's name in its certificate, and so in what Envoy says of it.
+_SPIFFE = "spiffe://worldmesh/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def set_caller(caller: Caller) -> None:
 def caller_from(metadata: Iterable[tuple[str, str | bytes]]) -> Caller:
     """Read the caller out of a call's headers."""
     headers = {key: value for key, value in metadata if key.startswith("x-worldmesh-") and isinstance(value, str)}
-    service = headers.get(HEADER_CALLER, "")
+    service = headers.get(HEADER_CALLER, "").removeprefix(_SPIFFE)
     user_id = headers.get(HEADER_USER_ID, "")
     if not user_id:
         return Caller(service=service, user=None)

@@ -1,0 +1,119 @@
+# Worldmesh. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+ROOT := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
+PY := $(ROOT)/.venv/bin/python
+BIN := $(ROOT)/.build/bin
+STAMPS := $(ROOT)/.build/stamps
+MESH := $(PY) -m worldmesh_mesh
+GO_SERVICES := gateway relay presence
+SOURCES = $(wildcard $(ROOT)/py_services/*/src) $(ROOT)/mesh/src $(ROOT)/clients/python/src
+export PYTHONDONTWRITEBYTECODE := 1
+export GOFLAGS := -buildvcs=false
+
+.PHONY: help
+help: ## What there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(ROOT)/Makefile
+
+# ---------------------------------------------------------------- tools
+
+.PHONY: tools
+tools: $(STAMPS)/python $(STAMPS)/go $(STAMPS)/protos ## Install everything that the other targets need
+	@$(PY) $(ROOT)/tools/paths.py
+
+$(STAMPS)/python: $(ROOT)/tools/python/requirements.txt
+	@echo "== Python packages (first time: about a minute)"
+	@mkdir -p $(STAMPS)
+	@test -x $(PY) || python3 -m venv $(ROOT)/.venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@VIRTUAL_ENV=$(ROOT)/.venv $(ROOT)/.venv/bin/uv pip sync --quiet --require-hashes $(ROOT)/tools/python/requirements.txt
+	@$(PY) -m ensurepip >/dev/null 2>&1 || true
+	@touch $@
+
+$(STAMPS)/go: $(ROOT)/tools/go/go.mod $(ROOT)/tools/go/go.sum
+	@echo "== Go tools (first time: about two minutes)"
+	@mkdir -p $(STAMPS) $(BIN)
+	@cd $(ROOT)/tools/go && go build -o $(BIN)/ tool
+	@touch $@
+
+$(STAMPS)/protos: $(ROOT)/tools/protos $(STAMPS)/python
+	@$(ROOT)/tools/protos
+	@touch $@
+
+.PHONY: lock
+lock: ## Renew the lock of Python packages from tools/python/requirements.in
+	@$(ROOT)/.venv/bin/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 \
+		$(ROOT)/tools/python/requirements.in -o $(ROOT)/tools/python/requirements.txt
+
+# ---------------------------------------------------------------- contracts
+
+.PHONY: gen
+gen: tools ## Generate code and tables from the contracts
+	@$(ROOT)/tools/gen
+	@$(MESH) docs
+
+.PHONY: gen-check
+gen-check: tools ## Fail if gen/ or the generated docs are not what the contracts say
+	@$(ROOT)/tools/gen-check
+
+.PHONY: breaking-image
+breaking-image: tools ## Release the contracts: from now on `make lint` refuses changes that break them
+	@cd $(ROOT) && .venv/bin/buf build proto -o proto/released.binpb && git -C $(ROOT) status --short proto/released.binpb
+
+.PHONY: new-service
+new-service: tools ## Scaffold a Python service: NAME=quests
+	@$(PY) $(ROOT)/tools/new_service.py "$(NAME)"
+
+# ---------------------------------------------------------------- the world
+
+.PHONY: build
+build: tools ## Build the Go services
+	@cd $(ROOT) && go build -o $(BIN)/ $(GO_SERVICES:%=./go_services/cmd/%)
+
+.PHONY: up
+up: build ## Start the whole world (RELAYS=2 GATEWAYS=2 PRESENCE=2; DETACH=1)
+	@exec $(MESH) up $(if $(DETACH),--detach)
+
+.PHONY: down
+down: ## End the world
+	@$(MESH) down
+
+.PHONY: where
+where: ## Print the world's addresses as JSON; exit 1 while it is not up
+	@test -x $(PY) || { echo "error: the world is not up: start it with \`make up\`" >&2; exit 1; }
+	@$(MESH) where
+
+.PHONY: logs
+logs: ## Follow the world's logs
+	@tail -n 20 -F $${WORLDMESH_DATA:-$(ROOT)/.data}/log/*.log
+
+.PHONY: server-token
+server-token: ## Make an account for a server of the studio: NAME=my-server
+	@$(MESH) run-as identity -- $(PY) -m worldmesh_identity create-server-account "$(NAME)"
+
+.PHONY: clean
+clean: ## End the world and remove its data and what was built
+	@if [ -x $(PY) ]; then $(MESH) clean; fi
+	@rm -rf $(ROOT)/.build/out $(ROOT)/.pytest_cache $(ROOT)/.mypy_cache $(ROOT)/.ruff_cache
+
+# ---------------------------------------------------------------- checks
+
+.PHONY: lint
+lint: tools ## Contracts, Python (ruff, mypy strict), Go (gofmt, vet)
+	@$(ROOT)/tools/lint
+
+.PHONY: test-unit
+test-unit: tools ## Unit tests of both languages: seconds (SERVICE=world for one)
+	@$(ROOT)/tools/test unit $(SERVICE)
+
+.PHONY: test
+test: build ## Everything (SERVICE=world for one service's)
+	@$(ROOT)/tools/test all $(SERVICE)
+
+.PHONY: bench
+bench: build ## Benchmarks beside a bare fan-out server (ONLY=rooms or ONLY=rpc)
+	@$(ROOT)/bench/run

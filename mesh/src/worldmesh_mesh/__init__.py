@@ -1,0 +1,1 @@
+"""Renders and runs the mesh: `python -m worldmesh_mesh --help`."""

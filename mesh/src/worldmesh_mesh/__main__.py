@@ -1,0 +1,122 @@
+"""Renders and runs the mesh on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .catalogue import CatalogueError, load_catalogue
+from .contract import load_methods
+from .documents import write_documents
+from .mongo import init_mongo
+from .paths import CATALOGUE, DESCRIPTORS, ROOT
+from .processes import environment
+from .render import render
+from .topology import Topology, TopologyError, make_topology
+from .world import World, WorldError, announce, attend
+
+_BASE = 8000
+
+
+def main() -> int:
+    """The command line."""
+    arguments = _parser().parse_args()
+    try:
+        return _run(arguments)
+    except (CatalogueError, TopologyError, WorldError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="worldmesh_mesh",
+        description=__doc__,
+        epilog="Settings: WORLDMESH_PORT_BASE (8000), WORLDMESH_DATA (.data), RELAYS, GATEWAYS, PRESENCE (1), "
+        "OTEL_EXPORTER_OTLP_ENDPOINT.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start the world and stay until Ctrl-C")
+    up.add_argument("--detach", action="store_true", help="return when it is up")
+    commands.add_parser("down", help="end the world")
+    commands.add_parser("where", help="print the addresses as JSON; exit 1 with a reason while it is not up")
+    commands.add_parser("clean", help="end the world and remove its data")
+    commands.add_parser("render", help="write the configurations into the data folder, start nothing")
+    docs = commands.add_parser("docs", help="renew the generated parts of the docs")
+    docs.add_argument("--folder", type=Path, default=ROOT / "docs")
+    as_service = commands.add_parser("run-as", help="run a command with the settings of a service's first instance")
+    as_service.add_argument("service")
+    as_service.add_argument("argv", nargs=argparse.REMAINDER, help="-- command and its arguments")
+    mongo = commands.add_parser("init-mongo", help="make a mongod a replica set of one")
+    mongo.add_argument("--port", type=int, required=True)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "init-mongo":
+            init_mongo(arguments.port)
+        case "docs":
+            write_documents(arguments.folder, load_catalogue(CATALOGUE), load_methods(DESCRIPTORS))
+        case "render":
+            render(_topology())
+        case "run-as":
+            return _run_as(arguments.service, arguments.argv)
+        case "up":
+            return _up(detach=arguments.detach)
+        case "down":
+            World(_topology(), _say).stop()
+        case "where":
+            print(json.dumps(World(_topology(), _say).where(), indent=2))
+        case "clean":
+            topology = _topology()
+            World(topology, _say).stop()
+            shutil.rmtree(topology.data, ignore_errors=True)
+    return 0
+
+
+def _up(*, detach: bool) -> int:
+    topology = _topology()
+    world = World(topology, _say)
+    if world.running():
+        world.where()
+        print(announce(topology))
+        print("It was up already.")
+        return 0
+    _say("starting the world")
+    world.start()
+    print(announce(topology), flush=True)
+    if not detach:
+        print("Ctrl-C ends it.", flush=True)
+        attend(world)
+    return 0
+
+
+def _run_as(service: str, argv: list[str]) -> int:
+    topology = _topology()
+    instances = topology.of(service)
+    command = argv[1:] if argv[:1] == ["--"] else argv
+    if not instances or not command:
+        raise TopologyError("run-as takes a service of the catalogue, `--` and a command")
+    return subprocess.run(command, env=os.environ | environment(topology, instances[0]), check=False).returncode
+
+
+def _topology() -> Topology:
+    base = os.environ.get("WORLDMESH_PORT_BASE", str(_BASE))
+    if not base.isdigit():
+        raise TopologyError(f"WORLDMESH_PORT_BASE={base}: not a number")
+    data = Path(os.environ.get("WORLDMESH_DATA", ROOT / ".data")).resolve()
+    return make_topology(load_catalogue(CATALOGUE), base=int(base), data=data, environ=os.environ)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Envoy's configuration: pure functions from the topology and the contracts to plain data."""

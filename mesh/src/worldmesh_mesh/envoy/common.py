@@ -1,0 +1,299 @@
+"""What the edge and the mesh have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from worldmesh_mesh.certificates import spiffe
+from worldmesh_mesh.contract import Method, Retry, RouteKey
+from worldmesh_mesh.topology import HOST, Topology
+
+Json = dict[str, object]
+"""A part of a configuration."""
+
+USER_HEADERS = (
+    "x-worldmesh-user-id",
+    "x-worldmesh-session-id",
+    "x-worldmesh-username",
+    "x-worldmesh-account-kind",
+    "x-worldmesh-scopes",
+)
+CALLER_HEADER = "x-worldmesh-caller"
+SERVICE_HEADER = "x-worldmesh-service"
+"""By which a person says whose reflection or health is meant."""
+HOST_HEADER = "x-worldmesh-host"
+"""By which a gateway will name the relay that owns a room."""
+
+REFLECTION = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/")
+HEALTH = "/grpc.health.v1.Health/"
+
+_HASH_HEADERS = {RouteKey.ROOM: "x-room-id", RouteKey.PRESENCE_SHARD: "x-presence-shard"}
+_RETRY_ON = {
+    Retry.UNSENT: "connect-failure,refused-stream",
+    Retry.SAFE: "connect-failure,refused-stream,reset-before-request,unavailable",
+}
+_TYPE = "type.googleapis.com/envoy."
+
+
+def typed(kind: str, **fields: object) -> Json:
+    """An extension's configuration: `kind` is the message's name below `envoy.`."""
+    return {"@type": _TYPE + kind, **fields}
+
+
+def address(port: int) -> Json:
+    """A port of this machine."""
+    return {"socket_address": {"address": HOST, "port_value": port}}
+
+
+def file_source(path: str) -> Json:
+    """A file, relative to the data folder."""
+    return {"filename": path}
+
+
+def own_certificate(proxy: str) -> Json:
+    """The proxy's certificate, read again when it is renewed."""
+    return {
+        "certificate_chain": file_source(f"certs/{proxy}/tls.pem"),
+        "private_key": file_source(f"certs/{proxy}/tls.key"),
+        "watched_directory": {"path": f"certs/{proxy}"},
+    }
+
+
+def route(method: Method, cluster: str) -> Json:
+    """Where calls of a method go, how long they may take, and when they are sent again."""
+    action: Json = {
+        "cluster": cluster,
+        # The caller's own deadline is passed on as grpc-timeout; the service and its contract bound the rest.
+        "timeout": f"{method.timeout * 2:g}s" if not method.streaming else "0s",
+        "max_stream_duration": {"grpc_timeout_header_max": "0s"},
+    }
+    if method.streaming:
+        action["idle_timeout"] = "0s"
+    if header := _HASH_HEADERS.get(method.route_key):
+        action["hash_policy"] = [{"header": {"header_name": header}}]
+    if retry_on := _RETRY_ON.get(method.retry):
+        policy: Json = {
+            "retry_on": retry_on,
+            "num_retries": 2,
+            "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+            "retry_host_predicate": [
+                {
+                    "name": "envoy.retry_host_predicates.previous_hosts",
+                    "typed_config": typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
+                }
+            ],
+            "host_selection_retry_max_attempts": 3,
+        }
+        if not method.streaming:
+            policy["per_try_timeout"] = f"{method.timeout:g}s"
+        action["retry_policy"] = policy
+    return {"match": {"path": method.path}, "route": action}
+
+
+def person_routes(topology: Topology) -> list[Json]:
+    """Reflection and health of each service, by the header that names it: for grpcurl."""
+    return [
+        {
+            "match": {
+                "prefix": prefix,
+                "headers": [{"name": SERVICE_HEADER, "string_match": {"exact": service.name}}],
+            },
+            "route": {"cluster": service.name, "timeout": "60s"},
+        }
+        for service in topology.services
+        for prefix in (*REFLECTION, HEALTH)
+    ]
+
+
+def service_cluster(name: str, proxy: str, *, hashed: bool) -> Json:
+    """The instances of a service, reached by mTLS as the proxy."""
+    return {
+        "name": name,
+        "type": "EDS",
+        "eds_cluster_config": {
+            "eds_config": {
+                "path_config_source": {
+                    "path": f"envoy/endpoints/{name}.json",
+                    "watched_directory": {"path": "envoy/endpoints"},
+                }
+            }
+        },
+        "connect_timeout": "1s",
+        **_balancing(hashed=hashed),
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": typed(
+                "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                sni=f"{name}.worldmesh.internal",
+                common_tls_context={
+                    "tls_certificates": [own_certificate(proxy)],
+                    "alpn_protocols": ["h2"],
+                    "validation_context": {
+                        "trusted_ca": file_source(f"certs/{proxy}/services-ca.pem"),
+                        "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": spiffe(name)}}],
+                    },
+                },
+            ),
+        },
+        "typed_extension_protocol_options": http2_options(),
+        "health_checks": [
+            {
+                "timeout": "1s",
+                "interval": "1s",
+                "no_traffic_interval": "1s",
+                "unhealthy_threshold": 2,
+                "healthy_threshold": 1,
+                "grpc_health_check": {},
+            }
+        ],
+        "outlier_detection": {
+            "consecutive_5xx": 5,
+            "consecutive_gateway_failure": 3,
+            "interval": "0.5s",
+            "base_ejection_time": "2s",
+            "max_ejection_time": "15s",
+            "max_ejection_percent": 50,
+        },
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": 10_000,
+                    "max_pending_requests": 10_000,
+                    "max_requests": 100_000,
+                    "retry_budget": {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 10},
+                }
+            ]
+        },
+    }
+
+
+def _balancing(*, hashed: bool) -> Json:
+    """Least loaded first; or by hash, where a host that a header names comes before the hash's choice."""
+    panic: Json = {"healthy_panic_threshold": {"value": 0}}
+    if not hashed:
+        return {"lb_policy": "LEAST_REQUEST", "common_lb_config": panic}
+    ring = {
+        "name": "envoy.load_balancing_policies.ring_hash",
+        "typed_config": typed("extensions.load_balancing_policies.ring_hash.v3.RingHash", minimum_ring_size=1024),
+    }
+    override = typed(
+        "extensions.load_balancing_policies.override_host.v3.OverrideHost",
+        override_host_sources=[{"header": HOST_HEADER}],
+        fallback_policy={"policies": [{"typed_extension_config": ring}]},
+    )
+    policy = {"name": "envoy.load_balancing_policies.override_host", "typed_config": override}
+    return {"load_balancing_policy": {"policies": [{"typed_extension_config": policy}]}, "common_lb_config": panic}
+
+
+def http2_options() -> Json:
+    """HTTP/2 to the service, with windows that carry many members on one stream."""
+    return {
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
+            "extensions.upstreams.http.v3.HttpProtocolOptions",
+            explicit_http_config={
+                "http2_protocol_options": {
+                    "max_concurrent_streams": 1000,
+                    "initial_stream_window_size": 1 << 20,
+                    "initial_connection_window_size": 8 << 20,
+                    "connection_keepalive": {"interval": "10s", "timeout": "3s"},
+                }
+            },
+        )
+    }
+
+
+def endpoints(topology: Topology, service: str) -> Json:
+    """The endpoint file of a service: rewritten when instances come and go."""
+    return {
+        "resources": [
+            typed(
+                "config.endpoint.v3.ClusterLoadAssignment",
+                cluster_name=service,
+                endpoints=[
+                    {"lb_endpoints": [{"endpoint": {"address": address(i.grpc_port)}} for i in topology.of(service)]}
+                ],
+            )
+        ]
+    }
+
+
+def tracing(topology: Topology, name: str) -> Json:
+    """Spans by OTLP, if somebody takes them."""
+    if not topology.otlp_endpoint:
+        return {}
+    provider = typed(
+        "config.trace.v3.OpenTelemetryConfig",
+        grpc_service={"envoy_grpc": {"cluster_name": "otlp"}, "timeout": "0.5s"},
+        service_name=name,
+    )
+    return {"tracing": {"provider": {"name": "envoy.tracers.opentelemetry", "typed_config": provider}}}
+
+
+def otlp_cluster(topology: Topology) -> list[Json]:
+    """The collector of spans."""
+    if not topology.otlp_endpoint:
+        return []
+    host, _, port = topology.otlp_endpoint.removeprefix("http://").rpartition(":")
+    return [
+        {
+            "name": "otlp",
+            "type": "STRICT_DNS",
+            "connect_timeout": "1s",
+            "typed_extension_protocol_options": http2_options(),
+            "load_assignment": {
+                "cluster_name": "otlp",
+                "endpoints": [
+                    {
+                        "lb_endpoints": [
+                            {"endpoint": {"address": {"socket_address": {"address": host, "port_value": int(port)}}}}
+                        ]
+                    }
+                ],
+            },
+        }
+    ]
+
+
+def access_log() -> list[Json]:
+    """One JSON line a call on standard output: never headers with tokens, never queries."""
+    fields: Mapping[str, str] = {
+        "time": "%START_TIME%",
+        "method": "%REQ(:METHOD)%",
+        "path": "%PATH(NQ:ORIG)%",
+        "status": "%RESPONSE_CODE%",
+        "grpc_status": "%GRPC_STATUS%",
+        "duration_ms": "%DURATION%",
+        "upstream": "%UPSTREAM_HOST%",
+        "cluster": "%UPSTREAM_CLUSTER%",
+        "peer": "%DOWNSTREAM_PEER_URI_SAN%",
+        "flags": "%RESPONSE_FLAGS%",
+        "details": "%RESPONSE_CODE_DETAILS%",
+        "trace_id": "%TRACE_ID%",
+    }
+    log = typed("extensions.access_loggers.stream.v3.StdoutAccessLog", log_format={"json_format": dict(fields)})
+    return [{"name": "envoy.access_loggers.stdout", "typed_config": log}]
+
+
+def router() -> Json:
+    """The last filter."""
+    return {"name": "envoy.filters.http.router", "typed_config": typed("extensions.filters.http.router.v3.Router")}
+
+
+def bootstrap(node: str, admin_port: int, listeners: Sequence[Json], clusters: Sequence[Json]) -> Json:
+    """A whole configuration."""
+    return {
+        "node": {"id": node, "cluster": "worldmesh"},
+        "admin": {"address": address(admin_port)},
+        "static_resources": {"listeners": list(listeners), "clusters": list(clusters)},
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": typed(
+                        "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                        max_active_downstream_connections=18_000,
+                    ),
+                }
+            ]
+        },
+    }

@@ -1,0 +1,46 @@
+"""Finds processes of a world whose supervisor is gone, by the mark in their environment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from .processes import MARK
+
+
+def processes_of(data: Path) -> list[int]:
+    """Pids of this user's processes that belong to the world in a data folder."""
+    mark = f"{MARK}={data}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue  # it has ended, or is somebody else's
+    return found
+
+
+def end(pids: list[int], patience: float = 5.0) -> None:
+    """Ask processes to end, and kill those that do not."""
+    for number, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, patience)):
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+        limit = time.monotonic() + wait
+        while pids and time.monotonic() < limit:
+            pids = [pid for pid in pids if _alive(pid)]
+            time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,129 @@
+"""Which processes run on this machine, and at which addresses: catalogue and settings in, plain data out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .catalogue import Service
+
+HOST = "127.0.0.1"
+
+# Offsets from the port base. Services follow at SERVICES: ten instances each, two ports an instance.
+MONGO, EDGE_PLAIN, JWKS, EDGE, MESH, EDGE_ADMIN, MESH_ADMIN, SUPERVISOR = 27, 80, 81, 443, 500, 901, 902, 903
+SERVICES, WSS, WS = 100, 450, 470
+MAX_INSTANCES = 10
+
+
+class TopologyError(Exception):
+    """A setting does not make sense."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One process of a service."""
+
+    service: Service
+    number: int
+    grpc_port: int
+    admin_port: int
+    wss_port: int = 0
+    ws_port: int = 0
+
+    @property
+    def name(self) -> str:
+        """For example `relay-0`."""
+        return f"{self.service.name}-{self.number}"
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The whole world on one machine."""
+
+    base: int
+    data: Path
+    services: tuple[Service, ...]
+    instances: tuple[Instance, ...]
+    development: bool = True
+    otlp_endpoint: str = ""
+
+    def port(self, offset: int) -> int:
+        """A port by its offset."""
+        return self.base + offset
+
+    def of(self, service: str) -> Sequence[Instance]:
+        """The instances of a service."""
+        return [i for i in self.instances if i.service.name == service]
+
+    @property
+    def with_sockets(self) -> Service:
+        """The service that has clients' sockets."""
+        return next(s for s in self.services if s.sockets)
+
+    def serving(self, contract: str) -> Service:
+        """The service that serves a gRPC service."""
+        for service in self.services:
+            if contract in service.contracts:
+                return service
+        raise TopologyError(f"no service in the catalogue serves {contract}")
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Where browsers may come from."""
+        secure = self.port(EDGE)
+        origins = [f"https://localhost:{secure}", f"https://127.0.0.1:{secure}"]
+        if self.development:
+            plain = self.port(EDGE_PLAIN)
+            origins += [f"http://localhost:{plain}", f"http://127.0.0.1:{plain}"]
+        return tuple(origins)
+
+    def ports(self) -> dict[int, str]:
+        """Every port that is listened on, and by whom."""
+        taken = {
+            self.port(MONGO): "mongod",
+            self.port(EDGE): "the edge (TLS)",
+            self.port(MESH): "the mesh listener",
+            self.port(JWKS): "the edge's key listener",
+            self.port(EDGE_ADMIN): "the edge's admin page",
+            self.port(MESH_ADMIN): "the mesh's admin page",
+            self.port(SUPERVISOR): "the supervisor",
+        }
+        if self.development:
+            taken[self.port(EDGE_PLAIN)] = "the edge (plain HTTP)"
+        for i in self.instances:
+            taken |= {i.grpc_port: f"{i.name} (gRPC)", i.admin_port: f"{i.name} (admin)"}
+            if i.service.sockets:
+                taken |= {i.wss_port: f"{i.name} (WSS)", i.ws_port: f"{i.name} (WS)"}
+        return taken
+
+
+def make_topology(
+    services: tuple[Service, ...], *, base: int, data: Path, environ: Mapping[str, str], development: bool = True
+) -> Topology:
+    """Lay out the world; `environ` scales services and names the OTLP endpoint."""
+    if not 1024 <= base <= 64000:
+        raise TopologyError(f"WORLDMESH_PORT_BASE={base}: choose one from 1024 to 64000")
+    instances: list[Instance] = []
+    for index, service in enumerate(services):
+        for number in range(_count(service, environ)):
+            port = base + SERVICES + (index * MAX_INSTANCES + number) * 2
+            sockets = {"wss_port": base + WSS + number, "ws_port": base + WS + number} if service.sockets else {}
+            instances.append(Instance(service, number, port, port + 1, **sockets))
+    return Topology(
+        base=base,
+        data=data,
+        services=services,
+        instances=tuple(instances),
+        development=development,
+        otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+    )
+
+
+def _count(service: Service, environ: Mapping[str, str]) -> int:
+    text = environ.get(service.scale, "") if service.scale else ""
+    if not text:
+        return service.instances
+    if not text.isdigit() or not 1 <= int(text) <= MAX_INSTANCES:
+        raise TopologyError(f"{service.scale}={text}: choose a number from 1 to {MAX_INSTANCES}")
+    return int(text)

@@ -1,0 +1,216 @@
+"""Starts, watches and ends a world on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from . import strays
+from .paths import BIN
+from .processes import MARK
+from .render import render
+from .topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, HOST, MESH_ADMIN, SUPERVISOR, Topology
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 30.0
+
+
+class WorldError(Exception):
+    """The world can not be started, or is not there. The message says what to do."""
+
+
+Say = Callable[[str], None]
+
+
+class World:
+    """The world in one data folder."""
+
+    def __init__(self, topology: Topology, say: Say) -> None:
+        self._topology = topology
+        self._say = say
+        self._pid_file = topology.data / "supervisor.pid"
+
+    def start(self) -> None:
+        """Render, start the supervisor, wait until everything is ready."""
+        self._clear()
+        self._check_ports()
+        render(self._topology)
+        supervisor = self._spawn()
+        self._pid_file.write_text(f"{supervisor.pid}\n")
+        try:
+            self._await_ready(supervisor)
+        except BaseException:
+            self.stop()
+            raise
+
+    def running(self) -> bool:
+        """Whether the supervisor lives."""
+        return self._supervisor() is not None
+
+    def stop(self) -> None:
+        """End everything, and wait until it has ended."""
+        if pid := self._supervisor():
+            strays.end([pid], _STOP_SECONDS)
+        strays.end(strays.processes_of(self._topology.data))
+        self._pid_file.unlink(missing_ok=True)
+
+    def wait(self) -> None:
+        """Wait until the supervisor ends."""
+        while self.running():
+            time.sleep(0.5)
+
+    def where(self) -> dict[str, object]:
+        """The addresses, with the pids of the processes. Raises WorldError while the world is not up."""
+        if not self.running():
+            raise WorldError("the world is not up: start it with `make up`")
+        if waiting := self._not_ready():
+            raise WorldError(f"the world is not ready: {', '.join(waiting)} (see {self._topology.data / 'log'})")
+        addresses = json.loads((self._topology.data / "where.json").read_text())
+        return cast("dict[str, object]", addresses | {"pids": self._pids()})
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        data = self._topology.data
+        with (data / "log/up.log").open("wb") as log:
+            return subprocess.Popen(
+                [
+                    BIN / "process-compose",
+                    "up",
+                    "--config",
+                    data / "processes.json",
+                    "--tui=false",
+                    "--keep-project",
+                    "--port",
+                    str(self._topology.port(SUPERVISOR)),
+                    "--ordered-shutdown",
+                ],
+                cwd=data,
+                env=_environment(data),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is ours to pass on
+            )
+
+    def _await_ready(self, supervisor: subprocess.Popen[bytes]) -> None:
+        start = time.monotonic()
+        said: list[str] = []
+        while waiting := self._not_ready():
+            if supervisor.poll() is not None:
+                raise WorldError(f"the supervisor has ended: see {self._topology.data / 'log/up.log'}")
+            passed = time.monotonic() - start
+            if passed > _START_SECONDS:
+                raise WorldError(
+                    f"not ready after {passed:.0f} s: {', '.join(waiting)}; see {self._topology.data / 'log'}"
+                )
+            if waiting != said:
+                self._say(f"  {passed:4.1f} s  waiting for {', '.join(waiting)}")
+                said = waiting
+            time.sleep(0.2)
+
+    def _not_ready(self) -> list[str]:
+        t = self._topology
+        probes = {
+            "mesh": f"http://{HOST}:{t.port(MESH_ADMIN)}/ready",
+            "edge": f"http://{HOST}:{t.port(EDGE_ADMIN)}/ready",
+            **{i.name: f"http://{HOST}:{i.admin_port}/readyz" for i in t.instances},
+        }
+        waiting = [name for name, url in probes.items() if not _answers(url)]
+        if waiting:
+            return waiting
+        # Envoy may be ready before its first health checks: a read through all of it tells.
+        through = f"http://{HOST}:{t.port(EDGE_PLAIN)}/v1/rooms?page_size=1"
+        return [] if not t.development or _answers(through) else ["the way through the edge"]
+
+    def _clear(self) -> None:
+        """End what an earlier world in this folder has left."""
+        if self.running():
+            raise WorldError("the world is up already")
+        if left := strays.processes_of(self._topology.data):
+            self._say(f"ending {len(left)} processes that an earlier world has left")
+            strays.end(left)
+        self._pid_file.unlink(missing_ok=True)
+
+    def _check_ports(self) -> None:
+        for port, owner in sorted(self._topology.ports().items()):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((HOST, port))
+                except OSError as error:
+                    raise WorldError(
+                        f"port {port} is taken, and {owner} needs it ({error.strerror}): "
+                        f"end what holds it (`ss -ltnp 'sport = :{port}'` names it), "
+                        "or move all ports with WORLDMESH_PORT_BASE=18000"
+                    ) from None
+
+    def _supervisor(self) -> int | None:
+        try:
+            pid = int(self._pid_file.read_text())
+        except (OSError, ValueError):
+            return None
+        return pid if pid in strays.processes_of(self._topology.data) else None
+
+    def _pids(self) -> dict[str, int]:
+        url = f"http://{HOST}:{self._topology.port(SUPERVISOR)}/processes"
+        with urllib.request.urlopen(url, timeout=2) as response:
+            listed = json.load(response)["data"]
+        return {p["name"]: p["pid"] for p in listed if p.get("is_running")}
+
+
+def _environment(data: Path) -> dict[str, str]:
+    """The supervisor's environment: no settings of the caller leak into the services."""
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("WORLDMESH_", "OTEL_", "PC_"))}
+    return keep | {MARK: str(data), "PC_DISABLE_TUI": "1"}
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - loopback
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def attend(world: World) -> None:
+    """Stay in the foreground until Ctrl-C or SIGTERM, then end the world."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        world.wait()
+    except KeyboardInterrupt:
+        print("\nending", file=sys.stderr, flush=True)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        world.stop()
+
+
+def announce(topology: Topology) -> str:
+    """What a person wants to know of a world that is up."""
+    addresses = json.loads((topology.data / "where.json").read_text())
+    secure = topology.port(EDGE)
+    return f"""
+The world is up.
+
+  web world  {addresses["web"]}   (enter as a guest; a second window is a second person)
+  REST       {addresses["rest"]}/v1/rooms
+  gRPC       {addresses["grpc"]}   (TLS, CA: {addresses["ca"]})
+  sockets    {addresses["wss"]}   or straight to a gateway: {addresses["gateways_wss"][0]}
+  admin      {addresses["admin"]["edge"]}  {addresses["admin"]["mesh"]}
+  logs       {addresses["logs"]}
+
+  Sign in:   curl -s -d '{{"device_id":"a-secret-of-your-own-22+"}}' {addresses["rest"]}/v1/identity:signInGuest
+  The same with TLS: https://localhost:{secure}. All addresses as JSON: make where
+"""
