@@ -1,0 +1,15 @@
+package presence
+
+import (
+	"time"
+
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+)
+
+// Config holds presence's settings.
+type Config struct {
+	kit.Config
+
+	// Lease is how long the sessions of a gateway stay after its stream has ended.
+	Lease time.Duration `env:"WORLDMESH_PRESENCE_LEASE" envDefault:"8s"`
+}

@@ -1,0 +1,161 @@
+package presence
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/internal/shardkey"
+	"github.com/worldmesh/worldmesh/go_services/presence/shard"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+var (
+	errDraining     = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_DRAINING, "presence is shutting down")
+	errOpenExpected = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
+		"the first request must be open, the second snapshot, then changes")
+	errWrongShard = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
+		"a user is not of this shard")
+)
+
+// server is worldmesh.presence.v1.PresenceService. It can hold every shard; which of them it does hold, Envoy's hash
+// decides.
+type server struct {
+	presencev1.UnimplementedPresenceServiceServer
+
+	shards   [shardkey.Count]*liveShard
+	peers    presencev1.PresenceServiceClient
+	streams  atomic.Uint64
+	draining context.Context //nolint:containedctx // ends all streams at once
+}
+
+// Attach is a gateway's stream to one shard.
+func (s *server) Attach(rpc presencev1.PresenceService_AttachServer) error {
+	first, err := rpc.Recv()
+	if err != nil {
+		return err
+	}
+	open := first.GetOpen()
+	if open == nil {
+		return errOpenExpected
+	}
+	live, stream, name := s.shards[open.GetShard()], s.streams.Add(1), open.GetGatewayId()
+	live.do(func(now time.Time, core *shard.Shard) { core.Attach(now, name, open.GetIncarnation(), stream) })
+	defer live.do(func(now time.Time, core *shard.Shard) { core.Detach(now, name, stream) })
+
+	failed := make(chan error, 1)
+	go func() { failed <- s.receive(rpc, live, name, stream) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-s.draining.Done():
+		return errDraining
+	}
+}
+
+func (s *server) receive(rpc presencev1.PresenceService_AttachServer, live *liveShard, name string, stream uint64) error {
+	for told := false; ; told = true {
+		request, err := rpc.Recv()
+		if err != nil {
+			return nil //nolint:nilerr // the gateway ended the stream, or is gone: nobody hears an error
+		}
+		said := request.GetChanges()
+		if !told {
+			said = request.GetSnapshot()
+		}
+		if said == nil {
+			return errOpenExpected
+		}
+		changes := changesOf(said)
+		live.do(func(now time.Time, core *shard.Shard) {
+			if told {
+				core.Apply(now, name, stream, changes)
+			} else {
+				core.Snapshot(now, name, stream, changes)
+			}
+		})
+		if err := rpc.Send(&presencev1.AttachResponse{AckedSeq: said.GetSeq()}); err != nil {
+			return err
+		}
+	}
+}
+
+// GetShardPresence answers for users of one shard.
+func (s *server) GetShardPresence(
+	_ context.Context, request *presencev1.GetShardPresenceRequest,
+) (*presencev1.GetShardPresenceResponse, error) {
+	if err := checkShard(request.GetShard(), request.GetUserIds()); err != nil {
+		return nil, err
+	}
+	response := &presencev1.GetShardPresenceResponse{}
+	s.shards[request.GetShard()].do(func(_ time.Time, core *shard.Shard) {
+		for _, id := range request.GetUserIds() {
+			response.Presences = append(response.Presences, message(core.Get(id)))
+		}
+	})
+	return response, nil
+}
+
+// WatchShardPresence streams changes of users of one shard.
+func (s *server) WatchShardPresence(
+	request *presencev1.WatchShardPresenceRequest, rpc presencev1.PresenceService_WatchShardPresenceServer,
+) error {
+	if err := checkShard(request.GetShard(), request.GetUserIds()); err != nil {
+		return err
+	}
+	live := s.shards[request.GetShard()]
+	w := live.watch(request.GetUserIds())
+	defer live.unwatch(w, request.GetUserIds())
+	for {
+		select {
+		case <-rpc.Context().Done():
+			return nil
+		case <-s.draining.Done():
+			return errDraining
+		case <-w.wake:
+		}
+		response := &presencev1.WatchShardPresenceResponse{}
+		for _, p := range live.take(w) {
+			response.Presences = append(response.Presences, message(p))
+		}
+		if err := rpc.Send(response); err != nil {
+			return err
+		}
+	}
+}
+
+func checkShard(number uint32, userIDs []string) error {
+	for _, id := range userIDs {
+		if shardkey.Of(id) != number {
+			return errWrongShard
+		}
+	}
+	return nil
+}
+
+func changesOf(said *presencev1.AttachRequest_Changes) []shard.Change {
+	changes := make([]shard.Change, len(said.GetChanges()))
+	for i, c := range said.GetChanges() {
+		d := c.GetDevice()
+		changes[i] = shard.Change{
+			UserID: c.GetUserId(), Gone: c.GetGone(),
+			Device: shard.Device{SessionID: d.GetGatewaySessionId(), Name: d.GetDeviceName(), RoomID: d.GetRoomId()},
+		}
+	}
+	return changes
+}
+
+func message(p shard.Presence) *presencev1.UserPresence {
+	m := &presencev1.UserPresence{UserId: p.UserID, Online: p.Online()}
+	if !p.Since.IsZero() {
+		m.ChangeTime = timestamppb.New(p.Since)
+	}
+	for _, d := range p.Devices {
+		m.Devices = append(m.Devices, &presencev1.Device{GatewaySessionId: d.SessionID, DeviceName: d.Name, RoomId: d.RoomID})
+	}
+	return m
+}
