@@ -62,7 +62,7 @@ gen-check: tools ## Fail if gen/ or the generated docs are not what the contract
 
 .PHONY: breaking-image
 breaking-image: tools ## Release the contracts: from now on `make lint` refuses changes that break them
-	@cd $(ROOT) && .venv/bin/buf build proto -o proto/released.binpb && git -C $(ROOT) status --short proto/released.binpb
+	@$(ROOT)/tools/breaking --renew && git -C $(ROOT) status --short proto/released.binpb proto/released.fbs
 
 .PHONY: new-service
 new-service: tools ## Scaffold a Python service: NAME=quests

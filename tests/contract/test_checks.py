@@ -35,7 +35,7 @@ class Copy:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Copy:
-    for name in ("proto", "tools"):
+    for name in ("docs", "proto", "tools"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("buf.yaml", "buf.gen.yaml", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
