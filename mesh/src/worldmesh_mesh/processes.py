@@ -35,6 +35,7 @@ def processes(topology: Topology, *, mongod: Path, envoy: Path) -> Json:
     return {
         "version": "0.5",
         "is_strict": True,
+        "log_configuration": {"disable_json": True, "no_metadata": True, "no_color": True},
         "log_location": str(topology.data / "log/supervisor.log"),
         "processes": {name: _common(topology, name, p) for name, p in every.items()},
     }

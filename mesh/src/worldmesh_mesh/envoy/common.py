@@ -259,7 +259,7 @@ def access_log() -> list[Json]:
     fields: Mapping[str, str] = {
         "time": "%START_TIME%",
         "method": "%REQ(:METHOD)%",
-        "path": "%PATH(NQ:ORIG)%",
+        "path": "%PATH(NQ:PATH)%",
         "status": "%RESPONSE_CODE%",
         "grpc_status": "%GRPC_STATUS%",
         "duration_ms": "%DURATION%",

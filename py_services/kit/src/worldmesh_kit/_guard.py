@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import grpc
 import protovalidate
@@ -26,10 +26,12 @@ from ._tracing import current_trace_id
 
 log = get_logger(__name__)
 
+if TYPE_CHECKING:  # the stubs' classes are generic, grpcio's own are not
+    Handler = grpc.RpcMethodHandler[Message, Message]
+
 Context = ServicerContext[Message, Message]
 Unary = Callable[[Message, Context], Awaitable[Message]]
 Stream = Callable[[Message, Context], AsyncIterator[Message]]
-Handler = grpc.RpcMethodHandler[Message, Message]
 
 
 class Guard(grpc.aio.ServerInterceptor):
