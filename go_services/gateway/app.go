@@ -45,6 +45,7 @@ func complete(ctx context.Context, cancel context.CancelFunc, app *kit.App, cfg 
 		return err
 	}
 	gatewayv1.RegisterGatewayServiceServer(app.Server, &server{gateway: g})
+	app.BeforeReady(g.tokens.prime)
 	app.Go(g.revoked.run)
 	app.Go(g.sweep)
 	app.Go(g.presence.run)

@@ -101,6 +101,21 @@ func (t *tokens) key(ctx context.Context, kid string) (ed25519.PublicKey, error)
 	return nil, jwt.ErrTokenUnverifiable
 }
 
+// prime tries until it has keys: a gateway without them can let nobody in.
+func (t *tokens) prime(ctx context.Context) error {
+	wait := backoff{least: 50 * time.Millisecond, most: time.Second}
+	for ctx.Err() == nil {
+		t.mu.Lock()
+		err := t.look(ctx)
+		t.mu.Unlock()
+		if err == nil {
+			return nil
+		}
+		wait.sleep(ctx)
+	}
+	return ctx.Err()
+}
+
 func (t *tokens) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, keyTimeout)
 	defer cancel()

@@ -45,6 +45,7 @@ type App struct {
 	ready     atomic.Bool
 	admin     *http.Server
 	listeners struct{ grpc, admin net.Listener }
+	gates     []func(context.Context) error
 	tasks     []func(context.Context) error
 	drains    []func(context.Context)
 	closers   []func()
@@ -127,6 +128,9 @@ func (a *App) ValidatesItself(m proto.Message) {
 // Go adds a task that runs as long as the service does. If it fails, the service stops.
 func (a *App) Go(task func(context.Context) error) { a.tasks = append(a.tasks, task) }
 
+// BeforeReady adds what must have happened before the service says that it is ready: it should try until ctx ends.
+func (a *App) BeforeReady(gate func(context.Context) error) { a.gates = append(a.gates, gate) }
+
 // OnDrain adds what is to be done between the end of readiness and the end of the server. Its context ends with the
 // drain time.
 func (a *App) OnDrain(drain func(context.Context)) { a.drains = append(a.drains, drain) }
@@ -143,8 +147,8 @@ func (a *App) Run(ctx context.Context) error {
 	for _, task := range a.tasks {
 		group.Go(func() error { return ignoreClosed(task(ctx)) })
 	}
-	a.ready.Store(true)
 	a.Log.Info("serving", "grpc", a.listeners.grpc.Addr().String(), "admin", a.listeners.admin.Addr().String())
+	group.Go(func() error { return ignoreClosed(a.becomeReady(ctx)) })
 
 	group.Go(func() error {
 		<-ctx.Done()
@@ -152,6 +156,19 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+func (a *App) becomeReady(ctx context.Context) error {
+	for _, gate := range a.gates {
+		if err := gate(ctx); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() == nil {
+		a.ready.Store(true)
+		a.Log.Info("ready")
+	}
+	return nil
 }
 
 // GRPCAddr is where the server listens, for tests that let the system choose.

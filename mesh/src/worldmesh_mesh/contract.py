@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorProto
 from worldmesh.options.v1 import options_pb2
+
+from .catalogue import Service
 
 
 class Exposure(IntEnum):
@@ -56,6 +58,13 @@ class Method:
     def path(self) -> str:
         """Its path on the wire."""
         return f"/{self.service}/{self.name}"
+
+    def callers_in(self, services: Iterable[Service]) -> tuple[str, ...]:
+        """Services that may call it: those that the contract names, and for what clients may call those that carry
+        clients' calls."""
+        for_clients = self.exposure in (Exposure.CLIENT, Exposure.PUBLIC)
+        carriers = {s.name for s in services if s.acts_for_clients and for_clients and not self.streaming}
+        return tuple(sorted({*self.callers, *carriers}))
 
 
 def load_methods(descriptors: Path) -> tuple[Method, ...]:

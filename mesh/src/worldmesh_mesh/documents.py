@@ -21,8 +21,8 @@ def picture(services: Sequence[Service], methods: Sequence[Method]) -> str:
     lines += [f"  client -- WSS --> {s.name}" for s in services if s.sockets]
     exposed = sorted({serving[m.service] for m in methods if m.exposure.name != "INTERNAL"})
     lines += [f"  edge --> {name}" for name in exposed]
-    callers = sorted({c for m in methods for c in m.callers})
-    called = sorted({serving[m.service] for m in methods if m.callers})
+    callers = sorted({c for m in methods for c in m.callers_in(services)})
+    called = sorted({serving[m.service] for m in methods if m.callers_in(services)})
     lines += [f"  {name} -- mTLS --> mesh" for name in callers]
     lines += [f"  mesh --> {name}" for name in called]
     if kept := [s.name for s in services if s.mongo]:
@@ -51,8 +51,9 @@ def authorization(services: Sequence[Service], methods: Sequence[Method]) -> str
     for m in methods:
         edge = m.exposure.name.lower() if m.exposure.name != "INTERNAL" else "–"
         timeout = f"{m.timeout:g} s" if m.timeout else "stream"
+        callers = ", ".join(m.callers_in(services)) or "–"
         lines.append(
-            f"| `{m.service}/{m.name}` | {edge} | {', '.join(m.scopes) or '–'} | {', '.join(m.callers) or '–'} "
+            f"| `{m.service}/{m.name}` | {edge} | {', '.join(m.scopes) or '–'} | {callers} "
             f"| {m.retry.name.lower()} | {timeout} |"
         )
     return "\n".join(lines) + "\n"

@@ -28,6 +28,7 @@ from .common import (
     tracing,
     typed,
 )
+from .replies import local_replies
 
 PROXY = "envoy-mesh"
 
@@ -57,6 +58,7 @@ def _listener(topology: Topology, methods: Sequence[Method]) -> Json:
         stream_idle_timeout="0s",
         access_log=access_log(),
         **tracing(topology, PROXY),
+        local_reply_config=local_replies(),
         http_filters=[_authorization(topology, methods), router()],
         route_config={
             "name": "mesh",
@@ -71,7 +73,11 @@ def _listener(topology: Topology, methods: Sequence[Method]) -> Json:
                     "name": "mesh",
                     "domains": ["*"],
                     "routes": [
-                        *(route(m, topology.serving(m.service).name) for m in methods if m.callers),
+                        *(
+                            route(m, topology.serving(m.service).name)
+                            for m in methods
+                            if m.callers_in(topology.services)
+                        ),
                         *person_routes(topology),
                     ],
                 }
@@ -110,7 +116,7 @@ def _authorization(topology: Topology, methods: Sequence[Method]) -> Json:
     """
     allowed: dict[str, list[str]] = defaultdict(list)
     for method in methods:
-        for caller in method.callers:
+        for caller in method.callers_in(topology.services):
             allowed[caller].append(method.path)
     policies: dict[str, Json] = {
         f"calls of {service.name}": _policy(service.name, allowed[service.name], acts=service.acts_for_clients)

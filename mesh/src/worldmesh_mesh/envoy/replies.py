@@ -17,6 +17,7 @@ _REPLIES: Sequence[tuple[str, int, str, str]] = (
     (f"{_DETAILS}('Jwt_is_expired')", _NO_TOKEN, "TOKEN_EXPIRED", "the access token has expired"),
     (f"{_DETAILS}('Jwt_is_missing')", _NO_TOKEN, "TOKEN_MISSING", "the method needs an access token"),
     (f"{_DETAILS}('jwt_authn')", _NO_TOKEN, "TOKEN_INVALID", "the access token is not valid"),
+    ("response.code == 403", code_pb2.PERMISSION_DENIED, "CALLER_NOT_ALLOWED", "the service may not call this method"),
     ("response.code == 429", code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED", "too many requests"),
     ("response.code == 404", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
     ("response.code == 503", code_pb2.UNAVAILABLE, "UNAVAILABLE", "the service does not answer"),
