@@ -158,7 +158,7 @@ type Room struct {
 	RoomId string `protobuf:"bytes,1,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`
 	// The account that made it.
 	OwnerId string `protobuf:"bytes,2,opt,name=owner_id,json=ownerId,proto3" json:"owner_id,omitempty"`
-	// Shown in lists.
+	// Shown in lists. Never blank; left out of an update whose mask does not name it.
 	DisplayName string `protobuf:"bytes,3,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// Shown before one enters.
 	Description string `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
@@ -1299,11 +1299,11 @@ var File_worldmesh_world_v1_world_service_proto protoreflect.FileDescriptor
 
 const file_worldmesh_world_v1_world_service_proto_rawDesc = "" +
 	"\n" +
-	"&worldmesh/world/v1/world_service.proto\x12\x12worldmesh.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a\"worldmesh/options/v1/options.proto\"\xfd\x03\n" +
+	"&worldmesh/world/v1/world_service.proto\x12\x12worldmesh.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a\"worldmesh/options/v1/options.proto\"\xfb\x03\n" +
 	"\x04Room\x12 \n" +
 	"\aroom_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06roomId\x12\x1f\n" +
-	"\bowner_id\x18\x02 \x01(\tB\x04\xe2A\x01\x03R\aownerId\x12,\n" +
-	"\fdisplay_name\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<R\vdisplayName\x12*\n" +
+	"\bowner_id\x18\x02 \x01(\tB\x04\xe2A\x01\x03R\aownerId\x12*\n" +
+	"\fdisplay_name\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18<R\vdisplayName\x12*\n" +
 	"\vdescription\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\vdescription\x12O\n" +
 	"\raccess_policy\x18\x05 \x01(\x0e2 .worldmesh.world.v1.AccessPolicyB\b\xbaH\x05\x82\x01\x02\x10\x01R\faccessPolicy\x12&\n" +
 	"\bcapacity\x18\x06 \x01(\x05B\n" +
@@ -1326,9 +1326,10 @@ const file_worldmesh_world_v1_world_service_proto_rawDesc = "" +
 	"\tmax_speed\x18\x04 \x01(\x02B\x0f\xbaH\f\n" +
 	"\n" +
 	"\x1d\x00\x00\xc8B-\x00\x00\x00\x00R\bmaxSpeed\x123\n" +
-	"\x05spawn\x18\x05 \x01(\v2\x1d.worldmesh.common.v1.PositionR\x05spawn\"s\n" +
-	"\x11CreateRoomRequest\x124\n" +
-	"\x04room\x18\x01 \x01(\v2\x18.worldmesh.world.v1.RoomB\x06\xbaH\x03\xc8\x01\x01R\x04room\x12(\n" +
+	"\x05spawn\x18\x05 \x01(\v2\x1d.worldmesh.common.v1.PositionR\x05spawn\"\xcb\x01\n" +
+	"\x11CreateRoomRequest\x12\x8b\x01\n" +
+	"\x04room\x18\x01 \x01(\v2\x18.worldmesh.world.v1.RoomB]\xbaHZ\xba\x01T\n" +
+	"\x1aroom.display_name.required\x12\x18display_name must be set\x1a\x1cthis.display_name.size() > 0\xc8\x01\x01R\x04room\x12(\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x10\x18@R\trequestId\"B\n" +
 	"\x12CreateRoomResponse\x12,\n" +

@@ -107,7 +107,7 @@ class Room(_message.Message):
     owner_id: _builtins.str
     """The account that made it."""
     display_name: _builtins.str
-    """Shown in lists."""
+    """Shown in lists. Never blank; left out of an update whose mask does not name it."""
     description: _builtins.str
     """Shown before one enters."""
     access_policy: Global___AccessPolicy.ValueType

@@ -407,7 +407,7 @@ class Room(betterproto2.Message):
 
     display_name: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    Shown in lists.
+    Shown in lists. Never blank; left out of an update whose mask does not name it.
     """
 
     description: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
