@@ -46,7 +46,7 @@ def _mapper(condition: str, code: int, reason: str, message: str) -> Json:
             }
         ],
     }
-    return {
+    mapper: Json = {
         "filter": {
             "extension_filter": {
                 "name": "envoy.access_loggers.extension_filters.cel",
@@ -63,3 +63,6 @@ def _mapper(condition: str, code: int, reason: str, message: str) -> Json:
         ],
         "body_format_override": {"json_format": body},
     }
+    if code == _NO_TOKEN:
+        mapper["status_code"] = 401  # Envoy says 403 of a wrong audience
+    return mapper

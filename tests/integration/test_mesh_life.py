@@ -1,0 +1,82 @@
+"""The world as a thing that lives: restarts, addresses, traces."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import httpx
+from websockets.sync.client import connect
+
+from tests.support.otlp import Span, SpanReceiver
+from tests.support.world import World
+
+
+def eventually(condition: Callable[[], bool], patience: float = 30.0) -> None:
+    """Wait for a condition."""
+    limit = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < limit, "it did not come about"
+        time.sleep(0.1)
+
+
+def test_where_names_what_scripts_rely_on(world: World) -> None:
+    addresses = world.where
+    assert {"web", "wss", "rest", "grpc", "admin", "ca"} <= addresses.keys()
+    assert httpx.get(f"{addresses['rest']}/healthz").text == "ok\n"
+    assert "worldmesh_relay_rooms" in httpx.get(addresses["admin"]["relay-0"]).text
+    assert "rpc_server_call_duration_seconds" in httpx.get(addresses["admin"]["world-0"]).text
+
+
+def test_starting_a_world_that_is_up_says_so_and_changes_nothing(world: World) -> None:
+    before = world.where["pids"]
+    assert "up already" in world.command("up", "--detach").stdout
+    assert world.where["pids"] == before
+
+
+def test_a_process_that_is_killed_comes_back(world: World) -> None:
+    pid = world.where["pids"]["world-0"]
+    os.kill(pid, signal.SIGKILL)
+
+    def back() -> bool:
+        answer = world.command("where", check=False)
+        return answer.returncode == 0 and json.loads(answer.stdout)["pids"].get("world-0", pid) != pid
+
+    eventually(back)
+    eventually(lambda: httpx.get(f"{world.rest}/v1/rooms").status_code == 200)
+
+
+def test_one_trace_goes_from_a_frame_through_the_whole_mesh_to_the_database(world: World, spans: SpanReceiver) -> None:
+    guest = world.guest()
+    with connect(world.addresses["gateways_ws"][0], subprotocols=["worldmesh.v1.json"]) as socket:  # type: ignore[list-item]
+        socket.send(json.dumps({"rid": 1, "hello": {"access_token": guest.access_token}}))
+        assert "welcome" in json.loads(socket.recv(timeout=5))
+        socket.send(json.dumps({"rid": 2, "join": {"room_id": "room_plaza"}}))
+        assert "snapshot" in json.loads(socket.recv(timeout=5))
+
+    def whole(trace: list[Span]) -> bool:
+        names = {(s.service, s.name) for s in trace}
+        services = {service for service, _ in names}
+        return (
+            ("gateway", "client join") in names
+            and ("relay", "room join") in names
+            and {"envoy-mesh", "world"} <= services
+            and any(service == "world" and "find" in name for service, name in names)
+        )
+
+    trace = spans.wait_for_trace(whole)
+    by_id = {s.span_id: s for s in trace}
+    orphans = [s for s in trace if s.parent_id and s.parent_id not in by_id]
+    assert orphans == [], "every span hangs on one of the same trace"
+    find = next(s for s in trace if s.service == "world" and "find" in s.name)
+    path = []
+    span: Span | None = find
+    while span is not None:
+        path.append(span.service)
+        span = by_id.get(span.parent_id)
+    assert path[0] == "world"
+    assert path[-1] == "gateway"
+    assert "envoy-mesh" in path
