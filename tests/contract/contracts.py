@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from buf.validate import validate_pb2
+from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor, descriptor_pb2, descriptor_pool
+from worldmesh.options.v1 import options_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = "worldmesh."
+
+EXTENSIONS = (annotations_pb2.http, field_behavior_pb2.field_behavior, options_pb2.policy, validate_pb2.field)
+"""Options read as such only if their extensions are known when the descriptor set is parsed: so they stand here."""
 
 
 @cache
