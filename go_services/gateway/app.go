@@ -16,6 +16,9 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 )
 
+// largeMessages bounds the memory of large messages that are being read, over all sockets.
+const largeMessages = 32 << 20
+
 // Run is the gateway from its settings to its end.
 func Run(ctx context.Context) error {
 	cfg, err := kit.ParseConfig[Config]()
@@ -45,10 +48,10 @@ func complete(ctx context.Context, cancel context.CancelFunc, app *kit.App, cfg 
 		return err
 	}
 	gatewayv1.RegisterGatewayServiceServer(app.Server, &server{gateway: g})
-	app.BeforeReady(g.tokens.prime)
-	app.Go(g.revoked.run)
-	app.Go(g.sweep)
-	app.Go(g.presence.run)
+	app.BeforeReady(g.tokens.keys.prime)
+	g.start(g.revoked.run)
+	g.start(g.sweep)
+	g.start(g.presence.run)
 	app.OnDrain(func(drain context.Context) {
 		g.drain(drain)
 		cancel()
@@ -69,7 +72,8 @@ func newGateway(ctx context.Context, app *kit.App, cfg Config) (*Gateway, error)
 		relays:  roomv1.NewRoomServiceClient(app.Mesh),
 		revoked: newRevocations(identity, app.Log),
 		caller:  calls,
-		clients: map[*client]struct{}{}, attachments: map[string]*attachment{},
+		large:   socket.NewBudget(largeMessages),
+		clients: map[*client]struct{}{}, sessions: map[string][]*client{}, attachments: map[string]*attachment{},
 	}
 	g.tokens = newTokens(identity, g.revoked)
 	g.revoked.onRevoke = g.revoke
@@ -97,7 +101,8 @@ func listenOn(app *kit.App, g *Gateway, setting, addr string, config *tls.Config
 		return fmt.Errorf("%s: %w", setting, err)
 	}
 	l := &socket.Listener{
-		TLS: config, Origins: g.cfg.Origins, QueueBytes: g.cfg.QueueBytes, Admit: g.admit, Serve: g.serve, Log: app.Log,
+		TLS: config, Origins: g.cfg.Origins, QueueBytes: g.cfg.QueueBytes, Large: g.large,
+		Acquire: g.acquire, Release: g.release, Serve: g.serve, Log: app.Log,
 	}
 	app.Go(func(ctx context.Context) error { return l.Run(ctx, listener) })
 	return nil

@@ -12,42 +12,39 @@ import (
 )
 
 // linger is how long an attachment stays after its last member has left: for its last words, and for the next one.
-const linger = 2 * time.Second
-
-// maxBatch bounds the inputs in one message; the contract's bound is greater.
-const maxBatch = 1024
-
-// maxWaiting bounds the inputs that wait for the stream. Past it the relay is as good as gone.
-const maxWaiting = 64 * 1024
+const linger = 3 * time.Second
 
 // attachment is the gateway's stream for one room, and the members who share it.
 type attachment struct {
 	roomID string
 	relays roomv1.RoomServiceClient
-	batch  time.Duration
 	log    *slog.Logger
-	cancel context.CancelFunc
 	ended  func(*attachment)
+	inputs *inputQueue
 
 	mu       sync.Mutex
-	links    map[uint32]*client
+	cancel   context.CancelFunc
+	links    map[uint32]*member
+	inside   []*member // those who receive what the room says to all, in no order
 	lastLink uint32
-	waiting  []*roomv1.Input
-	urgent   chan struct{} // something other than state waits
-	state    chan struct{} // state waits
 	idle     *time.Timer
 	over     bool
 
-	fan fanOut // of the receiving goroutine alone
+	fan fanOut
+}
+
+// member is a client that has sent its join on this stream.
+type member struct {
+	client *client
+	link   uint32
+	index  int // in inside, or -1 while it is on its way in
 }
 
 func newAttachment(roomID string, relays roomv1.RoomServiceClient, g *Gateway) *attachment {
-	a := &attachment{
-		roomID: roomID, relays: relays, batch: g.cfg.StateBatch, log: g.log, ended: g.attachmentEnded,
-		links: map[uint32]*client{}, urgent: make(chan struct{}, 1), state: make(chan struct{}, 1),
+	return &attachment{
+		roomID: roomID, relays: relays, log: g.log, ended: g.attachmentEnded,
+		inputs: newInputQueue(g.cfg.StateBatch), links: map[uint32]*member{}, fan: newFanOut(g.metrics),
 	}
-	a.fan = newFanOut(g.metrics)
-	return a
 }
 
 // run opens the stream and serves it until it ends.
@@ -78,7 +75,7 @@ func (a *attachment) serve(ctx context.Context, gatewayID string, cfg *roomv1.Ro
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		a.send(ctx, stream)
+		a.inputs.sendTo(ctx, stream)
 	}()
 	defer func() {
 		a.cancel()
@@ -103,74 +100,6 @@ func recvError(stream roomv1.RoomService_AttachClient, sendErr error) error {
 	return sendErr
 }
 
-// send passes inputs on: state waits a few milliseconds for company, everything else takes along what waits.
-func (a *attachment) send(ctx context.Context, stream roomv1.RoomService_AttachClient) {
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	inputs := &roomv1.AttachRequest_Inputs{}
-	message := &roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: inputs}}
-	for {
-		select {
-		case <-ctx.Done():
-			_ = stream.CloseSend()
-			return
-		case <-a.state:
-			timer.Reset(a.batch)
-			continue
-		case <-timer.C:
-		case <-a.urgent:
-		}
-		for {
-			inputs.Inputs = a.takeWaiting(inputs.Inputs)
-			if len(inputs.Inputs) == 0 {
-				break
-			}
-			if stream.Send(message) != nil {
-				return // Recv tells why
-			}
-		}
-	}
-}
-
-func (a *attachment) takeWaiting(reuse []*roomv1.Input) []*roomv1.Input {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	clear(reuse)
-	n := min(len(a.waiting), maxBatch)
-	taken := append(reuse[:0], a.waiting[:n]...)
-	rest := copy(a.waiting, a.waiting[n:])
-	clear(a.waiting[rest:])
-	a.waiting = a.waiting[:rest]
-	return taken
-}
-
-// enqueue passes an input on; false if the attachment is over.
-func (a *attachment) enqueue(in *roomv1.Input) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.enqueueLocked(in)
-}
-
-func (a *attachment) enqueueLocked(in *roomv1.Input) bool {
-	if a.over {
-		return false
-	}
-	if len(a.waiting) >= maxWaiting {
-		a.overLocked()
-		return false
-	}
-	a.waiting = append(a.waiting, in)
-	signal := a.urgent
-	if in.GetState() != nil {
-		signal = a.state
-	}
-	select {
-	case signal <- struct{}{}:
-	default:
-	}
-	return true
-}
-
 // enter gives a client a link and sends its join. False if the attachment is over.
 func (a *attachment) enter(c *client, join func(link uint32) *roomv1.Input) bool {
 	a.mu.Lock()
@@ -183,9 +112,15 @@ func (a *attachment) enter(c *client, join func(link uint32) *roomv1.Input) bool
 		a.idle = nil
 	}
 	a.lastLink++
-	c.setLink(a, a.lastLink)
-	a.links[a.lastLink] = c
-	return a.enqueueLocked(join(a.lastLink))
+	a.links[a.lastLink] = &member{client: c, link: a.lastLink, index: -1}
+	c.missed.Store(false)
+	c.place.Store(&place{a, a.lastLink})
+	if !a.inputs.put(join(a.lastLink)) {
+		delete(a.links, a.lastLink)
+		c.place.Store(nil)
+		return false
+	}
+	return true
 }
 
 // unlink takes a client out; the attachment ends if nobody comes for a while.
@@ -196,40 +131,51 @@ func (a *attachment) unlink(link uint32) {
 }
 
 func (a *attachment) unlinkLocked(link uint32) {
-	if _, ok := a.links[link]; !ok {
+	m := a.links[link]
+	if m == nil {
 		return
 	}
 	delete(a.links, link)
+	if m.index >= 0 {
+		last := a.inside[len(a.inside)-1]
+		a.inside[m.index], last.index = last, m.index
+		a.inside[len(a.inside)-1] = nil
+		a.inside = a.inside[:len(a.inside)-1]
+	}
 	if len(a.links) == 0 && !a.over && a.idle == nil {
-		a.idle = time.AfterFunc(linger, func() {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if len(a.links) == 0 {
-				a.overLocked()
-			}
-		})
+		a.idle = time.AfterFunc(linger, a.endIfEmpty)
+	}
+}
+
+func (a *attachment) endIfEmpty() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.links) == 0 {
+		a.overLocked()
 	}
 }
 
 func (a *attachment) overLocked() {
 	a.over = true
+	a.inputs.close()
 	if a.cancel != nil {
 		a.cancel()
 	}
 }
 
 // finish closes the attachment for good and returns who was still in.
-func (a *attachment) finish() []*client {
+func (a *attachment) finish() []*member {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.overLocked()
 	if a.idle != nil {
 		a.idle.Stop()
 	}
-	orphans := make([]*client, 0, len(a.links))
-	for _, c := range a.links {
-		orphans = append(orphans, c)
+	orphans := make([]*member, 0, len(a.links))
+	for _, m := range a.links {
+		orphans = append(orphans, m)
 	}
 	clear(a.links)
+	a.inside = nil
 	return orphans
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	optionsv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/options/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
@@ -17,6 +18,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
@@ -34,7 +37,8 @@ const callTimeout = 10 * time.Second
 type caller struct {
 	mesh    grpc.ClientConnInterface
 	methods map[string]callable // by name as clients write it: `worldmesh.world.v1.WorldService/ListRooms`
-	json    protojson.MarshalOptions
+	marshal protojson.MarshalOptions
+	parse   protojson.UnmarshalOptions
 }
 
 type callable struct {
@@ -47,9 +51,11 @@ func newCaller(mesh grpc.ClientConnInterface, descriptorSet string) (*caller, er
 	if err != nil {
 		return nil, err
 	}
+	types := dynamicpb.NewTypes(files)
 	c := &caller{
 		mesh: mesh, methods: map[string]callable{},
-		json: protojson.MarshalOptions{UseProtoNames: true, Resolver: dynamicpb.NewTypes(files)},
+		marshal: protojson.MarshalOptions{UseProtoNames: true, Resolver: types},
+		parse:   protojson.UnmarshalOptions{Resolver: types},
 	}
 	files.RangeFiles(func(file protoreflect.FileDescriptor) bool {
 		for i := range file.Services().Len() {
@@ -91,7 +97,23 @@ func (c *caller) addService(service protoreflect.ServiceDescriptor) {
 	}
 }
 
-// call makes one RPC on behalf of a user and returns the answer in the socket's dialect.
+// answer is a message for the socket, in its dialect.
+type answer struct {
+	kind    clientv1.ServerBody
+	message []byte
+}
+
+// answer makes one RPC on behalf of a user; the answer tells its response or its error. The error that it returns
+// itself is a defect.
+func (c *caller) answer(ctx context.Context, user session.User, d dialect.Dialect, rid uint32, body dialect.Call) (answer, error) {
+	message, err := c.call(ctx, user, d, rid, body)
+	if err == nil {
+		return answer{clientv1.ServerBodyCallResult, message}, nil
+	}
+	message, err = c.failure(d, rid, err)
+	return answer{clientv1.ServerBodyError, message}, err
+}
+
 func (c *caller) call(ctx context.Context, user session.User, d dialect.Dialect, rid uint32, body dialect.Call) ([]byte, error) {
 	target, ok := c.methods[strings.TrimPrefix(body.Method, "/")]
 	if !ok {
@@ -102,7 +124,7 @@ func (c *caller) call(ctx context.Context, user session.User, d dialect.Dialect,
 		return nil, kit.NewError(codes.Unimplemented, commonv1.ErrorReason_ERROR_REASON_METHOD_STREAMING,
 			"streaming methods can not be called over the socket")
 	}
-	request, response := dynamicpb.NewMessage(target.method.Input()), dynamicpb.NewMessage(target.method.Output())
+	request := dynamicpb.NewMessage(target.method.Input())
 	if err := c.decode(d, body.Payload, request); err != nil {
 		return nil, kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_PAYLOAD_MALFORMED,
 			"the payload is no "+string(target.method.Input().FullName()))
@@ -112,10 +134,23 @@ func (c *caller) call(ctx context.Context, user session.User, d dialect.Dialect,
 	ctx = kit.OnBehalfOf(ctx, kit.User{
 		ID: user.ID, SessionID: user.SessionID, Username: user.Username, Kind: user.Kind, Scopes: user.Scopes,
 	})
-	if err := c.mesh.Invoke(ctx, kit.FullMethod(target.method), request, response); err != nil {
+	method := kit.FullMethod(target.method)
+	if d == dialect.FlatBuffers {
+		var response []byte
+		if err := c.mesh.Invoke(ctx, method, body.Payload, &response, grpc.ForceCodecV2(rawCodec{})); err != nil {
+			return nil, err
+		}
+		return frames.NewEncoder().CallResult(rid, response), nil
+	}
+	response := dynamicpb.NewMessage(target.method.Output())
+	if err := c.mesh.Invoke(ctx, method, request, response); err != nil {
 		return nil, err
 	}
-	return c.encode(d, rid, response)
+	payload, err := c.marshal.Marshal(response)
+	if err != nil {
+		return nil, err
+	}
+	return dialect.JSONCallResult(rid, payload), nil
 }
 
 func (c *caller) decode(d dialect.Dialect, payload []byte, into proto.Message) error {
@@ -125,22 +160,7 @@ func (c *caller) decode(d dialect.Dialect, payload []byte, into proto.Message) e
 	if len(payload) == 0 {
 		return nil
 	}
-	return protojson.Unmarshal(payload, into)
-}
-
-func (c *caller) encode(d dialect.Dialect, rid uint32, response proto.Message) ([]byte, error) {
-	if d == dialect.JSON {
-		payload, err := c.json.Marshal(response)
-		if err != nil {
-			return nil, err
-		}
-		return dialect.JSONCallResult(rid, payload)
-	}
-	payload, err := proto.Marshal(response)
-	if err != nil {
-		return nil, err
-	}
-	return frames.NewEncoder().CallResult(rid, payload), nil
+	return c.parse.Unmarshal(payload, into)
 }
 
 // failure is the answer to a call that failed, with all details of its status.
@@ -165,7 +185,7 @@ func (c *caller) failure(d dialect.Dialect, rid uint32, err error) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	return dialect.JSONError(rid, body, raw)
+	return dialect.JSONError(rid, body, raw), nil
 }
 
 // errorFrame is an error of any service as clients see it.
@@ -178,4 +198,28 @@ func errorFrame(err error) frames.Error {
 		}
 	}
 	return e
+}
+
+// rawCodec passes Protobuf through as it is: []byte out, *[]byte in.
+type rawCodec struct{}
+
+var _ encoding.CodecV2 = rawCodec{}
+
+func (rawCodec) Name() string { return "proto" }
+
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	raw, ok := v.([]byte)
+	if !ok {
+		return nil, fmt.Errorf("raw codec: %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(raw)}, nil
+}
+
+func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	raw, ok := v.(*[]byte)
+	if !ok {
+		return fmt.Errorf("raw codec: %T", v)
+	}
+	*raw = data.Materialize()
+	return nil
 }

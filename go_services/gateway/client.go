@@ -3,27 +3,22 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-var tracer = otel.Tracer("github.com/worldmesh/worldmesh/go_services/gateway")
-
-// maxControl bounds every frame but a call, in bytes.
-const maxControl = 4 << 10
-
-// encoders are lent to whoever writes a frame of the gateway's own.
-var encoders = sync.Pool{New: func() any { return frames.NewEncoder() }}
+// closeGone is counted for sockets whose client went away without a word; RFC 6455 has this number for it.
+const closeGone = 1006
 
 // client is one socket and its session. The session's lock is held only for its pure methods; an attachment's lock
 // may be held when it is taken, never the other way round.
@@ -35,9 +30,12 @@ type client struct {
 	mu      sync.Mutex
 	session *session.Session
 
-	inside atomic.Bool // receives what the room says to all
-	missed atomic.Bool // has missed state, for it reads slowly
 	place  atomic.Pointer[place]
+	missed atomic.Bool // has missed state, for it reads slowly
+
+	// life ends with the socket; calls under way end with it. Made for the first call, by the reader.
+	life context.Context //nolint:containedctx // see above
+	end  context.CancelFunc
 }
 
 // place is where a client is: its link on an attachment.
@@ -46,54 +44,72 @@ type place struct {
 	link       uint32
 }
 
-func (c *client) isInside() bool        { return c.inside.Load() }
-func (c *client) setInside(inside bool) { c.inside.Store(inside) }
-
-func (c *client) setLink(a *attachment, link uint32) { c.place.Store(&place{a, link}) }
-
 // serve reads the socket until it ends.
 func (c *client) serve(ctx context.Context) {
-	for {
-		err := c.socket.Read(func(message []byte) { c.message(ctx, message) })
-		if err == nil {
-			continue
-		}
-		var violation *socket.Violation
-		if errors.As(err, &violation) {
-			c.close(violation.Code, violation.Reason)
-		}
-		break
+	c.socket.OnDrained(c.catchUp)
+	handle := func(message []byte) { c.message(ctx, message) }
+	err := c.socket.Read(handle)
+	for err == nil {
+		err = c.socket.Read(handle)
 	}
+	c.ended(err)
 	c.do(ctx, c.with((*session.Session).Closed))
+	if c.end != nil {
+		c.end()
+	}
+}
+
+// ended closes a socket whose client broke the rules, and counts one whose client went away.
+func (c *client) ended(err error) {
+	var violation *socket.Violation
+	switch {
+	case errors.As(err, &violation):
+		c.violated(violation)
+	case c.socket.LeftFirst():
+		c.gateway.metrics.closed(socket.CloseNormal)
+	case !c.socket.Closed():
+		c.gateway.metrics.closed(closeGone)
+	}
+}
+
+func (c *client) violated(v *socket.Violation) {
+	reason := commonv1.ErrorReason_ERROR_REASON_FRAME_MALFORMED
+	switch v.Code {
+	case socket.CloseTooLarge:
+		reason = commonv1.ErrorReason_ERROR_REASON_FRAME_TOO_LARGE
+	case socket.CloseOverloaded:
+		reason = commonv1.ErrorReason_ERROR_REASON_RATE_LIMITED
+	}
+	c.do(context.Background(), c.with(func(s *session.Session) []session.Action {
+		return s.Violated(v.Code, reason, v.Reason)
+	}))
 }
 
 func (c *client) message(ctx context.Context, message []byte) {
+	now := time.Now()
 	frame, err := c.socket.Dialect.Decode(message)
 	if err != nil {
-		c.gateway.metrics.frames.WithLabelValues("in", "bad").Inc()
-		c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.BadFrame(time.Now(), frame.RID, err) }))
+		c.gateway.metrics.received("bad")
+		c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.BadFrame(now, frame.RID, len(message), err) }))
 		return
 	}
 	kind := frame.Body.Kind()
-	c.gateway.metrics.frames.WithLabelValues("in", kind).Inc()
-	if _, call := frame.Body.(dialect.Call); !call && len(message) > maxControl {
-		c.tooLarge()
+	c.gateway.metrics.received(kind)
+	actions := c.with(func(s *session.Session) []session.Action { return s.Frame(now, frame, len(message)) })
+	if !traced(kind) {
+		c.do(ctx, actions)
 		return
 	}
-	if kind != "move" && kind != "ping" {
-		var span trace.Span
-		ctx, span = tracer.Start(ctx, "client "+kind, trace.WithSpanKind(trace.SpanKindServer),
-			trace.WithAttributes(attribute.String("worldmesh.gateway_session_id", c.session.ID)))
+	ctx, span := startSpan(ctx, kind, c.session.ID)
+	if !slices.ContainsFunc(actions, isCall) { // a call ends its span when it is answered
 		defer span.End()
 	}
-	c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.Frame(time.Now(), frame) }))
+	c.do(ctx, actions)
 }
 
-func (c *client) tooLarge() {
-	c.reply(func(e *frames.Encoder) []byte {
-		return e.Error(0, frames.Error{Reason: "FRAME_TOO_LARGE", Message: "all frames but calls hold 4 KiB at most", Code: 3})
-	})
-	c.close(1009, "all frames but calls hold 4 KiB at most")
+func isCall(a session.Action) bool {
+	_, ok := a.(session.Call)
+	return ok
 }
 
 // with runs one of the session's methods under its lock.
@@ -103,7 +119,7 @@ func (c *client) with(f func(*session.Session) []session.Action) []session.Actio
 	return f(c.session)
 }
 
-// do does what a session wants done.
+// do does what a session wants done, in order.
 func (c *client) do(ctx context.Context, actions []session.Action) {
 	for _, action := range actions {
 		c.doOne(ctx, action)
@@ -118,8 +134,9 @@ func (c *client) doOne(ctx context.Context, action session.Action) {
 			return s.TokenChecked(time.Now(), a.RID, token, refused)
 		}))
 	case session.Welcome:
-		c.gateway.ready(c)
+		c.socket.AllowLarge()
 		c.reply(func(e *frames.Encoder) []byte { return e.Welcome(a.RID, a.Frame) })
+		c.gateway.ready(c)
 	case session.Ok:
 		c.reply(func(e *frames.Encoder) []byte { return e.Ok(a.RID) })
 	case session.Reply:
@@ -139,48 +156,51 @@ func (c *client) doOne(ctx context.Context, action session.Action) {
 	case session.Moved:
 		c.gateway.presence.moved(c)
 	case session.Close:
-		c.close(a.Code, a.Reason)
+		c.close(a)
 	}
 }
 
 func (c *client) forward(ctx context.Context, f session.Forward) {
 	p := c.place.Load()
-	if p == nil || !p.attachment.enqueue(inputOf(p.link, f.Frame, traceparent(ctx))) {
+	if p == nil || !p.attachment.inputs.put(inputOf(p.link, f.Frame, traceparent(ctx))) {
 		c.roomLost(ctx)
 	}
 }
 
-// exit takes the member out of its room: the socket has ended.
+// exit takes the member out of its room without an answer.
 func (c *client) exit() {
-	c.setInside(false)
 	if p := c.place.Swap(nil); p != nil {
-		p.attachment.enqueue(leaveInput(p.link))
+		p.attachment.inputs.put(leaveInput(p.link))
 		p.attachment.unlink(p.link)
 	}
 }
 
 // call makes an RPC without holding up the frames that come after it.
 func (c *client) call(ctx context.Context, a session.Call) {
-	user := c.session.User()
+	if c.life == nil {
+		c.life, c.end = context.WithCancel(c.gateway.ctx)
+	}
+	life, span, user := c.life, trace.SpanFromContext(ctx), c.session.User()
+	c.gateway.running.Add(1)
 	go func() {
-		answer, err := c.gateway.caller.call(ctx, user, c.socket.Dialect, a.RID, a.Body)
+		defer c.gateway.running.Done()
+		defer span.End()
+		ctx := trace.ContextWithSpan(life, span)
+		answer, err := c.gateway.caller.answer(ctx, user, c.socket.Dialect, a.RID, a.Body)
 		c.mu.Lock()
 		c.session.CallDone()
 		c.mu.Unlock()
 		if err != nil {
-			answer, err = c.gateway.caller.failure(c.socket.Dialect, a.RID, err)
-		}
-		if err != nil {
 			c.gateway.log.ErrorContext(ctx, "encode the answer to a call", "method", a.Body.Method, "error", err.Error())
 			return
 		}
-		c.send(socket.Frame(c.socket.Dialect, answer))
+		c.gateway.metrics.sent[answer.kind].Inc()
+		c.send(socket.AppendFrame(nil, c.socket.Dialect, answer.message))
 	}()
 }
 
 // joined, refused and removed take the relay's word on the member. The attachment's lock is held.
 func (c *client) joined(ctx context.Context) {
-	c.setInside(true)
 	c.do(ctx, c.with((*session.Session).Joined))
 }
 
@@ -190,60 +210,55 @@ func (c *client) refused(ctx context.Context) {
 }
 
 func (c *client) removed(ctx context.Context) {
-	c.setInside(false)
 	c.place.Store(nil)
 	c.do(ctx, c.with((*session.Session).Removed))
 }
 
 func (c *client) roomLost(ctx context.Context) {
-	c.setInside(false)
 	c.place.Store(nil)
 	c.do(ctx, c.with((*session.Session).RoomLost))
 }
 
-// reply sends a frame of the gateway's own.
-func (c *client) reply(encode func(*frames.Encoder) []byte) {
-	e, _ := encoders.Get().(*frames.Encoder)
-	defer encoders.Put(e)
-	message := encode(e)
-	if c.socket.Dialect == dialect.JSON {
-		var err error
-		if message, err = dialect.ToJSON(message); err != nil {
-			c.gateway.log.Error("encode a frame", "error", err.Error())
-			return
-		}
+// catchUp sends the newest state to a client that has missed some while it did not keep up.
+func (c *client) catchUp() {
+	if p := c.place.Load(); p != nil && c.missed.Load() {
+		p.attachment.catchUp(p.link)
 	}
-	c.gateway.metrics.frames.WithLabelValues("out", "reply").Inc()
-	c.send(socket.Frame(c.socket.Dialect, message))
 }
 
+// send writes a frame that is ready for the wire. Only the last words of a socket may follow a failure.
 func (c *client) send(frame []byte) {
 	if err := c.socket.Send(frame); err != nil {
 		c.sendFailed(err)
 	}
 }
 
-// sendFailed ends a socket that can't be written to. The reader finds out by itself.
+// sendFailed ends a socket that can't be written to. It may be called with the attachment's lock held.
 func (c *client) sendFailed(err error) {
-	if errors.Is(err, socket.ErrSlow) {
-		c.gateway.metrics.drops.WithLabelValues("ordered").Inc()
-		go c.close(4001, "the client reads too slowly")
+	if !errors.Is(err, socket.ErrSlow) {
+		c.socket.Abort()
 		return
 	}
-	go c.socket.Abort()
+	c.gateway.metrics.drops.WithLabelValues("ordered").Inc()
+	c.do(context.Background(), c.with((*session.Session).TooSlow))
 }
 
-func (c *client) close(code uint16, reason string) {
-	c.gateway.metrics.closed(code)
-	c.socket.Close(code, reason)
-}
-
-// traceparent is the trace of a client frame, for the relay; empty where there is none.
-func traceparent(ctx context.Context) string {
-	if !trace.SpanContextFromContext(ctx).IsSampled() {
-		return ""
+// close says why, in the client's terms and in WebSocket's, and closes.
+func (c *client) close(a session.Close) {
+	if a.Error.Reason != "" && !c.socket.Closed() {
+		c.lastReply(func(e *frames.Encoder) []byte { return e.Error(0, a.Error) })
 	}
-	carrier := propagation.MapCarrier{}
-	otel.GetTextMapPropagator().Inject(ctx, carrier)
-	return carrier["traceparent"]
+	if c.socket.Close(a.Code, a.Reason) {
+		c.gateway.metrics.closed(a.Code)
+	}
+}
+
+// view is the session as an operator sees it.
+func (c *client) view() *gatewayv1.GatewaySession {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &gatewayv1.GatewaySession{
+		GatewaySessionId: c.session.ID, UserId: c.session.User().ID, RoomId: c.session.Room(),
+		Dialect: c.socket.Dialect.String(), OpenTime: timestamppb.New(c.opened), QueuedBytes: int32(c.socket.Queued()),
+	}
 }

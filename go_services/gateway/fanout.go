@@ -13,14 +13,18 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
 
-// fanOut writes what a relay delivers to the sockets that it is for: encoded once a dialect, without an allocation a
-// socket. It also keeps the newest state of each entity, for sockets that have missed some.
+// fanOut writes what a relay delivers to the sockets that it is for: put into each dialect once, without an
+// allocation a socket. It also keeps the newest state of each entity, for sockets that have missed some. The
+// attachment's lock guards it.
 type fanOut struct {
 	metrics *metrics
-	states  map[uint32]frames.EntityState
-	values  map[uint32][]byte
-	tick    uint64
-	encode  *frames.Encoder
+	frame   outgoing
+	json    []byte
+
+	tick   uint64
+	states map[uint32]frames.EntityState
+	values map[uint32][]byte
+	encode *frames.Encoder
 }
 
 func newFanOut(m *metrics) fanOut {
@@ -29,117 +33,165 @@ func newFanOut(m *metrics) fanOut {
 	}
 }
 
-// encoded is a frame in each dialect that some socket has asked for.
-type encoded struct {
-	flat   []byte
-	frames [dialect.Count][]byte
+// outgoing is a frame as it goes over the wire in each dialect that some socket has asked for; the buffers are used
+// again for the next.
+type outgoing struct {
+	flat  []byte
+	wire  [dialect.Count][]byte
+	ready [dialect.Count]bool
 }
 
-func (e *encoded) in(d dialect.Dialect) []byte {
-	if e.frames[d] == nil {
-		message := e.flat
-		if d == dialect.JSON {
-			var err error
-			if message, err = dialect.ToJSON(e.flat); err != nil {
-				return nil
-			}
-		}
-		e.frames[d] = socket.Frame(d, message)
+func (o *outgoing) set(flat []byte) {
+	o.flat = flat
+	clear(o.ready[:])
+}
+
+// in is the frame for sockets of a dialect; empty if the relay sent what can't be transcoded.
+func (f *fanOut) in(o *outgoing, d dialect.Dialect) []byte {
+	if o.ready[d] {
+		return o.wire[d]
 	}
-	return e.frames[d]
+	o.ready[d] = true
+	o.wire[d] = o.wire[d][:0]
+	message := o.flat
+	if d == dialect.JSON {
+		var err error
+		if f.json, err = dialect.AppendJSON(f.json[:0], o.flat); err != nil {
+			f.metrics.drops.WithLabelValues("broken").Inc()
+			return nil
+		}
+		message = f.json
+	}
+	o.wire[d] = socket.AppendFrame(o.wire[d], d, message)
+	return o.wire[d]
 }
 
 // deliver hands one delivery to its audience.
 func (a *attachment) deliver(ctx context.Context, d *roomv1.Delivery) {
-	a.fan.learn(d)
-	frame := encoded{flat: d.GetFrame()}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(d.GetFrame()) > 0 {
-		a.audience(d, func(c *client) { a.fan.write(c, d.GetChannel(), &frame) })
+	if frame := d.GetFrame(); len(frame) > 0 {
+		kind := a.fan.learn(frame)
+		a.fan.frame.set(frame)
+		a.fan.metrics.sent[kind].Add(float64(a.writeAll(d)))
 	}
 	if m := d.GetMembership(); m != nil {
 		a.membership(ctx, m)
 	}
 }
 
-func (a *attachment) audience(d *roomv1.Delivery, f func(*client)) {
+// writeAll writes the fan-out's frame to its audience, and says to how many.
+func (a *attachment) writeAll(d *roomv1.Delivery) (written int) {
+	state := d.GetChannel() == roomv1.Channel_CHANNEL_STATE
 	if links := d.GetLinks(); len(links) > 0 {
 		for _, link := range links {
-			if c := a.links[link]; c != nil {
-				f(c)
+			if m := a.links[link]; m != nil && a.fan.write(m.client, state) {
+				written++
 			}
 		}
-		return
+		return written
 	}
-	for link, c := range a.links {
-		// Before its snapshot a member is not in; the relay sends to all of the stream.
-		if c.isInside() && !slices.Contains(d.GetExceptLinks(), link) {
-			f(c)
+	// Before its snapshot a member is not inside; the relay sends to all of the stream.
+	except := d.GetExceptLinks()
+	for _, m := range a.inside {
+		if len(except) > 0 && slices.Contains(except, m.link) {
+			continue
+		}
+		if a.fan.write(m.client, state) {
+			written++
 		}
 	}
+	return written
 }
 
 // membership passes on what became of a member.
 func (a *attachment) membership(ctx context.Context, m *roomv1.Membership) {
-	c := a.links[m.GetLink()]
-	if c == nil {
+	in := a.links[m.GetLink()]
+	if in == nil {
 		return
 	}
 	switch m.GetOutcome().(type) {
 	case *roomv1.Membership_JoinedEntity:
-		c.joined(ctx)
+		if in.index < 0 {
+			in.index = len(a.inside)
+			a.inside = append(a.inside, in)
+		}
+		in.client.joined(ctx)
 	case *roomv1.Membership_Refused:
-		a.unlinkLocked(m.GetLink())
-		c.refused(ctx)
+		a.unlinkLocked(in.link)
+		in.client.refused(ctx)
 	case *roomv1.Membership_Removed:
-		a.unlinkLocked(m.GetLink())
-		c.removed(ctx)
+		a.unlinkLocked(in.link)
+		in.client.removed(ctx)
 	}
 }
 
-func (f *fanOut) write(c *client, channel roomv1.Channel, frame *encoded) {
-	if channel == roomv1.Channel_CHANNEL_STATE {
+// write sends the frame to one client. State is not queued for one that does not keep up: it gets the newest of
+// everything when it does again.
+func (f *fanOut) write(c *client, state bool) bool {
+	if state && c.socket.Congested() {
+		c.missed.Store(true)
+		f.metrics.stateDrops.Inc()
 		if c.socket.Congested() {
-			c.missed.Store(true)
-			f.metrics.drops.WithLabelValues("state").Inc()
-			return
-		}
-		if c.missed.Swap(false) {
-			frame = f.whole()
+			return false
 		}
 	}
-	bytes := frame.in(c.socket.Dialect)
-	if bytes == nil {
-		return
+	if state && c.missed.Load() {
+		return f.writeWhole(c)
 	}
-	f.metrics.delivered[c.socket.Dialect].Inc()
-	if err := c.socket.Send(bytes); err != nil {
+	wire := f.in(&f.frame, c.socket.Dialect)
+	if len(wire) == 0 {
+		return false
+	}
+	if err := c.socket.Send(wire); err != nil {
 		c.sendFailed(err)
+		return false
+	}
+	return true
+}
+
+// catchUp sends a client the newest state of everything, if it missed some.
+func (a *attachment) catchUp(link uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if m := a.links[link]; m != nil && m.index >= 0 && m.client.missed.Load() && !m.client.socket.Congested() {
+		if a.fan.writeWhole(m.client) {
+			a.fan.metrics.sent[clientv1.ServerBodyStateBatch].Inc()
+		}
 	}
 }
 
-// whole is the newest state of everything, for a socket that has missed some.
-func (f *fanOut) whole() *encoded {
+func (f *fanOut) writeWhole(c *client) bool {
+	c.missed.Store(false)
+	var whole outgoing
+	whole.set(f.whole())
+	if err := c.socket.Send(f.in(&whole, c.socket.Dialect)); err != nil {
+		c.sendFailed(err)
+		return false
+	}
+	return true
+}
+
+// whole is the newest state of everything that has moved since the attachment was made; what has not, a member knows
+// from its snapshot.
+func (f *fanOut) whole() []byte {
 	states := slices.Collect(maps.Values(f.states))
 	values := make([]frames.EntityValues, 0, len(f.values))
 	for entity, v := range f.values {
 		values = append(values, frames.EntityValues{Entity: entity, Values: v})
 	}
-	return &encoded{flat: slices.Clone(f.encode.StateBatch(f.tick, states, values))}
+	return f.encode.StateBatch(f.tick, states, values)
 }
 
-// learn keeps the newest state of each entity, and forgets those that left.
-func (f *fanOut) learn(d *roomv1.Delivery) {
-	if len(d.GetFrame()) == 0 {
-		return
-	}
-	root := clientv1.GetRootAsServerFrame(d.GetFrame(), 0)
+// learn keeps the newest state of each entity, forgets those that left, and says what kind of frame it is.
+func (f *fanOut) learn(frame []byte) clientv1.ServerBody {
+	root := clientv1.GetRootAsServerFrame(frame, 0)
 	var table flatbuffers.Table
 	if !root.Body(&table) {
-		return
+		return clientv1.ServerBodyNONE
 	}
-	switch root.BodyType() {
+	kind := root.BodyType()
+	switch kind {
 	case clientv1.ServerBodyStateBatch:
 		var batch clientv1.StateBatch
 		batch.Init(table.Bytes, table.Pos)
@@ -147,14 +199,12 @@ func (f *fanOut) learn(d *roomv1.Delivery) {
 	case clientv1.ServerBodyRoomEvent:
 		var event clientv1.RoomEvent
 		event.Init(table.Bytes, table.Pos)
-		var body flatbuffers.Table
-		if event.BodyType() == clientv1.EventBodyMemberLeft && event.Body(&body) {
-			var left clientv1.MemberLeft
-			left.Init(body.Bytes, body.Pos)
-			delete(f.states, left.Entity())
-			delete(f.values, left.Entity())
-		}
+		f.forgetLeft(&event)
 	}
+	if int(kind) >= len(f.metrics.sent) {
+		return clientv1.ServerBodyNONE
+	}
+	return kind
 }
 
 func (f *fanOut) learnStates(batch *clientv1.StateBatch) {
@@ -173,4 +223,15 @@ func (f *fanOut) learnStates(batch *clientv1.StateBatch) {
 		batch.Values(&v, i)
 		f.values[v.Entity()] = append(f.values[v.Entity()][:0], v.ValuesBytes()...)
 	}
+}
+
+func (f *fanOut) forgetLeft(event *clientv1.RoomEvent) {
+	var body flatbuffers.Table
+	if event.BodyType() != clientv1.EventBodyMemberLeft || !event.Body(&body) {
+		return
+	}
+	var left clientv1.MemberLeft
+	left.Init(body.Bytes, body.Pos)
+	delete(f.states, left.Entity())
+	delete(f.values, left.Entity())
 }

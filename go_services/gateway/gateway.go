@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ type Gateway struct {
 	revoked  *revocations
 	caller   *caller
 	presence *presence
+	large    *socket.Budget
 
 	//nolint:containedctx // the life of everything that outlives one frame
 	ctx   context.Context
@@ -33,12 +35,30 @@ type Gateway struct {
 
 	mu          sync.Mutex
 	clients     map[*client]struct{}
+	sessions    map[string][]*client // those that have said hello, by the session of their token
 	attachments map[string]*attachment
-	running     sync.WaitGroup // attachments
+	running     sync.WaitGroup // all that ends with ctx
 }
 
-// admit says whether there is room for one more socket.
-func (g *Gateway) admit() bool { return g.count.Load() < g.cfg.MaxSockets }
+// acquire takes a place for one more connection; false if there is none.
+func (g *Gateway) acquire() bool {
+	if g.count.Add(1) > g.cfg.MaxSockets {
+		g.count.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (g *Gateway) release() { g.count.Add(-1) }
+
+// start runs a part of the gateway until its context ends.
+func (g *Gateway) start(part func(context.Context)) {
+	g.running.Add(1)
+	go func() {
+		defer g.running.Done()
+		part(g.ctx)
+	}()
+}
 
 // serve runs one socket from its handshake to its end.
 func (g *Gateway) serve(s *socket.Socket) {
@@ -47,37 +67,48 @@ func (g *Gateway) serve(s *socket.Socket) {
 		gateway: g, socket: s, opened: now,
 		session: session.New("gws_"+ulid.Make().String(), g.limits, now),
 	}
-	g.count.Add(1)
-	g.metrics.sockets.WithLabelValues(s.Dialect.String()).Inc()
+	g.metrics.sockets[s.Dialect].Inc()
 	g.mu.Lock()
 	g.clients[c] = struct{}{}
 	g.mu.Unlock()
-	defer func() {
-		g.count.Add(-1)
-		g.metrics.sockets.WithLabelValues(s.Dialect.String()).Dec()
-		g.mu.Lock()
-		delete(g.clients, c)
-		g.mu.Unlock()
-		g.presence.gone(c)
-	}()
+	defer g.forgetClient(c)
 	c.serve(g.ctx)
 }
 
-// ready looks once more whether the session was revoked while its token was checked.
+func (g *Gateway) forgetClient(c *client) {
+	g.metrics.sockets[c.socket.Dialect].Dec()
+	sessionID := c.session.User().SessionID
+	g.mu.Lock()
+	delete(g.clients, c)
+	rest := slices.DeleteFunc(g.sessions[sessionID], func(other *client) bool { return other == c })
+	if len(rest) == 0 {
+		delete(g.sessions, sessionID)
+	} else {
+		g.sessions[sessionID] = rest
+	}
+	g.mu.Unlock()
+	g.presence.gone(c)
+}
+
+// ready makes a session known that has said hello, and looks once more whether it was revoked meanwhile.
 func (g *Gateway) ready(c *client) {
-	if g.revoked.has(c.session.User().SessionID) {
+	sessionID := c.session.User().SessionID
+	g.mu.Lock()
+	g.sessions[sessionID] = append(g.sessions[sessionID], c)
+	g.mu.Unlock()
+	if g.revoked.has(sessionID) {
 		c.do(g.ctx, c.with((*session.Session).Revoked))
 	}
 }
 
 // sweep looks once a second at what time alone changes.
-func (g *Gateway) sweep(ctx context.Context) error {
+func (g *Gateway) sweep(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case now := <-ticker.C:
 			for _, c := range g.all() {
 				c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.Time(now) }))
@@ -98,13 +129,11 @@ func (g *Gateway) all() []*client {
 
 // revoke closes the sockets of a session.
 func (g *Gateway) revoke(sessionID string) {
-	for _, c := range g.all() {
-		c.do(g.ctx, c.with(func(s *session.Session) []session.Action {
-			if s.User().SessionID != sessionID {
-				return nil
-			}
-			return s.Revoked()
-		}))
+	g.mu.Lock()
+	clients := slices.Clone(g.sessions[sessionID])
+	g.mu.Unlock()
+	for _, c := range clients {
+		c.do(g.ctx, c.with((*session.Session).Revoked))
 	}
 }
 
@@ -115,20 +144,19 @@ func (g *Gateway) drain(ctx context.Context) {
 	if len(clients) == 0 {
 		return
 	}
-	pause := g.cfg.Drain() * 3 / 4 / time.Duration(len(clients))
+	every := time.NewTicker(max(g.cfg.Drain()*3/4/time.Duration(len(clients)), time.Microsecond))
+	defer every.Stop()
 	for _, c := range clients {
 		c.do(ctx, c.with((*session.Session).Drain))
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause):
+		case <-every.C:
 		}
 	}
 	for g.count.Load() > 0 && ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond):
-		}
+		sleep(ctx, 20*time.Millisecond)
 	}
+	g.presence.flush(ctx)
 }
 
 // enter asks world whether the user may enter, and then the relay by the room's attachment.
@@ -147,7 +175,7 @@ func (g *Gateway) enter(ctx context.Context, c *client, e session.Enter) {
 			return
 		}
 		entered := a.enter(c, func(link uint32) *roomv1.Input {
-			return joinInput(link, e.RID, c.session, entry.GetRole(), parent)
+			return joinInput(link, e.RID, c.session.ID, user, entry.GetRole(), parent)
 		})
 		if entered {
 			return
@@ -169,11 +197,7 @@ func (g *Gateway) attach(roomID string, cfg *roomv1.RoomConfig) *attachment {
 	a := newAttachment(roomID, g.relays, g)
 	g.attachments[roomID] = a
 	g.metrics.rooms.Inc()
-	g.running.Add(1)
-	go func() {
-		defer g.running.Done()
-		a.run(g.ctx, g.cfg.Instance, cfg)
-	}()
+	g.start(func(ctx context.Context) { a.run(ctx, g.cfg.Instance, cfg) })
 	return a
 }
 
@@ -189,9 +213,9 @@ func (g *Gateway) forget(a *attachment) {
 // attachmentEnded tells those who were in the room.
 func (g *Gateway) attachmentEnded(a *attachment) {
 	g.forget(a)
-	for _, c := range a.finish() {
-		if p := c.place.Load(); p != nil && p.attachment == a {
-			c.roomLost(g.ctx)
+	for _, m := range a.finish() {
+		if p := m.client.place.Load(); p != nil && p.attachment == a {
+			m.client.roomLost(g.ctx)
 		}
 	}
 }

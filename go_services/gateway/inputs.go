@@ -33,11 +33,10 @@ func inputOf(link uint32, f dialect.ClientFrame, traceparent string) *roomv1.Inp
 	return in
 }
 
-func joinInput(link, rid uint32, s *session.Session, role worldv1.RoomRole, traceparent string) *roomv1.Input {
-	user := s.User()
+func joinInput(link, rid uint32, id string, user session.User, role worldv1.RoomRole, traceparent string) *roomv1.Input {
 	return &roomv1.Input{Link: link, Rid: rid, Traceparent: traceparent, Body: &roomv1.Input_Join_{Join: &roomv1.Input_Join{
 		User:             &commonv1.PublicUser{UserId: user.ID, Username: user.Username, Bot: user.Bot},
-		GatewaySessionId: s.ID,
+		GatewaySessionId: id,
 		Role:             int32(role),
 	}}}
 }

@@ -2,26 +2,32 @@ package gateway
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 )
 
+// bodies is how many kinds of server frames there are, NONE included.
+const bodies = int(clientv1.ServerBodyPong) + 1
+
 type metrics struct {
-	sockets *prometheus.GaugeVec
+	sockets [dialect.Count]prometheus.Gauge
 	frames  *prometheus.CounterVec
 	drops   *prometheus.CounterVec
 	closes  *prometheus.CounterVec
 	rooms   prometheus.Gauge
-	// delivered counts frames written to sockets, by dialect, without a look-up a frame.
-	delivered [dialect.Count]prometheus.Counter
+	// These are looked up once, not once a frame.
+	sent       [bodies]prometheus.Counter
+	stateDrops prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
+	sockets := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "worldmesh_gateway_sockets", Help: "Open sockets.",
+	}, []string{"dialect"})
 	m := &metrics{
-		sockets: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "worldmesh_gateway_sockets", Help: "Open sockets.",
-		}, []string{"dialect"}),
 		frames: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "worldmesh_gateway_frames_total", Help: "Frames of clients (in) and to clients (out).",
 		}, []string{"direction", "kind"}),
@@ -29,17 +35,23 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "worldmesh_gateway_queue_drops_total", Help: "Frames not sent because the client reads too slowly.",
 		}, []string{"channel"}),
 		closes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "worldmesh_gateway_closes_total", Help: "Sockets that the gateway closed.",
+			Name: "worldmesh_gateway_closes_total", Help: "Sockets that ended, by close code; 1006 if without one.",
 		}, []string{"code"}),
 		rooms: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "worldmesh_gateway_rooms", Help: "Rooms that the gateway is attached to.",
 		}),
 	}
-	registry.MustRegister(m.sockets, m.frames, m.drops, m.closes, m.rooms)
-	for d := range m.delivered {
-		m.delivered[d] = m.frames.WithLabelValues("out", "room_"+dialect.Dialect(d).String())
+	registry.MustRegister(sockets, m.frames, m.drops, m.closes, m.rooms)
+	for d := range m.sockets {
+		m.sockets[d] = sockets.WithLabelValues(dialect.Dialect(d).String())
 	}
+	for b := range m.sent {
+		m.sent[b] = m.frames.WithLabelValues("out", strings.ToLower(clientv1.ServerBody(b).String()))
+	}
+	m.stateDrops = m.drops.WithLabelValues("state")
 	return m
 }
+
+func (m *metrics) received(kind string) { m.frames.WithLabelValues("in", kind).Inc() }
 
 func (m *metrics) closed(code uint16) { m.closes.WithLabelValues(strconv.Itoa(int(code))).Inc() }

@@ -12,7 +12,6 @@ import (
 	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/internal/shardkey"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/metadata"
 )
 
@@ -21,6 +20,8 @@ const (
 	ackTimeout = 5 * time.Second
 	// maxChanges bounds the changes in one message; the contract has the same bound.
 	maxChanges = 4096
+	// lastMoment is how long a gateway that ends waits for the shards.
+	lastMoment = 500 * time.Millisecond
 )
 
 var errNoAck = errors.New("the presence shard did not acknowledge in time")
@@ -44,12 +45,23 @@ func newPresence(client presencev1.PresenceServiceClient, gatewayID string, log 
 	return p
 }
 
-func (p *presence) run(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
+func (p *presence) run(ctx context.Context) {
+	var group sync.WaitGroup
 	for _, s := range p.shards {
-		group.Go(func() error { return s.run(ctx) })
+		group.Go(func() { s.run(ctx) })
 	}
-	return group.Wait()
+	group.Wait()
+}
+
+// flush gives the last changes a moment to be acknowledged.
+func (p *presence) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lastMoment)
+	defer cancel()
+	for _, s := range p.shards {
+		for s.behind() && ctx.Err() == nil {
+			sleep(ctx, 10*time.Millisecond)
+		}
+	}
 }
 
 // moved tells where a client's session is now.
@@ -82,6 +94,7 @@ type presenceShard struct {
 	mu       sync.Mutex
 	sessions map[string]*presencev1.AttachRequest_Change // all of this shard, by gateway session
 	dirty    map[string]*presencev1.AttachRequest_Change // not told yet
+	untold   bool                                        // something was sent and not acknowledged, or could not be sent
 	wake     chan struct{}
 }
 
@@ -94,6 +107,7 @@ func (s *presenceShard) set(change *presencev1.AttachRequest_Change) {
 		s.sessions[id] = change
 	}
 	s.dirty[id] = change
+	s.untold = true
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
@@ -102,11 +116,11 @@ func (s *presenceShard) set(change *presencev1.AttachRequest_Change) {
 }
 
 // run keeps a stream to the shard open from the first session on.
-func (s *presenceShard) run(ctx context.Context) error {
+func (s *presenceShard) run(ctx context.Context) {
 	wait := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
 	select {
 	case <-ctx.Done():
-		return nil
+		return
 	case <-s.wake:
 	}
 	for ctx.Err() == nil {
@@ -116,7 +130,6 @@ func (s *presenceShard) run(ctx context.Context) error {
 			wait.sleep(ctx)
 		}
 	}
-	return nil
 }
 
 func (s *presenceShard) follow(ctx context.Context, wait *backoff) error {
@@ -164,6 +177,7 @@ func (s *presenceShard) tell(
 			return err
 		}
 		wait.reset()
+		s.acknowledged()
 		changes := s.changes()
 		for len(changes) == 0 {
 			select {
@@ -215,6 +229,20 @@ func (s *presenceShard) snapshot(seq uint64) *presencev1.AttachRequest_Changes {
 		}
 	}
 	return snapshot
+}
+
+// acknowledged takes note that all that was sent has been applied.
+func (s *presenceShard) acknowledged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.untold = len(s.dirty) > 0
+}
+
+// behind says whether the shard does not know everything yet.
+func (s *presenceShard) behind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.untold
 }
 
 func (s *presenceShard) changes() []*presencev1.AttachRequest_Change {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -34,7 +33,7 @@ func (r *revocations) has(sessionID string) bool {
 }
 
 // run follows the stream until ctx ends; when it breaks it is opened again, and starts with what was missed.
-func (r *revocations) run(ctx context.Context) error {
+func (r *revocations) run(ctx context.Context) {
 	wait := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
 	for ctx.Err() == nil {
 		err := r.follow(ctx, &wait)
@@ -43,7 +42,6 @@ func (r *revocations) run(ctx context.Context) error {
 			wait.sleep(ctx)
 		}
 	}
-	return nil
 }
 
 func (r *revocations) follow(ctx context.Context, wait *backoff) error {
@@ -71,22 +69,6 @@ func (r *revocations) remember(sessionID string) {
 		if now.After(until) {
 			delete(r.until, id)
 		}
-	}
-}
-
-// backoff waits longer each time, with jitter.
-type backoff struct {
-	least, most, next time.Duration
-}
-
-func (b *backoff) reset() { b.next = 0 }
-
-func (b *backoff) sleep(ctx context.Context) {
-	b.next = min(max(b.next*2, b.least), b.most)
-	jittered := b.next/2 + rand.N(b.next/2)
-	select {
-	case <-ctx.Done():
-	case <-time.After(jittered):
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // defaultPage is how many sessions a page holds if the caller does not say.
@@ -43,13 +42,4 @@ func (s *server) ListSessions(
 		response.NextPageToken = sessions[size-1].GetGatewaySessionId()
 	}
 	return response, nil
-}
-
-func (c *client) view() *gatewayv1.GatewaySession {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return &gatewayv1.GatewaySession{
-		GatewaySessionId: c.session.ID, UserId: c.session.User().ID, RoomId: c.session.Room(),
-		Dialect: c.socket.Dialect.String(), OpenTime: timestamppb.New(c.opened), QueuedBytes: int32(c.socket.Queued()),
-	}
 }

@@ -3,10 +3,7 @@ package dialect
 import (
 	"bytes"
 	"fmt"
-	"math"
-	"unicode/utf8"
 
-	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
@@ -14,129 +11,90 @@ import (
 // clientIdentifier is the file identifier of ClientFrame.
 const clientIdentifier = "WMC1"
 
-// minFrame is a root offset and an identifier.
-const minFrame = 8
-
-// decodeFlatBuffers reads a ClientFrame. Go's FlatBuffers has no verifier: an offset that leads out of the message
-// makes its accessors panic, which is what the recover is for. Nothing is recursive and nothing is written, so a
-// forged message can do no more than that.
-func decodeFlatBuffers(data []byte) (frame ClientFrame, err error) {
-	defer func() {
-		if recover() != nil {
-			frame, err = ClientFrame{}, ErrMalformed
-		}
-	}()
-	if len(data) < minFrame || !flatbuffers.BufferHasIdentifier(data, clientIdentifier) {
-		return frame, fmt.Errorf("%w: it is no ClientFrame of this version", ErrMalformed)
+// decodeFlatBuffers reads a ClientFrame. Slots are in the order of the fields in client.fbs; a union takes two.
+func decodeFlatBuffers(data []byte) (ClientFrame, error) {
+	f := flat{data: data}
+	root := f.root()
+	if f.err == nil && string(data[4:8]) != clientIdentifier {
+		f.fail("it is no ClientFrame of this version")
 	}
-	root := clientv1.GetRootAsClientFrame(data, 0)
-	frame.RID = root.Rid()
-	r := reader{}
-	if !root.Body(&r.table) {
-		return frame, fmt.Errorf("%w: it has no body", ErrMalformed)
+	frame := ClientFrame{RID: f.uint32At(root, 0)}
+	kind := clientv1.ClientBody(f.byteAt(root, 1))
+	body, ok := f.tableAt(root, 2)
+	if !ok || kind == clientv1.ClientBodyNONE {
+		f.fail("it has no body")
 	}
-	frame.Body = r.body(root.BodyType())
+	if f.err != nil {
+		return frame, f.err
+	}
+	if frame.Body = f.body(kind, body); f.err != nil {
+		return frame, f.err
+	}
 	if frame.Body == nil {
 		return frame, ErrUnknown
 	}
-	return frame, r.err
+	return frame, missing(frame.Body)
 }
 
-// reader reads a body's table and keeps the first error.
-type reader struct {
-	table flatbuffers.Table
-	err   error
-}
-
-func (r *reader) fail(what string) {
-	if r.err == nil {
-		r.err = fmt.Errorf("%w: %s", ErrMalformed, what)
-	}
-}
-
-func (r *reader) text(field []byte, required string) string {
-	switch {
-	case field == nil && required != "":
-		r.fail(required + " is missing")
-	case !utf8.Valid(field):
-		r.fail("a text is not UTF-8")
-	}
-	return string(field)
-}
-
-func (r *reader) body(kind clientv1.ClientBody) ClientBody {
-	t := r.table
+func (f *flat) body(kind clientv1.ClientBody, t table) ClientBody {
 	switch kind {
 	case clientv1.ClientBodyHello:
-		var m clientv1.Hello
-		m.Init(t.Bytes, t.Pos)
-		return Hello{AccessToken: r.text(m.AccessToken(), "access_token"), DeviceName: r.text(m.DeviceName(), "")}
+		return Hello{AccessToken: f.text(t, 0), DeviceName: f.text(t, 1)}
 	case clientv1.ClientBodyRefresh:
-		var m clientv1.Refresh
-		m.Init(t.Bytes, t.Pos)
-		return Refresh{AccessToken: r.text(m.AccessToken(), "access_token")}
+		return Refresh{AccessToken: f.text(t, 0)}
 	case clientv1.ClientBodyJoin:
-		var m clientv1.Join
-		m.Init(t.Bytes, t.Pos)
-		return Join{RoomID: r.text(m.RoomId(), "room_id")}
+		return Join{RoomID: f.text(t, 0)}
 	case clientv1.ClientBodyLeave:
 		return Leave{}
 	case clientv1.ClientBodyMove:
-		return r.move()
+		return f.move(t)
 	case clientv1.ClientBodyChat:
-		var m clientv1.Chat
-		m.Init(t.Bytes, t.Pos)
-		return Chat{Text: r.text(m.Text(), "text"), ClientMessageID: r.text(m.ClientMessageId(), "")}
+		return Chat{Text: f.text(t, 0), ClientMessageID: f.text(t, 1)}
 	case clientv1.ClientBodyWhisper:
-		var m clientv1.Whisper
-		m.Init(t.Bytes, t.Pos)
-		return Whisper{
-			TargetUserID: r.text(m.TargetUserId(), "target_user_id"), Text: r.text(m.Text(), "text"),
-			ClientMessageID: r.text(m.ClientMessageId(), ""),
-		}
+		return Whisper{TargetUserID: f.text(t, 0), Text: f.text(t, 1), ClientMessageID: f.text(t, 2)}
 	case clientv1.ClientBodyEmote:
-		var m clientv1.Emote
-		m.Init(t.Bytes, t.Pos)
-		return Emote{
-			EmoteID: r.text(m.EmoteId(), "emote_id"), TargetUserID: r.text(m.TargetUserId(), ""),
-			ClientMessageID: r.text(m.ClientMessageId(), ""),
-		}
+		return Emote{EmoteID: f.text(t, 0), TargetUserID: f.text(t, 1), ClientMessageID: f.text(t, 2)}
 	case clientv1.ClientBodyCall:
-		var m clientv1.Call
-		m.Init(t.Bytes, t.Pos)
-		return Call{Method: r.text(m.Method(), "method"), Payload: bytes.Clone(m.PayloadBytes())}
+		return Call{Method: f.text(t, 0), Payload: bytes.Clone(f.vector(t, 1))}
 	case clientv1.ClientBodyPing:
-		var m clientv1.Ping
-		m.Init(t.Bytes, t.Pos)
-		return Ping{ClientTimeMS: m.ClientTimeMs()}
+		return Ping{ClientTimeMS: f.uint64At(t, 0)}
 	default:
 		return nil
 	}
 }
 
-func (r *reader) move() ClientBody {
-	var m clientv1.Move
-	m.Init(r.table.Bytes, r.table.Pos)
-	p := m.Position(nil)
-	if p == nil {
-		r.fail("position is missing")
-		return Move{}
+func (f *flat) move(t table) ClientBody {
+	const float = 4
+	at := f.field(t, 0, 3*float)
+	if at == 0 {
+		f.fail("position is missing")
+		return nil
 	}
-	move := Move{
-		Position: frames.Vec3{X: p.X(), Y: p.Y(), Z: p.Z()},
-		Yaw:      m.Yaw(), Animation: m.Animation(), Values: bytes.Clone(m.ValuesBytes()),
+	return Move{
+		Position: frames.Vec3{X: f.float32(at), Y: f.float32(at + float), Z: f.float32(at + 2*float)},
+		Yaw:      f.uint16At(t, 1), Animation: f.uint16At(t, 2), Values: bytes.Clone(f.vector(t, 3)),
 	}
-	if !finite(move.Position) {
-		r.fail("position is not finite")
-	}
-	return move
 }
 
-func finite(p frames.Vec3) bool {
-	for _, v := range [...]float32{p.X, p.Y, p.Z} {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return false
-		}
+// missing says which required text is not there; an empty one is as good as none.
+func missing(body ClientBody) error {
+	var value, name string
+	switch b := body.(type) {
+	case Hello:
+		value, name = b.AccessToken, "access_token"
+	case Refresh:
+		value, name = b.AccessToken, "access_token"
+	case Join:
+		value, name = b.RoomID, "room_id"
+	case Whisper:
+		value, name = b.TargetUserID, "target_user_id"
+	case Emote:
+		value, name = b.EmoteID, "emote_id"
+	case Call:
+		value, name = b.Method, "method"
 	}
-	return true
+	if name != "" && value == "" {
+		return fmt.Errorf("%w: %s is missing", ErrMalformed, name)
+	}
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
@@ -27,102 +26,95 @@ type jsonCall struct {
 	Request json.RawMessage `json:"request"`
 }
 
-// jsonFrame has one field a body; exactly one of them is set.
-type jsonFrame struct {
-	RID     uint32    `json:"rid"`
-	Hello   *Hello    `json:"hello"`
-	Refresh *Refresh  `json:"refresh"`
-	Join    *Join     `json:"join"`
-	Leave   *Leave    `json:"leave"`
-	Move    *jsonMove `json:"move"`
-	Chat    *Chat     `json:"chat"`
-	Whisper *Whisper  `json:"whisper"`
-	Emote   *Emote    `json:"emote"`
-	Call    *jsonCall `json:"call"`
-	Ping    *Ping     `json:"ping"`
+var errNoPosition = errors.New("position is missing")
+
+// jsonBodies decodes each body by the name that it stands under.
+var jsonBodies = map[string]func(json.RawMessage) (ClientBody, error){
+	"hello":   decodeBody[Hello],
+	"refresh": decodeBody[Refresh],
+	"join":    decodeBody[Join],
+	"leave":   decodeBody[Leave],
+	"move":    decodeMove,
+	"chat":    decodeBody[Chat],
+	"whisper": decodeBody[Whisper],
+	"emote":   decodeBody[Emote],
+	"call":    decodeCall,
+	"ping":    decodeBody[Ping],
 }
 
+// decodeJSON reads a client frame: an object with a `rid` and one body under its name.
 func decodeJSON(data []byte) (ClientFrame, error) {
-	var f jsonFrame
-	if err := json.Unmarshal(data, &f); err != nil {
-		return ClientFrame{}, fmt.Errorf("%w: %s", ErrMalformed, jsonProblem(err))
+	var frame ClientFrame
+	var parts map[string]json.RawMessage
+	if err := json.Unmarshal(data, &parts); err != nil {
+		return frame, malformed(err)
 	}
-	frame := ClientFrame{RID: f.RID}
-	bodies := 0
-	for _, body := range f.bodies() {
-		if v := reflect.ValueOf(body); !v.IsNil() {
-			bodies++
-			if b, ok := v.Elem().Interface().(ClientBody); ok {
-				frame.Body = b
-			}
+	if rid, ok := parts["rid"]; ok {
+		if err := json.Unmarshal(rid, &frame.RID); err != nil {
+			return frame, fmt.Errorf("%w: rid is no 32-bit number", ErrMalformed)
+		}
+		delete(parts, "rid")
+	}
+	if len(parts) == 0 {
+		return frame, fmt.Errorf("%w: it has no body", ErrMalformed)
+	}
+	for name, raw := range parts {
+		decode := jsonBodies[name]
+		switch {
+		case decode == nil:
+			continue
+		case frame.Body != nil:
+			return frame, fmt.Errorf("%w: it has more than one body", ErrMalformed)
+		case string(raw) == "null":
+			return frame, fmt.Errorf("%w: %s is null", ErrMalformed, name)
+		}
+		var err error
+		if frame.Body, err = decode(raw); err != nil {
+			return frame, malformed(err)
 		}
 	}
-	switch {
-	case bodies == 0:
+	if frame.Body == nil {
 		return frame, ErrUnknown
-	case bodies > 1:
-		return frame, fmt.Errorf("%w: it has more than one body", ErrMalformed)
-	case f.Move != nil:
-		return f.move(frame)
-	case f.Call != nil:
-		frame.Body = Call{Method: f.Call.Method, Payload: f.Call.Request}
 	}
 	return frame, missing(frame.Body)
 }
 
-func (f *jsonFrame) bodies() []any {
-	return []any{f.Hello, f.Refresh, f.Join, f.Leave, f.Move, f.Chat, f.Whisper, f.Emote, f.Call, f.Ping}
+func decodeBody[T ClientBody](raw json.RawMessage) (ClientBody, error) {
+	var body T
+	err := json.Unmarshal(raw, &body)
+	return body, err
 }
 
-func (f *jsonFrame) move(frame ClientFrame) (ClientFrame, error) {
-	if f.Move.Position == nil {
-		return frame, fmt.Errorf("%w: position is missing", ErrMalformed)
+func decodeMove(raw json.RawMessage) (ClientBody, error) {
+	var m jsonMove
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, err
 	}
-	frame.Body = Move{
-		Position: frames.Vec3(*f.Move.Position), Yaw: f.Move.Yaw, Animation: f.Move.Animation, Values: f.Move.Values,
+	if m.Position == nil {
+		return nil, errNoPosition
 	}
-	return frame, nil
+	return Move{Position: frames.Vec3(*m.Position), Yaw: m.Yaw, Animation: m.Animation, Values: m.Values}, nil
 }
 
-// missing says which required text is not there; FlatBuffers knows that by itself.
-func missing(body ClientBody) error {
-	var name string
-	switch b := body.(type) {
-	case Hello:
-		name = ifEmpty(b.AccessToken, "access_token")
-	case Refresh:
-		name = ifEmpty(b.AccessToken, "access_token")
-	case Join:
-		name = ifEmpty(b.RoomID, "room_id")
-	case Whisper:
-		name = ifEmpty(b.TargetUserID, "target_user_id")
-	case Emote:
-		name = ifEmpty(b.EmoteID, "emote_id")
-	case Call:
-		name = ifEmpty(b.Method, "method")
+func decodeCall(raw json.RawMessage) (ClientBody, error) {
+	var c jsonCall
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, err
 	}
-	if name != "" {
-		return fmt.Errorf("%w: %s is missing", ErrMalformed, name)
-	}
-	return nil
+	return Call{Method: c.Method, Payload: c.Request}, nil
 }
 
-func ifEmpty(value, name string) string {
-	if value == "" {
-		return name
-	}
-	return ""
-}
-
-// jsonProblem says what is wrong in the client's terms, without Go's types.
-func jsonProblem(err error) string {
+// malformed says what is wrong in the client's terms, without Go's types.
+func malformed(err error) error {
 	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) {
-		return fmt.Sprintf("%s can not be a %s", wrongType.Field, wrongType.Value)
-	}
 	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Sprintf("no JSON at byte %d", syntax.Offset)
+	switch {
+	case errors.Is(err, errNoPosition):
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		return fmt.Errorf("%w: %s can not be a %s", ErrMalformed, wrongType.Field, wrongType.Value)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%w: no JSON at byte %d", ErrMalformed, syntax.Offset)
 	}
-	return "no JSON"
+	return fmt.Errorf("%w: it is no JSON object of this kind", ErrMalformed)
 }

@@ -2,218 +2,160 @@ package dialect
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
+	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
 
-// The JSON forms of what FlatBuffers carries. Keys are the names in client.fbs.
-type (
-	jsonUser struct {
-		UserID   string `json:"user_id"`
-		Username string `json:"username"`
-		Bot      bool   `json:"bot"`
-	}
-	jsonState struct {
-		Entity    uint32   `json:"entity"`
-		Position  jsonVec3 `json:"position"`
-		Yaw       uint16   `json:"yaw"`
-		Animation uint16   `json:"animation"`
-	}
-	jsonValues struct {
-		Entity uint32 `json:"entity"`
-		Values []byte `json:"values"`
-	}
-	jsonMember struct {
-		User   jsonUser  `json:"user"`
-		State  jsonState `json:"state"`
-		Values []byte    `json:"values,omitempty"`
-	}
-)
+var errNoBody = errors.New("transcode server frame: no body")
 
-type object = map[string]any
-
-// ToJSON transcodes a FlatBuffers ServerFrame of ours into a JSON message.
-func ToJSON(data []byte) (message []byte, err error) {
+// AppendJSON appends a FlatBuffers ServerFrame, made by a service of ours, as JSON. Keys are the names in client.fbs.
+func AppendJSON(dst, data []byte) (message []byte, err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			message, err = nil, fmt.Errorf("transcode server frame: %v", p)
+		if p := recover(); p != nil { // FlatBuffers' accessors panic on what is none
+			message, err = dst, fmt.Errorf("transcode server frame: %v", p)
 		}
 	}()
 	root := clientv1.GetRootAsServerFrame(data, 0)
-	var r reader
-	if !root.Body(&r.table) {
-		return nil, fmt.Errorf("transcode server frame: no body")
+	var body flatbuffers.Table
+	if !root.Body(&body) {
+		return dst, errNoBody
 	}
-	name, body := r.serverBody(root.BodyType())
-	if name == "" {
-		return nil, fmt.Errorf("transcode server frame: unknown body %d", root.BodyType())
+	kind := root.BodyType()
+	encode := jsonServerBodies[kind]
+	if encode == nil {
+		return dst, fmt.Errorf("transcode server frame: unknown body %d", kind)
 	}
-	return encodeJSON(root.Rid(), name, body)
+	return append(encode(appendOpen(dst, root.Rid()), body), '}'), nil
 }
 
-func encodeJSON(rid uint32, name string, body any) ([]byte, error) {
-	frame := object{name: body}
+// appendOpen begins a frame; a rid of 0 is left out.
+func appendOpen(b []byte, rid uint32) []byte {
+	b = append(b, '{')
 	if rid != 0 {
-		frame["rid"] = rid
+		b = appendUint(b, "rid", uint64(rid))
 	}
-	return json.Marshal(frame)
+	return b
 }
 
 // JSONCallResult is the answer to a call: the response is ProtoJSON.
-func JSONCallResult(rid uint32, response json.RawMessage) ([]byte, error) {
-	return encodeJSON(rid, "call_result", object{"response": response})
+func JSONCallResult(rid uint32, response json.RawMessage) []byte {
+	b := append(appendKey(appendOpen(nil, rid), "call_result"), `{"response":`...)
+	return append(append(b, response...), '}', '}')
 }
 
-// JSONError is the answer that a frame was not done; details is the ProtoJSON of the google.rpc.Status' details.
-func JSONError(rid uint32, e frames.Error, details json.RawMessage) ([]byte, error) {
-	body := object{"reason": e.Reason, "message": e.Message, "code": e.Code, "retry_after_ms": e.RetryAfterMS}
+// JSONError is the answer that a call was not done; details is the ProtoJSON of the google.rpc.Status' details.
+func JSONError(rid uint32, e frames.Error, details json.RawMessage) []byte {
+	b := append(appendKey(appendOpen(nil, rid), "error"), '{')
+	b = appendError(b, []byte(e.Reason), []byte(e.Message), e.Code, e.RetryAfterMS)
 	if len(details) > 0 {
-		body["details"] = details
+		b = append(appendKey(b, "details"), details...)
 	}
-	return encodeJSON(rid, "error", body)
+	return append(b, '}', '}')
 }
 
-func (r *reader) serverBody(kind clientv1.ServerBody) (string, any) {
-	t := r.table
-	switch kind {
-	case clientv1.ServerBodyWelcome:
+func appendError(b, reason, message []byte, code int32, retryAfterMS uint32) []byte {
+	b = appendText(appendText(b, "reason", reason), "message", message)
+	return appendUint(appendInt(b, "code", int64(code)), "retry_after_ms", uint64(retryAfterMS))
+}
+
+// jsonServerBodies appends each body under its name.
+var jsonServerBodies = map[clientv1.ServerBody]func([]byte, flatbuffers.Table) []byte{
+	clientv1.ServerBodyWelcome: func(b []byte, t flatbuffers.Table) []byte {
 		var m clientv1.Welcome
 		m.Init(t.Bytes, t.Pos)
-		return "welcome", object{
-			"gateway_session_id": string(m.GatewaySessionId()), "user": userOf(m.User(nil)),
-			"heartbeat_ms": m.HeartbeatMs(), "token_expires_in_ms": m.TokenExpiresInMs(),
-		}
-	case clientv1.ServerBodyOk:
-		return "ok", object{}
-	case clientv1.ServerBodyError:
+		b = append(appendKey(b, "welcome"), '{')
+		b = appendText(b, "gateway_session_id", m.GatewaySessionId())
+		b = appendUser(b, "user", m.User(nil))
+		b = appendUint(b, "heartbeat_ms", uint64(m.HeartbeatMs()))
+		return append(appendUint(b, "token_expires_in_ms", uint64(m.TokenExpiresInMs())), '}')
+	},
+	clientv1.ServerBodyOk: func(b []byte, _ flatbuffers.Table) []byte {
+		return append(appendKey(b, "ok"), '{', '}')
+	},
+	clientv1.ServerBodyError: func(b []byte, t flatbuffers.Table) []byte {
 		var m clientv1.Error
 		m.Init(t.Bytes, t.Pos)
-		return "error", object{
-			"reason": string(m.Reason()), "message": string(m.Message()), "code": m.Code(), "retry_after_ms": m.RetryAfterMs(),
-		}
-	case clientv1.ServerBodySnapshot:
-		return "snapshot", r.snapshot()
-	case clientv1.ServerBodyStateBatch:
-		return "state_batch", r.stateBatch()
-	case clientv1.ServerBodyCorrection:
+		b = append(appendKey(b, "error"), '{')
+		return append(appendError(b, m.Reason(), m.Message(), m.Code(), m.RetryAfterMs()), '}')
+	},
+	clientv1.ServerBodySnapshot:   appendSnapshot,
+	clientv1.ServerBodyStateBatch: appendStateBatch,
+	clientv1.ServerBodyCorrection: func(b []byte, t flatbuffers.Table) []byte {
 		var m clientv1.Correction
 		m.Init(t.Bytes, t.Pos)
-		return "correction", object{"state": stateOf(m.State(nil))}
-	case clientv1.ServerBodyRoomEvent:
-		return "room_event", r.roomEvent()
-	case clientv1.ServerBodyRoomLeft:
+		b = append(appendKey(b, "correction"), '{')
+		return append(appendState(appendKey(b, "state"), m.State(nil)), '}')
+	},
+	clientv1.ServerBodyRoomEvent: appendRoomEvent,
+	clientv1.ServerBodyRoomLeft: func(b []byte, t flatbuffers.Table) []byte {
 		var m clientv1.RoomLeft
 		m.Init(t.Bytes, t.Pos)
-		return "room_left", object{"room_id": string(m.RoomId()), "reason": string(m.Reason())}
-	case clientv1.ServerBodyPong:
+		b = append(appendKey(b, "room_left"), '{')
+		return append(appendText(appendText(b, "room_id", m.RoomId()), "reason", m.Reason()), '}')
+	},
+	clientv1.ServerBodyPong: func(b []byte, t flatbuffers.Table) []byte {
 		var m clientv1.Pong
 		m.Init(t.Bytes, t.Pos)
-		return "pong", object{"client_time_ms": m.ClientTimeMs(), "server_time_ms": m.ServerTimeMs()}
-	default:
-		return "", nil
-	}
+		b = append(appendKey(b, "pong"), '{')
+		b = appendUint(b, "client_time_ms", m.ClientTimeMs())
+		return append(appendUint(b, "server_time_ms", m.ServerTimeMs()), '}')
+	},
 }
 
-func (r *reader) snapshot() object {
+func appendSnapshot(b []byte, t flatbuffers.Table) []byte {
 	var m clientv1.Snapshot
-	m.Init(r.table.Bytes, r.table.Pos)
-	members := make([]jsonMember, m.MembersLength())
-	for i := range members {
-		var member clientv1.Member
+	m.Init(t.Bytes, t.Pos)
+	b = append(appendKey(b, "snapshot"), '{')
+	b = appendText(b, "room_id", m.RoomId())
+	b = appendText(b, "display_name", m.DisplayName())
+	b = appendUint(b, "epoch", m.Epoch())
+	b = appendUint(b, "seq", m.Seq())
+	b = appendUint(b, "tick", m.Tick())
+	b = appendUint(b, "tick_hz", uint64(m.TickHz()))
+	b = appendFloat(b, "width", m.Width())
+	b = appendFloat(b, "depth", m.Depth())
+	b = appendFloat(b, "max_speed", m.MaxSpeed())
+	b = appendUint(b, "self_entity", uint64(m.SelfEntity()))
+	b = append(appendKey(b, "members"), '[')
+	var member clientv1.Member
+	for i := range m.MembersLength() {
 		m.Members(&member, i)
-		members[i] = memberOf(&member)
+		b = appendMember(appendComma(b, i), &member)
 	}
-	return object{
-		"room_id": string(m.RoomId()), "display_name": string(m.DisplayName()),
-		"epoch": m.Epoch(), "seq": m.Seq(), "tick": m.Tick(), "tick_hz": m.TickHz(),
-		"width": m.Width(), "depth": m.Depth(), "max_speed": m.MaxSpeed(),
-		"self_entity": m.SelfEntity(), "members": members,
-	}
+	return append(b, ']', '}')
 }
 
-func (r *reader) stateBatch() object {
+func appendStateBatch(b []byte, t flatbuffers.Table) []byte {
 	var m clientv1.StateBatch
-	m.Init(r.table.Bytes, r.table.Pos)
-	states := make([]jsonState, m.StatesLength())
-	for i := range states {
-		var s clientv1.EntityState
+	m.Init(t.Bytes, t.Pos)
+	b = append(appendKey(b, "state_batch"), '{')
+	b = append(appendKey(appendUint(b, "tick", m.Tick()), "states"), '[')
+	var s clientv1.EntityState
+	for i := range m.StatesLength() {
 		m.States(&s, i)
-		states[i] = stateOf(&s)
+		b = appendState(appendComma(b, i), &s)
 	}
-	batch := object{"tick": m.Tick(), "states": states}
+	b = append(b, ']')
 	if n := m.ValuesLength(); n > 0 {
-		values := make([]jsonValues, n)
-		for i := range values {
-			var v clientv1.EntityValues
+		b = append(appendKey(b, "values"), '[')
+		var v clientv1.EntityValues
+		for i := range n {
 			m.Values(&v, i)
-			values[i] = jsonValues{Entity: v.Entity(), Values: v.ValuesBytes()}
+			b = appendUint(append(appendComma(b, i), '{'), "entity", uint64(v.Entity()))
+			b = append(appendBase64(b, "values", v.ValuesBytes()), '}')
 		}
-		batch["values"] = values
+		b = append(b, ']')
 	}
-	return batch
+	return append(b, '}')
 }
 
-func (r *reader) roomEvent() object {
-	var m clientv1.RoomEvent
-	m.Init(r.table.Bytes, r.table.Pos)
-	event := object{"epoch": m.Epoch(), "seq": m.Seq(), "time_ms": m.TimeMs()}
-	var body reader
-	if m.Body(&body.table) {
-		name, value := body.eventBody(m.BodyType())
-		event[name] = value
+func appendComma(b []byte, i int) []byte {
+	if i > 0 {
+		return append(b, ',')
 	}
-	return event
-}
-
-func (r *reader) eventBody(kind clientv1.EventBody) (string, any) {
-	t := r.table
-	switch kind {
-	case clientv1.EventBodyMemberJoined:
-		var m clientv1.MemberJoined
-		m.Init(t.Bytes, t.Pos)
-		return "member_joined", object{"member": memberOf(m.Member(nil))}
-	case clientv1.EventBodyMemberLeft:
-		var m clientv1.MemberLeft
-		m.Init(t.Bytes, t.Pos)
-		return "member_left", object{"entity": m.Entity(), "user_id": string(m.UserId())}
-	case clientv1.EventBodyChatMessage:
-		var m clientv1.ChatMessage
-		m.Init(t.Bytes, t.Pos)
-		return "chat_message", object{
-			"sender": userOf(m.Sender(nil)), "text": string(m.Text()), "client_message_id": string(m.ClientMessageId()),
-		}
-	case clientv1.EventBodyWhisperMessage:
-		var m clientv1.WhisperMessage
-		m.Init(t.Bytes, t.Pos)
-		return "whisper_message", object{
-			"sender": userOf(m.Sender(nil)), "target_user_id": string(m.TargetUserId()), "text": string(m.Text()),
-			"client_message_id": string(m.ClientMessageId()),
-		}
-	case clientv1.EventBodyEmoteMessage:
-		var m clientv1.EmoteMessage
-		m.Init(t.Bytes, t.Pos)
-		return "emote_message", object{
-			"sender": userOf(m.Sender(nil)), "emote_id": string(m.EmoteId()), "target_user_id": string(m.TargetUserId()),
-			"client_message_id": string(m.ClientMessageId()),
-		}
-	default:
-		return "unknown", object{}
-	}
-}
-
-func userOf(u *clientv1.User) jsonUser {
-	return jsonUser{UserID: string(u.UserId()), Username: string(u.Username()), Bot: u.Bot()}
-}
-
-func stateOf(s *clientv1.EntityState) jsonState {
-	p := s.Position(nil)
-	return jsonState{
-		Entity: s.Entity(), Position: jsonVec3{X: p.X(), Y: p.Y(), Z: p.Z()}, Yaw: s.Yaw(), Animation: s.Animation(),
-	}
-}
-
-func memberOf(m *clientv1.Member) jsonMember {
-	return jsonMember{User: userOf(m.User(nil)), State: stateOf(m.State(nil)), Values: m.ValuesBytes()}
+	return b
 }

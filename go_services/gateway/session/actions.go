@@ -6,7 +6,7 @@ import (
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
-	"google.golang.org/grpc/codes"
+	"google.golang.org/genproto/googleapis/rpc/code"
 )
 
 // Action is something that a session wants done: one of the types below.
@@ -59,10 +59,11 @@ type (
 	}
 	// Moved tells presence that the session came, moved to another room, or changed.
 	Moved struct{}
-	// Close ends the socket.
+	// Close ends the socket: the error, with rid 0, then the code.
 	Close struct {
 		Code   uint16
 		Reason string
+		Error  frames.Error
 	}
 )
 
@@ -79,8 +80,8 @@ func (Left) isAction()       {}
 func (Moved) isAction()      {}
 func (Close) isAction()      {}
 
-func fail(rid uint32, code codes.Code, reason commonv1.ErrorReason, message string) []Action {
-	return []Action{Reply{RID: rid, Error: frames.Error{Reason: reasonName(reason), Message: message, Code: int32(code)}}}
+func fail(rid uint32, c code.Code, reason commonv1.ErrorReason, message string) []Action {
+	return []Action{Reply{RID: rid, Error: frames.Error{Reason: reasonName(reason), Message: message, Code: int32(c)}}}
 }
 
 func reasonName(r commonv1.ErrorReason) string {

@@ -1,18 +1,20 @@
 package session
 
 import (
+	"time"
+
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
-	"google.golang.org/grpc/codes"
+	"google.golang.org/genproto/googleapis/rpc/code"
 )
 
-func (s *Session) join(rid uint32, join dialect.Join) []Action {
+func (s *Session) join(now time.Time, rid uint32, join dialect.Join) []Action {
 	if s.phase != outside {
-		return fail(rid, codes.FailedPrecondition, commonv1.ErrorReason_ERROR_REASON_ALREADY_IN_ROOM,
+		return fail(rid, code.Code_FAILED_PRECONDITION, commonv1.ErrorReason_ERROR_REASON_ALREADY_IN_ROOM,
 			"leave the room first")
 	}
-	s.phase, s.room, s.joinRID = entering, join.RoomID, rid
+	s.phase, s.room, s.joinRID, s.joining = entering, join.RoomID, rid, now
 	return []Action{Enter{RID: rid, RoomID: join.RoomID}}
 }
 
@@ -51,14 +53,22 @@ func (s *Session) Removed() []Action {
 	return []Action{Moved{}}
 }
 
-// RoomLost takes the news that the room's stream has ended: the client may join again at once.
+// joinTimedOut gives up on a relay that does not answer.
+func (s *Session) joinTimedOut() []Action {
+	s.phase = outside
+	return append([]Action{Exit{RoomID: s.room}}, fail(s.joinRID, code.Code_UNAVAILABLE,
+		commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE, "the room does not answer")...)
+}
+
+// RoomLost takes the news that the room's stream has ended: the client may join again at once. A session that resumes
+// in the room by itself would begin here.
 func (s *Session) RoomLost() []Action {
 	phase := s.phase
 	s.phase = outside
 	reason := commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE
 	switch phase {
 	case entering:
-		return fail(s.joinRID, codes.Unavailable, reason, "the room does not answer")
+		return fail(s.joinRID, code.Code_UNAVAILABLE, reason, "the room does not answer")
 	case inside:
 		return []Action{Left{RoomID: s.room, Reason: reasonName(reason)}, Moved{}}
 	default:
@@ -73,14 +83,14 @@ func (s *Session) forward(f dialect.ClientFrame) []Action {
 		if _, ok := f.Body.(dialect.Move); ok && f.RID == 0 {
 			return nil // steps that were on their way when the member was taken out
 		}
-		return fail(f.RID, codes.FailedPrecondition, commonv1.ErrorReason_ERROR_REASON_NOT_IN_ROOM, "join a room first")
+		return fail(f.RID, code.Code_FAILED_PRECONDITION, commonv1.ErrorReason_ERROR_REASON_NOT_IN_ROOM, "join a room first")
 	}
 	return []Action{Forward{RoomID: s.room, Frame: f}}
 }
 
 func (s *Session) call(rid uint32, call dialect.Call) []Action {
 	if s.calls >= s.limits.Calls {
-		return fail(rid, codes.ResourceExhausted, commonv1.ErrorReason_ERROR_REASON_TOO_MANY_CALLS,
+		return fail(rid, code.Code_RESOURCE_EXHAUSTED, commonv1.ErrorReason_ERROR_REASON_TOO_MANY_CALLS,
 			"too many calls are under way")
 	}
 	s.calls++

@@ -4,13 +4,15 @@
 package session
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
-	"google.golang.org/grpc/codes"
+	"google.golang.org/genproto/googleapis/rpc/code"
 )
 
 // Limits are what a session may do.
@@ -19,8 +21,13 @@ type Limits struct {
 	Hello time.Duration
 	// Heartbeat is how often a client that has nothing to say pings; twice as long in silence ends the session.
 	Heartbeat time.Duration
-	// FramesPerSecond and FrameBurst bound what a client sends.
+	// Join bounds the time from a join to the relay's answer.
+	Join time.Duration
+	// FramesPerSecond and FrameBurst bound how many frames a client sends; BytesPerSecond and ByteBurst how large.
 	FramesPerSecond, FrameBurst float64
+	BytesPerSecond, ByteBurst   float64
+	// Patience is how many more frames may be refused than are taken before the session ends.
+	Patience int
 	// Calls bounds the RPCs of one socket that are under way.
 	Calls int
 }
@@ -28,13 +35,17 @@ type Limits struct {
 // DefaultLimits are the limits that the documentation of the wire names.
 func DefaultLimits() Limits {
 	return Limits{
-		Hello: 5 * time.Second, Heartbeat: 15 * time.Second,
-		FramesPerSecond: 60, FrameBurst: 120, Calls: 8,
+		Hello: 5 * time.Second, Heartbeat: 15 * time.Second, Join: 5 * time.Second,
+		FramesPerSecond: 60, FrameBurst: 120, BytesPerSecond: 64 << 10, ByteBurst: 256 << 10,
+		Patience: 120, Calls: 8,
 	}
 }
 
-// strikes is how many frames in a row over the limit end a session.
-const strikes = 120
+// MaxControl bounds every frame but a call, in bytes.
+const MaxControl = 4 << 10
+
+// requiredScope is what a token must hold for a socket.
+const requiredScope = "client"
 
 // User is who a token speaks for.
 type User struct {
@@ -73,16 +84,21 @@ type Session struct {
 	room    string
 	phase   roomPhase
 	joinRID uint32
+	joining time.Time
 	calls   int
 	closed  bool
-	bucket  float64
-	filled  time.Time
-	struck  int
+	frames  bucket
+	bytes   bucket
+	refused int
 }
 
 // New makes the session of a socket that has just opened.
 func New(id string, limits Limits, now time.Time) *Session {
-	return &Session{ID: id, limits: limits, opened: now, heard: now, bucket: limits.FrameBurst, filled: now}
+	return &Session{
+		ID: id, limits: limits, opened: now, heard: now,
+		frames: newBucket(limits.FramesPerSecond, limits.FrameBurst, now),
+		bytes:  newBucket(limits.BytesPerSecond, limits.ByteBurst, now),
+	}
 }
 
 // Ready says whether hello was answered.
@@ -102,14 +118,18 @@ func (s *Session) Room() string {
 	return ""
 }
 
-// Frame takes a frame of the client.
-func (s *Session) Frame(now time.Time, f dialect.ClientFrame) []Action {
+// Frame takes a frame of the client, and how many bytes it had.
+func (s *Session) Frame(now time.Time, f dialect.ClientFrame, size int) []Action {
 	if s.closed {
 		return nil
 	}
 	s.heard = now
-	if actions := s.limit(now, f.RID); actions != nil {
+	if actions := s.limit(now, f.RID, size); actions != nil {
 		return actions
+	}
+	if _, call := f.Body.(dialect.Call); !call && size > MaxControl {
+		return s.fatal(closeTooLarge, commonv1.ErrorReason_ERROR_REASON_FRAME_TOO_LARGE,
+			fmt.Sprintf("all frames but calls hold %d bytes at most", MaxControl))
 	}
 	if hello, ok := f.Body.(dialect.Hello); ok {
 		return s.hello(f.RID, hello)
@@ -121,7 +141,7 @@ func (s *Session) Frame(now time.Time, f dialect.ClientFrame) []Action {
 	case dialect.Refresh:
 		return []Action{CheckToken{RID: f.RID, AccessToken: body.AccessToken}}
 	case dialect.Join:
-		return s.join(f.RID, body)
+		return s.join(now, f.RID, body)
 	case dialect.Call:
 		return s.call(f.RID, body)
 	case dialect.Ping:
@@ -132,18 +152,23 @@ func (s *Session) Frame(now time.Time, f dialect.ClientFrame) []Action {
 }
 
 // BadFrame takes a message that is no frame.
-func (s *Session) BadFrame(now time.Time, rid uint32, err error) []Action {
+func (s *Session) BadFrame(now time.Time, rid uint32, size int, err error) []Action {
 	if s.closed {
 		return nil
 	}
 	s.heard = now
-	if actions := s.limit(now, rid); actions != nil {
+	if actions := s.limit(now, rid, size); actions != nil {
 		return actions
 	}
-	if err == dialect.ErrUnknown { //nolint:errorlint // it is returned bare
-		return fail(rid, codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_FRAME_UNKNOWN, err.Error())
+	if s.ready && errors.Is(err, dialect.ErrUnknown) {
+		return fail(rid, code.Code_INVALID_ARGUMENT, commonv1.ErrorReason_ERROR_REASON_FRAME_UNKNOWN, err.Error())
 	}
 	return s.protocolError(commonv1.ErrorReason_ERROR_REASON_FRAME_MALFORMED, err.Error())
+}
+
+// Violated takes a message that breaks WebSocket's own rules, with the close code of RFC 6455 that says so.
+func (s *Session) Violated(closeCode uint16, reason commonv1.ErrorReason, message string) []Action {
+	return s.fatal(gatewayv1.CloseCode(closeCode), reason, message)
 }
 
 // Time looks at what time alone changes. Call it about once a second.
@@ -152,23 +177,36 @@ func (s *Session) Time(now time.Time) []Action {
 	case s.closed:
 		return nil
 	case !s.ready && now.Sub(s.opened) >= s.limits.Hello:
-		return s.close(gatewayv1.CloseCode_CLOSE_CODE_TOKEN_MISSING, "no hello in time")
+		return s.fatal(gatewayv1.CloseCode_CLOSE_CODE_TOKEN_MISSING, commonv1.ErrorReason_ERROR_REASON_TOKEN_MISSING,
+			"no hello in time")
 	case now.Sub(s.heard) >= 2*s.limits.Heartbeat:
-		return s.close(gatewayv1.CloseCode_CLOSE_CODE_HEARTBEAT_TIMEOUT, "nothing was heard for too long")
+		return s.fatal(gatewayv1.CloseCode_CLOSE_CODE_HEARTBEAT_TIMEOUT,
+			commonv1.ErrorReason_ERROR_REASON_HEARTBEAT_TIMEOUT, "nothing was heard for too long")
 	case s.ready && !now.Before(s.token.Expires):
-		return s.close(gatewayv1.CloseCode_CLOSE_CODE_TOKEN_EXPIRED, "the access token has expired")
+		return s.fatal(gatewayv1.CloseCode_CLOSE_CODE_TOKEN_EXPIRED, commonv1.ErrorReason_ERROR_REASON_TOKEN_EXPIRED,
+			"the access token has expired")
+	case s.phase == entering && now.Sub(s.joining) >= s.limits.Join:
+		return s.joinTimedOut()
 	}
 	return nil
 }
 
 // Revoked ends the session because its tokens are void.
 func (s *Session) Revoked() []Action {
-	return s.close(gatewayv1.CloseCode_CLOSE_CODE_SESSION_REVOKED, "the session was revoked")
+	return s.fatal(gatewayv1.CloseCode_CLOSE_CODE_SESSION_REVOKED, commonv1.ErrorReason_ERROR_REASON_SESSION_REVOKED,
+		"the session was revoked")
 }
 
 // Drain ends the session because the gateway does.
 func (s *Session) Drain() []Action {
-	return s.close(gatewayv1.CloseCode_CLOSE_CODE_DRAINING, "the gateway is shutting down")
+	return s.fatal(gatewayv1.CloseCode_CLOSE_CODE_DRAINING, commonv1.ErrorReason_ERROR_REASON_DRAINING,
+		"the gateway is shutting down")
+}
+
+// TooSlow ends the session because its client does not take what its room says.
+func (s *Session) TooSlow() []Action {
+	return s.fatal(gatewayv1.CloseCode_CLOSE_CODE_SLOW_CONSUMER, commonv1.ErrorReason_ERROR_REASON_SLOW_CONSUMER,
+		"the client reads too slowly")
 }
 
 // Closed takes note that the socket has ended, and says what must be undone.
@@ -179,40 +217,4 @@ func (s *Session) Closed() []Action {
 	}
 	s.phase = outside
 	return []Action{Exit{RoomID: s.room}}
-}
-
-// limit is a token bucket over all frames of the client.
-func (s *Session) limit(now time.Time, rid uint32) []Action {
-	s.bucket = min(s.limits.FrameBurst, s.bucket+now.Sub(s.filled).Seconds()*s.limits.FramesPerSecond)
-	s.filled = now
-	if s.bucket >= 1 {
-		s.bucket--
-		s.struck = 0
-		return nil
-	}
-	s.struck++
-	if s.struck >= strikes {
-		return s.close(gatewayv1.CloseCode_CLOSE_CODE_RATE_LIMITED, "too many frames")
-	}
-	wait := uint32((1 - s.bucket) / s.limits.FramesPerSecond * 1000)
-	return []Action{Reply{RID: rid, Error: frames.Error{
-		Reason: reasonName(commonv1.ErrorReason_ERROR_REASON_RATE_LIMITED), Message: "too many frames",
-		Code: int32(codes.ResourceExhausted), RetryAfterMS: wait + 1,
-	}}}
-}
-
-// protocolError answers and closes with WebSocket's own code for a peer that breaks the rules.
-func (s *Session) protocolError(reason commonv1.ErrorReason, message string) []Action {
-	return append(fail(0, codes.InvalidArgument, reason, message), s.close(closePolicyViolation, message)...)
-}
-
-// closePolicyViolation is WebSocket's 1008.
-const closePolicyViolation gatewayv1.CloseCode = 1008
-
-func (s *Session) close(code gatewayv1.CloseCode, reason string) []Action {
-	if s.closed {
-		return nil
-	}
-	s.closed = true
-	return []Action{Close{Code: uint16(code), Reason: reason}}
 }

@@ -85,13 +85,13 @@ func (s *story) client(t *testing.T, words []string) []Action {
 	}
 	switch words[0] {
 	case "garbage":
-		return s.session.BadFrame(s.now, 0, fmt.Errorf("%w: no JSON", dialect.ErrMalformed))
+		return s.session.BadFrame(s.now, 0, 20, fmt.Errorf("%w: no JSON", dialect.ErrMalformed))
 	case "unknown":
-		return s.session.BadFrame(s.now, 9, dialect.ErrUnknown)
+		return s.session.BadFrame(s.now, 9, 20, dialect.ErrUnknown)
 	case "floods":
 		var last []Action
 		for range 400 {
-			if a := s.session.Frame(s.now, dialect.ClientFrame{RID: 3, Body: dialect.Ping{}}); a != nil {
+			if a := s.session.Frame(s.now, dialect.ClientFrame{RID: 3, Body: dialect.Ping{}}, 20); a != nil {
 				last = a
 			}
 		}
@@ -105,11 +105,11 @@ func (s *story) client(t *testing.T, words []string) []Action {
 	if words[0] == "move" {
 		rid = 0
 	}
-	return s.session.Frame(s.now, dialect.ClientFrame{RID: rid, Body: body})
+	return s.session.Frame(s.now, dialect.ClientFrame{RID: rid, Body: body}, 20)
 }
 
 func tokenOf(words []string, now time.Time) Token {
-	token := Token{User: User{User: frames.User{ID: "usr_ann", Username: "ann"}, SessionID: "ses_1"}, Expires: now.Add(time.Minute)}
+	token := Token{User: User{User: frames.User{ID: "usr_ann", Username: "ann"}, SessionID: "ses_1", Scopes: []string{"client"}}, Expires: now.Add(time.Minute)}
 	if len(words) > 2 && words[1] == "of" {
 		token.User.SessionID = words[2]
 	}

@@ -1,13 +1,14 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
-	"google.golang.org/grpc/codes"
+	"google.golang.org/genproto/googleapis/rpc/code"
 )
 
 // maxDevice bounds what a client may say of itself, in bytes; presence's contract has the same.
@@ -35,6 +36,10 @@ func (s *Session) TokenChecked(now time.Time, rid uint32, token Token, refused c
 	if s.ready {
 		return s.refreshed(rid, token)
 	}
+	if !slices.Contains(token.User.Scopes, requiredScope) {
+		return s.fatal(gatewayv1.CloseCode_CLOSE_CODE_FORBIDDEN, commonv1.ErrorReason_ERROR_REASON_SCOPE_MISSING,
+			"the access token lacks the scope "+requiredScope)
+	}
 	s.ready, s.token = true, token
 	return []Action{
 		Welcome{RID: rid, Frame: frames.Welcome{
@@ -49,7 +54,7 @@ func (s *Session) TokenChecked(now time.Time, rid uint32, token Token, refused c
 
 func (s *Session) refreshed(rid uint32, token Token) []Action {
 	if token.User.ID != s.token.User.ID || token.User.SessionID != s.token.User.SessionID {
-		return fail(rid, codes.Unauthenticated, commonv1.ErrorReason_ERROR_REASON_TOKEN_INVALID,
+		return fail(rid, code.Code_UNAUTHENTICATED, commonv1.ErrorReason_ERROR_REASON_TOKEN_INVALID,
 			"the token belongs to another session")
 	}
 	s.token = token
@@ -58,18 +63,18 @@ func (s *Session) refreshed(rid uint32, token Token) []Action {
 
 // tokenRefused closes the socket; but a refresh with a bad token leaves the good one in force until it expires.
 func (s *Session) tokenRefused(rid uint32, reason commonv1.ErrorReason) []Action {
-	actions := fail(rid, codes.Unauthenticated, reason, "the access token was refused")
+	const message = "the access token was refused"
 	if s.ready {
-		return actions
+		return fail(rid, codeOf(reason), reason, message)
 	}
-	code := gatewayv1.CloseCode_CLOSE_CODE_TOKEN_INVALID
+	closeCode := gatewayv1.CloseCode_CLOSE_CODE_TOKEN_INVALID
 	switch reason {
 	case commonv1.ErrorReason_ERROR_REASON_TOKEN_EXPIRED:
-		code = gatewayv1.CloseCode_CLOSE_CODE_TOKEN_EXPIRED
+		closeCode = gatewayv1.CloseCode_CLOSE_CODE_TOKEN_EXPIRED
 	case commonv1.ErrorReason_ERROR_REASON_SESSION_REVOKED:
-		code = gatewayv1.CloseCode_CLOSE_CODE_SESSION_REVOKED
+		closeCode = gatewayv1.CloseCode_CLOSE_CODE_SESSION_REVOKED
 	case commonv1.ErrorReason_ERROR_REASON_UNAVAILABLE:
-		code = gatewayv1.CloseCode_CLOSE_CODE_UNAVAILABLE
+		closeCode = gatewayv1.CloseCode_CLOSE_CODE_UNAVAILABLE
 	}
-	return append(actions, s.close(code, "the access token was refused")...)
+	return append(fail(rid, codeOf(reason), reason, message), s.fatal(closeCode, reason, message)...)
 }

@@ -6,127 +6,110 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"slices"
 	"syscall"
 	"time"
-
-	"github.com/gobwas/ws"
-	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 )
 
-// Path is where clients open their sockets.
-const Path = "/ws"
-
-// handshakeTimeout bounds TLS and the upgrade together.
-const handshakeTimeout = 5 * time.Second
+const (
+	// handshakeTimeout bounds TLS and the upgrade together.
+	handshakeTimeout = 5 * time.Second
+	// maxRefusals bounds the sockets that are being told that there is no room; past it connections are just cut.
+	maxRefusals = 64
+	// acceptPause is how long to wait when the process is out of descriptors: they come back when sockets close.
+	acceptPause = 50 * time.Millisecond
+)
 
 // Listener accepts clients' sockets.
 type Listener struct {
 	// TLS is nil for plain sockets.
 	TLS *tls.Config
-	// Origins are those that browsers may come from. Clients that are no browsers send none.
+	// Origins are those that browsers may come from, exactly. Clients that are no browsers send none.
 	Origins []string
 	// QueueBytes bounds what may wait for one client.
 	QueueBytes int
-	// Admit says whether there is room for one more; Serve owns the socket until it returns.
-	Admit func() bool
+	// Large bounds the memory of large messages over all sockets.
+	Large *Budget
+	// Acquire takes a place for one more connection, and Release gives it back. They bound connections from the
+	// moment they are accepted.
+	Acquire func() bool
+	Release func()
+	// Serve owns a socket until it returns.
 	Serve func(*Socket)
 	Log   *slog.Logger
+
+	refusals chan struct{}
 }
 
 // Run accepts until ctx ends.
 func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
+	l.refusals = make(chan struct{}, maxRefusals)
+	if l.TLS != nil {
+		l.TLS = l.TLS.Clone()
+		// One record, and so one system call, for a frame of any usual size.
+		l.TLS.DynamicRecordSizingDisabled = true
+		l.TLS.NextProtos = []string{"http/1.1"}
+	}
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
 	for {
 		conn, err := listener.Accept()
 		switch {
 		case ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close()
+			}
 			return nil
 		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ECONNABORTED):
 			l.Log.Warn("accept", "error", err.Error())
-			time.Sleep(50 * time.Millisecond) // descriptors come back when sockets close
+			time.Sleep(acceptPause)
 			continue
 		case err != nil:
 			return err
 		}
-		go l.serve(conn)
+		go l.receive(conn)
 	}
 }
 
-func (l *Listener) serve(conn net.Conn) {
+// receive shakes hands. What serves the socket afterwards is a goroutine of its own, for TLS leaves a large stack.
+func (l *Listener) receive(conn net.Conn) {
+	if !l.Acquire() {
+		l.refuse(conn)
+		return
+	}
+	socket, err := l.handshake(conn)
+	if err != nil {
+		_ = conn.Close()
+		l.Release()
+		return
+	}
+	go func() {
+		defer l.Release()
+		defer socket.Release()
+		l.Serve(socket)
+	}()
+}
+
+// refuse tells a client to come back later, if not too many others are being told so.
+func (l *Listener) refuse(conn net.Conn) {
+	select {
+	case l.refusals <- struct{}{}:
+		defer func() { <-l.refusals }()
+	default:
+		_ = conn.Close()
+		return
+	}
 	socket, err := l.handshake(conn)
 	if err != nil {
 		_ = conn.Close()
 		return
 	}
-	if !l.Admit() {
-		socket.Close(4100, "the gateway is full")
-		_ = socket.Read(func([]byte) {})
-		return
-	}
-	l.Serve(socket)
-	socket.Abort()
+	socket.turnAway(CloseOverloaded, "OVERLOADED")
 }
 
-func (l *Listener) handshake(conn net.Conn) (*Socket, error) {
-	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
-		return nil, err
+// turnAway closes a socket that nobody serves.
+func (s *Socket) turnAway(code uint16, reason string) {
+	s.Close(code, reason)
+	for s.Read(func([]byte) {}) == nil { //nolint:revive // until the client has answered
 	}
-	out, err := newOutbox(conn, l.QueueBytes)
-	if err != nil {
-		return nil, err
-	}
-	var stack net.Conn = out
-	if l.TLS != nil {
-		secure := tls.Server(out, l.TLS)
-		if err := secure.Handshake(); err != nil {
-			return nil, err
-		}
-		stack = secure
-	}
-	chosen, err := l.upgrade(stack)
-	if err != nil {
-		return nil, err
-	}
-	return newSocket(stack, out, chosen), conn.SetDeadline(time.Time{})
-}
-
-func (l *Listener) upgrade(conn net.Conn) (dialect.Dialect, error) {
-	agreed := -1
-	upgrader := ws.Upgrader{
-		ReadBufferSize:  1024,
-		WriteBufferSize: 512,
-		OnRequest: func(uri []byte) error {
-			if string(uri) != Path {
-				return refuse(404, "sockets open at "+Path)
-			}
-			return nil
-		},
-		OnHeader: func(key, value []byte) error {
-			if string(key) == "Origin" && !slices.Contains(l.Origins, string(value)) {
-				return refuse(403, "the origin is not allowed")
-			}
-			return nil
-		},
-		Protocol: func(offered []byte) bool {
-			d, ok := dialect.BySubprotocol(string(offered))
-			if ok {
-				agreed = int(d)
-			}
-			return ok
-		},
-		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
-			if agreed < 0 {
-				return nil, refuse(400, "offer a subprotocol: "+dialect.Subprotocols[0]+" or "+dialect.Subprotocols[1])
-			}
-			return nil, nil
-		},
-	}
-	_, err := upgrader.Upgrade(conn)
-	return dialect.Dialect(max(agreed, 0)), err
-}
-
-func refuse(status int, reason string) error {
-	return ws.RejectConnectionError(ws.RejectionStatus(status), ws.RejectionReason(reason))
+	s.Release()
 }

@@ -1,5 +1,3 @@
-// Package socket is a client's WebSocket: listeners, handshakes, reading messages, and writing frames without ever
-// waiting for the client.
 package socket
 
 import (
@@ -9,64 +7,68 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-)
 
-// ErrSlow ends a socket whose client reads more slowly than the bound of its queue allows.
-var ErrSlow = errors.New("the client reads too slowly")
+	"golang.org/x/sys/unix"
+)
 
 // writeTimeout bounds how long the flusher waits for a client that takes nothing.
 const writeTimeout = 20 * time.Second
 
+// notSentLowat bounds what the kernel takes ahead of what the network does, in bytes. Without it a slow client has
+// megabytes of stale state before it before anybody notices that it is slow.
+const notSentLowat = 32 << 10
+
 // outbox is a connection whose Write never waits: it tries the system call once, on the caller's goroutine, and what
-// the kernel doesn't take goes to a bounded queue that a goroutine empties, which exists only meanwhile. TLS runs
-// above it.
+// the kernel doesn't take goes to a queue that a goroutine empties, which exists only meanwhile. TLS runs above it, so
+// nothing that was accepted may be left out; the bound of the queue is therefore kept above TLS, by Socket.
 type outbox struct {
 	net.Conn
-	raw   syscall.RawConn
-	limit int
+	raw     syscall.RawConn
+	timeout time.Duration
+	// onDrained is called, by the flusher, when the queue has become empty.
+	onDrained func()
 
-	mu       sync.Mutex
-	pending  []byte
-	flushing bool
-	failed   error
+	waiting atomic.Int64 // bytes that were accepted and that the kernel has not taken
+
+	mu      sync.Mutex
+	queue   []byte
+	flushed chan struct{} // closed when the flusher ends; nil while there is none
+	failed  error
 
 	// What tryWrite works on; fields, so that its closure is made once.
 	buf     []byte
 	written int
 	err     error
 	try     func(fd uintptr) bool
-
-	congested atomic.Bool
 }
 
-func newOutbox(conn net.Conn, limit int) (*outbox, error) {
-	o := &outbox{Conn: conn, limit: limit}
+var errNoDescriptor = errors.New("the connection has no file descriptor")
+
+func newOutbox(conn net.Conn) (*outbox, error) {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
-		return nil, errors.New("the connection has no file descriptor")
+		return nil, errNoDescriptor
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	o.raw = raw
+	o := &outbox{Conn: conn, raw: raw, timeout: writeTimeout}
 	o.try = func(fd uintptr) bool {
-		o.written, o.err = syscall.Write(int(fd), o.buf)
-		return true // whatever came of it: never wait here
+		for {
+			o.written, o.err = syscall.Write(int(fd), o.buf)
+			if o.err != syscall.EINTR { //nolint:errorlint // system calls return it bare
+				return true // whatever came of it: never wait here
+			}
+		}
 	}
+	_ = raw.Control(func(fd uintptr) { // a connection that is not TCP does without
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
+	})
 	return o, nil
 }
 
-// Congested says whether something waits for the client.
-func (o *outbox) Congested() bool { return o.congested.Load() }
-
-// queued is how many bytes wait for the client.
-func (o *outbox) queued() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.pending)
-}
-
+// Write accepts all of p, or fails for good.
 func (o *outbox) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -74,25 +76,22 @@ func (o *outbox) Write(p []byte) (int, error) {
 		return 0, o.failed
 	}
 	rest := p
-	if len(o.pending) == 0 && !o.flushing {
+	if o.flushed == nil {
 		n, err := o.tryWrite(p)
 		if err != nil {
 			o.failed = err
 			return n, err
 		}
-		if rest = p[n:]; len(rest) == 0 {
-			return len(p), nil
+		if n == len(p) {
+			return n, nil
 		}
+		rest = p[n:]
 	}
-	if len(o.pending)+len(rest) > o.limit {
-		o.failed = ErrSlow
-		return 0, ErrSlow
-	}
-	o.pending = append(o.pending, rest...)
-	o.congested.Store(true)
-	if !o.flushing {
-		o.flushing = true
-		go o.flush()
+	o.queue = append(o.queue, rest...)
+	o.waiting.Add(int64(len(rest)))
+	if o.flushed == nil {
+		o.flushed = make(chan struct{})
+		go o.flush(o.flushed)
 	}
 	return len(p), nil
 }
@@ -104,7 +103,7 @@ func (o *outbox) tryWrite(p []byte) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case errors.Is(o.err, syscall.EAGAIN), errors.Is(o.err, syscall.EINTR):
+	case o.err == syscall.EAGAIN: //nolint:errorlint // system calls return it bare
 		return 0, nil
 	case o.err != nil:
 		return 0, o.err
@@ -112,31 +111,56 @@ func (o *outbox) tryWrite(p []byte) (int, error) {
 	return o.written, nil
 }
 
-func (o *outbox) flush() {
-	for {
-		o.mu.Lock()
-		data := o.pending
-		if len(data) == 0 || o.failed != nil {
-			o.pending, o.flushing = nil, false
-			o.congested.Store(false)
-			o.mu.Unlock()
+// flush writes what is queued until nothing is. A client that takes nothing for too long loses its connection.
+func (o *outbox) flush(done chan struct{}) {
+	defer close(done)
+	for data := o.takeQueue(); data != nil; data = o.takeQueue() {
+		_ = o.SetWriteDeadline(time.Now().Add(o.timeout))
+		if _, err := o.Conn.Write(data); err != nil {
+			o.fail(err)
 			return
 		}
-		o.pending = nil
-		o.mu.Unlock()
-
-		_ = o.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if _, err := o.Conn.Write(data); err != nil {
-			o.mu.Lock()
-			o.failed = err
-			o.mu.Unlock()
-		}
+		o.waiting.Add(-int64(len(data)))
 	}
+	if o.onDrained != nil {
+		o.onDrained()
+	}
+}
+
+// takeQueue takes all that is queued; when nothing is, the flusher is over and writes go to the kernel again.
+func (o *outbox) takeQueue() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	data := o.queue
+	o.queue = nil
+	if data == nil {
+		_ = o.SetWriteDeadline(time.Time{})
+		o.flushed = nil
+	}
+	return data
+}
+
+// fail ends the connection, so that the reader finds out.
+func (o *outbox) fail(err error) {
+	o.mu.Lock()
+	o.failed, o.queue, o.flushed = err, nil, nil
+	o.waiting.Store(0)
+	o.mu.Unlock()
+	_ = o.Conn.Close()
 }
 
 // drain waits until the queue is empty, but no longer than d. It is for the last words to a client.
 func (o *outbox) drain(d time.Duration) {
-	for end := time.Now().Add(d); o.Congested() && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond)
+	o.mu.Lock()
+	flushed := o.flushed
+	o.mu.Unlock()
+	if flushed == nil {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-flushed:
+	case <-timer.C:
 	}
 }

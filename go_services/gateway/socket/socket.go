@@ -1,34 +1,55 @@
+// Package socket is a client's WebSocket: listeners, handshakes, reading messages, and writing frames without ever
+// waiting for the client.
+//
+// An idle socket is a goroutine that waits to read, a small buffer, and what it takes to write: there is no writing
+// goroutine. Whoever has something to say makes the system call; only while a client doesn't keep up does a goroutine
+// empty its queue.
 package socket
 
 import (
 	"bufio"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 )
 
+// Close codes of RFC 6455 that the gateway uses beside its own.
 const (
-	// MaxMessage bounds any message of a client, in bytes.
-	MaxMessage = 64 << 10
-	// readBuffer is small, for it stays with every idle socket.
-	readBuffer = 512
-	// maxCloseReason keeps a close frame within WebSocket's bound of 125 bytes.
-	maxCloseReason = 120
-	// lastWords is how long a closing socket waits for what is still queued.
-	lastWords = 500 * time.Millisecond
+	CloseNormal      = 1000
+	CloseProtocol    = 1002
+	CloseNotUTF8     = 1007
+	ClosePolicy      = 1008
+	CloseTooLarge    = 1009
+	CloseUnsupported = 4300
+	CloseOverloaded  = 4100
 )
 
-// Violation is a message that breaks WebSocket's rules; the socket is closed with its code.
+const (
+	// closeTimeout is how long a closing socket waits for the client's answer, and for what is still queued.
+	closeTimeout = 2 * time.Second
+	// maxCloseReason keeps a close frame within WebSocket's bound of 125 bytes.
+	maxCloseReason = 120
+	// lastWords may be queued past the bound: the error and the close frame that tell a slow client why.
+	lastWords = 1 << 10
+	// maxLinger bounds what is read and thrown away of a client that goes on sending while its socket closes.
+	maxLinger = 256 << 10
+)
+
+var (
+	// ErrSlow means that a frame was not sent, for the client reads more slowly than the bound of its queue allows.
+	ErrSlow = errors.New("the client reads too slowly")
+	// ErrGone means that the client closed the socket or went away.
+	ErrGone = errors.New("the client is gone")
+)
+
+// Violation is a message that breaks WebSocket's rules; the socket is to be closed with its code.
 type Violation struct {
 	Code   uint16
 	Reason string
@@ -36,179 +57,93 @@ type Violation struct {
 
 func (v *Violation) Error() string { return fmt.Sprintf("%d %s", v.Code, v.Reason) }
 
-// ErrGone means that the client closed the socket or went away.
-var ErrGone = errors.New("the client is gone")
-
 // Socket is one client's WebSocket. One goroutine reads; any may write.
 type Socket struct {
 	Dialect dialect.Dialect
 
 	out    *outbox
 	conn   net.Conn // out, or TLS above it
+	limit  int64    // of bytes that wait
 	reader *bufio.Reader
-	once   sync.Once
+	header [ws.MaxHeaderSize]byte
+	max    int // bytes that a message may have; the reader's
+	large  *Budget
 	closed atomic.Bool
+	// answered says that the client has closed its side, leftFirst that it did so by itself; the reader's.
+	answered, leftFirst bool
 }
 
-func newSocket(conn net.Conn, out *outbox, d dialect.Dialect) *Socket {
-	return &Socket{Dialect: d, out: out, conn: conn, reader: bufio.NewReaderSize(conn, readBuffer)}
-}
-
-// buffers are lent to readers while a message is being read.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
-
-// Read waits for the next message and hands it to f, which must not keep it. It answers pings itself. The error is a
-// *Violation, ErrGone, or one of the connection's.
-func (s *Socket) Read(f func(message []byte)) error {
-	for {
-		header, err := ws.ReadHeader(s.reader)
-		if err != nil {
-			return gone(err)
-		}
-		if v := s.check(header); v != nil {
-			return v
-		}
-		buf, _ := buffers.Get().(*[]byte)
-		message, err := s.payload(header, (*buf)[:0])
-		if err == nil {
-			err = s.dispatch(header.OpCode, message, f)
-		}
-		*buf = message[:0]
-		buffers.Put(buf)
-		if err != nil {
-			return err
-		}
-		if !header.OpCode.IsControl() {
-			return nil
-		}
+func newSocket(conn net.Conn, out *outbox, d dialect.Dialect, limit int, large *Budget) *Socket {
+	return &Socket{
+		Dialect: d, out: out, conn: conn, limit: int64(limit), large: large,
+		reader: bufio.NewReaderSize(conn, readBuffer), max: MaxControl,
 	}
 }
 
-func (s *Socket) check(h ws.Header) *Violation {
-	switch {
-	case h.Rsv != 0:
-		return &Violation{1002, "no extension was agreed on"}
-	case !h.Masked:
-		return &Violation{1002, "a client must mask its frames"}
-	case h.OpCode.IsControl() && (h.Length > 125 || !h.Fin):
-		return &Violation{1002, "a control frame is too long or in parts"}
-	case h.OpCode.IsReserved():
-		return &Violation{1002, "a reserved opcode"}
-	case h.OpCode == ws.OpContinuation:
-		return &Violation{1002, "nothing to continue"}
-	case h.Length > MaxMessage:
-		return &Violation{1009, "a message holds 64 KiB at most"}
-	case !h.OpCode.IsControl() && (h.OpCode == ws.OpText) != (s.Dialect == dialect.JSON):
-		return &Violation{1008, "text is for the JSON dialect, binary for FlatBuffers"}
+// OnDrained sets what is called when nothing waits any more after something did. Set it before anything is sent.
+func (s *Socket) OnDrained(f func()) { s.out.onDrained = f }
+
+// Send writes or queues a frame that AppendFrame made, and keeps nothing of it. It never waits. The error is ErrSlow,
+// after which the frame was not sent and the socket is as it was; or one of the connection's.
+func (s *Socket) Send(frame []byte) error { return s.write(frame, s.limit) }
+
+// SendLast is Send for what comes before a close: it may be queued past the bound.
+func (s *Socket) SendLast(frame []byte) error { return s.write(frame, s.limit+lastWords) }
+
+func (s *Socket) write(frame []byte, limit int64) error {
+	if s.closed.Load() {
+		return nil // nothing follows the close frame
 	}
-	return nil
+	return s.put(frame, limit)
 }
 
-// payload reads a message, and the frames that continue it.
-func (s *Socket) payload(h ws.Header, into []byte) ([]byte, error) {
-	message, err := s.frame(h, into)
-	for err == nil && !h.Fin {
-		if h, err = ws.ReadHeader(s.reader); err != nil {
-			return message, gone(err)
-		}
-		switch {
-		case h.OpCode != ws.OpContinuation || !h.Masked || h.Rsv != 0:
-			return message, &Violation{1002, "a continuation was expected"}
-		case int64(len(message))+h.Length > MaxMessage:
-			return message, &Violation{1009, "a message holds 64 KiB at most"}
-		}
-		message, err = s.frame(h, message)
+func (s *Socket) put(frame []byte, limit int64) error {
+	if waiting := s.out.waiting.Load(); waiting > 0 && waiting+int64(len(frame)) > limit {
+		return ErrSlow
 	}
-	return message, err
-}
-
-func (s *Socket) frame(h ws.Header, into []byte) ([]byte, error) {
-	start, n := len(into), int(h.Length)
-	if cap(into) < start+n {
-		into = append(make([]byte, 0, start+n), into...)
-	}
-	into = into[:start+n]
-	if _, err := io.ReadFull(s.reader, into[start:]); err != nil {
-		return into, gone(err)
-	}
-	ws.Cipher(into[start:], h.Mask, 0)
-	return into, nil
-}
-
-func (s *Socket) dispatch(op ws.OpCode, message []byte, f func([]byte)) error {
-	switch op {
-	case ws.OpPing:
-		return s.write(ws.MustCompileFrame(ws.NewPongFrame(message)))
-	case ws.OpPong:
-		return nil
-	case ws.OpClose:
-		s.Close(1000, "")
-		return ErrGone
-	}
-	if op == ws.OpText && !utf8.Valid(message) {
-		return &Violation{1007, "a text is not UTF-8"}
-	}
-	f(message)
-	return nil
-}
-
-// Frame makes a message into what goes over the wire, once for all sockets of a dialect.
-func Frame(d dialect.Dialect, message []byte) []byte {
-	op := byte(0x82)
-	if d == dialect.JSON {
-		op = 0x81
-	}
-	n := len(message)
-	frame := make([]byte, 0, n+10)
-	switch {
-	case n < 126:
-		frame = append(frame, op, byte(n))
-	case n <= 0xffff:
-		frame = binary.BigEndian.AppendUint16(append(frame, op, 126), uint16(n))
-	default:
-		frame = binary.BigEndian.AppendUint64(append(frame, op, 127), uint64(n))
-	}
-	return append(frame, message...)
-}
-
-// Send queues a frame that Frame made. It never waits. The error is ErrSlow or one of the connection's.
-func (s *Socket) Send(frame []byte) error { return s.write(frame) }
-
-// Congested says whether something waits for the client to read.
-func (s *Socket) Congested() bool { return s.out.Congested() }
-
-// Queued is how many bytes wait for the client to read.
-func (s *Socket) Queued() int { return s.out.queued() }
-
-func (s *Socket) write(frame []byte) error {
 	_, err := s.conn.Write(frame)
 	return err
 }
 
-// Close tells the client why, and closes. It may be called from any goroutine, and more than once.
-func (s *Socket) Close(code uint16, reason string) {
-	s.once.Do(func() {
-		s.closed.Store(true)
-		reason = reason[:min(len(reason), maxCloseReason)]
-		_ = s.write(ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusCode(code), reason))))
-		go func() {
-			s.out.drain(lastWords)
-			if t, ok := s.conn.(*tls.Conn); ok {
-				_ = t.CloseWrite()
-			}
-			// Reading on for a moment lets the client take the last words before the connection is reset.
-			_ = s.out.SetReadDeadline(time.Now().Add(lastWords))
-			time.AfterFunc(lastWords, func() { _ = s.out.Conn.Close() })
-		}()
-	})
-}
+// Congested says whether something waits for the client to read.
+func (s *Socket) Congested() bool { return s.out.waiting.Load() > 0 }
 
-// Abort closes without a word: after the reader has ended.
-func (s *Socket) Abort() { _ = s.out.Conn.Close() }
+// Queued is how many bytes wait for the client to read.
+func (s *Socket) Queued() int { return int(s.out.waiting.Load()) }
 
-func gone(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) {
-		return ErrGone
+// Close begins to close: it tells the client why, after which Read hands out no more messages and ends when the client
+// has answered or has had the time to. It says whether this call was the first. Any goroutine may call it.
+func (s *Socket) Close(code uint16, reason string) bool {
+	if !s.closed.CompareAndSwap(false, true) {
+		return false
 	}
-	return err
+	reason = reason[:min(len(reason), maxCloseReason)]
+	body := ws.NewCloseFrameBody(ws.StatusCode(code), reason)
+	_ = s.put(ws.MustCompileFrame(ws.NewCloseFrame(body)), s.limit+2*lastWords)
+	_ = s.out.SetReadDeadline(time.Now().Add(closeTimeout))
+	return true
 }
+
+// Closed says whether Close was called, or the client has closed.
+func (s *Socket) Closed() bool { return s.closed.Load() }
+
+// LeftFirst says, after Read has ended, whether the client's close frame came before one of ours.
+func (s *Socket) LeftFirst() bool { return s.leftFirst }
+
+// Release closes the connection, after Read has ended: what is queued gets a moment to leave. What still comes in is
+// read first, for closing a connection with unread bytes would take back the last words.
+func (s *Socket) Release() {
+	if s.closed.Load() {
+		s.out.drain(closeTimeout)
+		if !s.answered {
+			_, _ = io.CopyN(io.Discard, s.reader, maxLinger)
+		}
+		if t, ok := s.conn.(*tls.Conn); ok {
+			_ = t.CloseWrite()
+		}
+	}
+	_ = s.out.Conn.Close()
+}
+
+// Abort cuts the connection, so that Read ends. Any goroutine may call it.
+func (s *Socket) Abort() { _ = s.out.Conn.Close() }

@@ -118,13 +118,9 @@ func TestServerFrames(t *testing.T) {
 func asJSON(t *testing.T, name string, frame []byte) json.RawMessage {
 	t.Helper()
 	if name == "call_result" {
-		message, err := dialect.JSONCallResult(8, json.RawMessage(`{"nextPageToken":"abc"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return message
+		return dialect.JSONCallResult(8, json.RawMessage(`{"nextPageToken":"abc"}`))
 	}
-	message, err := dialect.ToJSON(frame)
+	message, err := dialect.AppendJSON(nil, frame)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

@@ -1,0 +1,121 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+)
+
+const (
+	// maxBatch bounds the inputs in one message; the contract's bound is greater.
+	maxBatch = 1024
+	// maxWaiting bounds the inputs that wait for the stream. Past it the relay is as good as gone.
+	maxWaiting = 64 * 1024
+)
+
+// inputQueue is what members did and the relay has not been told. State waits a few milliseconds for company;
+// everything else goes at once, and takes along what waits.
+type inputQueue struct {
+	batch time.Duration
+	wake  chan struct{} // something waits that did not before, or is more urgent
+
+	mu      sync.Mutex
+	waiting []*roomv1.Input
+	urgent  bool
+	closed  bool
+}
+
+func newInputQueue(batch time.Duration) *inputQueue {
+	return &inputQueue{batch: batch, wake: make(chan struct{}, 1)}
+}
+
+// put adds an input; false if the stream is over.
+func (q *inputQueue) put(in *roomv1.Input) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.waiting) >= maxWaiting {
+		return false
+	}
+	q.waiting = append(q.waiting, in)
+	urgent := in.GetState() == nil
+	if len(q.waiting) == 1 || urgent && !q.urgent {
+		select {
+		case q.wake <- struct{}{}:
+		default:
+		}
+	}
+	q.urgent = q.urgent || urgent
+	return true
+}
+
+func (q *inputQueue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed, q.waiting = true, nil
+}
+
+// take moves up to maxBatch inputs into a slice that is used again.
+func (q *inputQueue) take(reuse []*roomv1.Input) []*roomv1.Input {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	clear(reuse)
+	n := min(len(q.waiting), maxBatch)
+	taken := append(reuse[:0], q.waiting[:n]...)
+	rest := copy(q.waiting, q.waiting[n:])
+	clear(q.waiting[rest:])
+	q.waiting = q.waiting[:rest]
+	if rest == 0 {
+		q.urgent = false
+	}
+	return taken
+}
+
+func (q *inputQueue) isUrgent() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.urgent
+}
+
+// sendTo sends what is put until ctx or the stream ends.
+func (q *inputQueue) sendTo(ctx context.Context, stream roomv1.RoomService_AttachClient) {
+	timer := time.NewTimer(q.batch)
+	defer timer.Stop()
+	inputs := &roomv1.AttachRequest_Inputs{}
+	message := &roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: inputs}}
+	for q.await(ctx, timer) {
+		for {
+			inputs.Inputs = q.take(inputs.Inputs)
+			if len(inputs.Inputs) == 0 {
+				break
+			}
+			if stream.Send(message) != nil {
+				return // Recv tells why
+			}
+		}
+	}
+	_ = stream.CloseSend()
+}
+
+// await waits until something is to be sent; false when ctx has ended. State goes at multiples of the batch time, so
+// that the streams of all rooms, which share a connection, speak together.
+func (q *inputQueue) await(ctx context.Context, timer *time.Timer) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-q.wake:
+	}
+	if q.isUrgent() || q.batch <= 0 {
+		return true
+	}
+	now := time.Now()
+	timer.Reset(now.Truncate(q.batch).Add(q.batch).Sub(now))
+	select {
+	case <-ctx.Done():
+		return false
+	case <-q.wake:
+	case <-timer.C:
+	}
+	return true
+}

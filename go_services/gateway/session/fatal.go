@@ -1,0 +1,52 @@
+package session
+
+import (
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"google.golang.org/genproto/googleapis/rpc/code"
+)
+
+// Close codes of RFC 6455 that the protocol uses beside its own.
+const (
+	closePolicyViolation gatewayv1.CloseCode = 1008
+	closeTooLarge        gatewayv1.CloseCode = 1009
+)
+
+// fatal ends the session: the client gets an error that belongs to no frame, then the close code.
+func (s *Session) fatal(closeCode gatewayv1.CloseCode, reason commonv1.ErrorReason, message string) []Action {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return []Action{Close{
+		Code: uint16(closeCode), Reason: reasonName(reason),
+		Error: frames.Error{Reason: reasonName(reason), Message: message, Code: int32(codeOf(reason))},
+	}}
+}
+
+// protocolError ends the session of a client that breaks the rules of ours.
+func (s *Session) protocolError(reason commonv1.ErrorReason, message string) []Action {
+	return s.fatal(closePolicyViolation, reason, message)
+}
+
+// codeOf is the gRPC code of a reason that ends sessions, as the comments of ErrorReason give it.
+func codeOf(reason commonv1.ErrorReason) code.Code {
+	switch reason {
+	case commonv1.ErrorReason_ERROR_REASON_TOKEN_MISSING, commonv1.ErrorReason_ERROR_REASON_TOKEN_INVALID,
+		commonv1.ErrorReason_ERROR_REASON_TOKEN_EXPIRED, commonv1.ErrorReason_ERROR_REASON_SESSION_REVOKED:
+		return code.Code_UNAUTHENTICATED
+	case commonv1.ErrorReason_ERROR_REASON_SCOPE_MISSING:
+		return code.Code_PERMISSION_DENIED
+	case commonv1.ErrorReason_ERROR_REASON_RATE_LIMITED, commonv1.ErrorReason_ERROR_REASON_SLOW_CONSUMER:
+		return code.Code_RESOURCE_EXHAUSTED
+	case commonv1.ErrorReason_ERROR_REASON_HEARTBEAT_TIMEOUT:
+		return code.Code_DEADLINE_EXCEEDED
+	case commonv1.ErrorReason_ERROR_REASON_HELLO_EXPECTED:
+		return code.Code_FAILED_PRECONDITION
+	case commonv1.ErrorReason_ERROR_REASON_DRAINING, commonv1.ErrorReason_ERROR_REASON_UNAVAILABLE:
+		return code.Code_UNAVAILABLE
+	default:
+		return code.Code_INVALID_ARGUMENT
+	}
+}

@@ -1,0 +1,119 @@
+package socket
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+)
+
+// Path is where clients open their sockets.
+const Path = "/ws"
+
+// maxRequest bounds the upgrade request, in bytes.
+const maxRequest = 16 << 10
+
+var errUnsupported = errors.New("no subprotocol that we know")
+
+// handshake does TLS and the upgrade. A client whose subprotocols are all unknown is told so over the socket, for a
+// browser shows its page nothing of a failed upgrade.
+func (l *Listener) handshake(conn net.Conn) (*Socket, error) {
+	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+		return nil, err
+	}
+	out, err := newOutbox(conn)
+	if err != nil {
+		return nil, err
+	}
+	var stack net.Conn = out
+	if l.TLS != nil {
+		secure := tls.Server(out, l.TLS)
+		if err := secure.Handshake(); err != nil {
+			return nil, err
+		}
+		stack = secure
+	}
+	chosen, err := l.upgrade(stack)
+	if err != nil && !errors.Is(err, errUnsupported) {
+		out.drain(time.Second)
+		return nil, err
+	}
+	socket := newSocket(stack, out, chosen, l.QueueBytes, l.Large)
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	if err != nil {
+		socket.turnAway(CloseUnsupported, "UNSUPPORTED_PROTOCOL")
+		return nil, err
+	}
+	return socket, nil
+}
+
+// request is the connection with a bound on how much of it is read.
+type request struct {
+	io.Reader
+	io.Writer
+}
+
+func (l *Listener) upgrade(conn net.Conn) (dialect.Dialect, error) {
+	agreed, offered := -1, false
+	upgrader := ws.Upgrader{
+		ReadBufferSize:  1024,
+		WriteBufferSize: 512,
+		OnRequest: func(uri []byte) error {
+			if path, _, _ := strings.Cut(string(uri), "?"); path != Path {
+				return reject(http.StatusNotFound, "sockets open at "+Path)
+			}
+			return nil
+		},
+		OnHeader: func(key, value []byte) error {
+			if string(key) == "Origin" && !slices.Contains(l.Origins, string(value)) {
+				return reject(http.StatusForbidden, "the origin is not allowed")
+			}
+			return nil
+		},
+		ProtocolCustom: func(value []byte) (string, bool) {
+			offered = true
+			name, d := chooseSubprotocol(string(value))
+			agreed = d
+			return name, true
+		},
+		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
+			if !offered {
+				return nil, reject(http.StatusBadRequest, "offer a subprotocol: "+strings.Join(dialect.Subprotocols[:], " or "))
+			}
+			return nil, nil
+		},
+	}
+	if _, err := upgrader.Upgrade(request{io.LimitReader(conn, maxRequest), conn}); err != nil {
+		return 0, err
+	}
+	if agreed < 0 {
+		return 0, errUnsupported
+	}
+	return dialect.Dialect(agreed), nil
+}
+
+// chooseSubprotocol takes the first one offered that we know; or the first, and -1: a browser takes the socket only
+// with one that it offered.
+func chooseSubprotocol(offered string) (string, int) {
+	names := strings.Split(offered, ",")
+	for i, name := range names {
+		names[i] = strings.TrimSpace(name)
+		if d, ok := dialect.BySubprotocol(names[i]); ok {
+			return names[i], int(d)
+		}
+	}
+	return names[0], -1
+}
+
+func reject(status int, reason string) error {
+	return ws.RejectConnectionError(ws.RejectionStatus(status), ws.RejectionReason(reason))
+}
