@@ -79,6 +79,10 @@ def domain_error(error: Exception) -> DomainError | None:
         return unavailable("the store does not answer")
     if isinstance(error, PyMongoError) and error.timeout:
         return deadline_exceeded()
+    if isinstance(error, NotImplementedError):
+        return DomainError(
+            grpc.StatusCode.UNIMPLEMENTED, ErrorReason.ERROR_REASON_METHOD_NOT_FOUND, "the method is not served"
+        )
     if isinstance(error, TimeoutError):
         return deadline_exceeded()
     return None
