@@ -108,7 +108,7 @@ def test_a_rest_error_carries_reason_delay_and_metadata() -> None:
             "message": "slow down",
             "details": [
                 {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "RATE_LIMITED", "domain": "worldmesh"},
-                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1.5s"},
+                {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retry_delay": "1.5s"},
             ],
         }
     )
