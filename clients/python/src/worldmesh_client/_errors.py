@@ -72,7 +72,7 @@ def from_frame(error: _frames.Error) -> RequestError:
 def from_status(status: Mapping[str, Any]) -> RequestError:
     """The exception of a google.rpc.Status in JSON, as REST answers it: there names may be snake_case."""
     try:
-        message = json_format.ParseDict(status, status_pb2.Status(), ignore_unknown_fields=True)
+        message = json_format.ParseDict(dict(status), status_pb2.Status(), ignore_unknown_fields=True)
         details = json_format.MessageToDict(message).get("details", [])
     except (json_format.Error, TypeError):
         details = status.get("details", [])

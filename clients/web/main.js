@@ -1,0 +1,188 @@
+// Puts the parts together: what the person does goes to the server, what the server says goes to the model.
+
+import {Model, STANDING, WALKING} from "./model.js";
+import {Session, Socket, inWords} from "./net.js";
+import {View} from "./view.js";
+import * as ui from "./ui.js";
+
+const SEND_MS = 100; // steps are sent at 10 Hz, and only while walking
+const KEYS = {
+  ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0],
+  w: [0, -1], s: [0, 1], a: [-1, 0], d: [1, 0],
+};
+
+const model = new Model();
+const view = new View(ui.elements.canvas, model);
+const held = new Set();
+let session = null, socket = null, wanted = "", whisperTo = null;
+let sentAt = 0, wasWalking = false, frames = 0, fps = 0;
+
+const attempt = (work) => work.catch((error) => ui.toast(inWords(error)));
+
+async function enter() {
+  session = await Session.guest();
+  ui.signedIn(session.account.username);
+  await listRooms();
+  socket = new Socket(session, {
+    onFrame: take,
+    onState: ui.status,
+    onReady: () => { if (wanted) attempt(join(wanted)); }, // after a lost connection, back to where one was
+  });
+}
+
+async function listRooms() {
+  const [all, own] = await Promise.all([session.rooms(), session.ownRooms()]);
+  const known = new Set(own.map((r) => r.room_id));
+  ui.rooms([...own, ...all.filter((r) => !known.has(r.room_id))], (id) => attempt(join(id)));
+}
+
+async function join(roomId) {
+  try {
+    const {snapshot} = await socket.request({join: {room_id: roomId}});
+    wanted = roomId;
+    model.snapshot(snapshot, performance.now());
+    ui.entered(snapshot.display_name);
+    showMembers();
+    ui.say(`You entered ${snapshot.display_name}.`);
+  } catch (error) {
+    toLobby();
+    throw error;
+  }
+}
+
+function toLobby() {
+  wanted = "";
+  whisper(null);
+  model.reset();
+  ui.show("lobby");
+  attempt(listRooms());
+}
+
+function take(frame) {
+  const now = performance.now();
+  if (frame.state_batch) model.states(frame.state_batch, now);
+  else if (frame.correction) model.correction(frame.correction.state);
+  else if (frame.room_event) event(frame.room_event, now);
+  else if (frame.room_left) roomLeft(frame.room_left);
+  else if (frame.error) ui.toast(inWords(frame.error));
+}
+
+function event(e, now) {
+  const left = e.member_left && model.avatars.get(e.member_left.entity);
+  if (!model.event(e, now)) return;
+  if (e.chat_message) ui.say(e.chat_message.text, e.chat_message.sender);
+  if (e.whisper_message) ui.say(e.whisper_message.text, e.whisper_message.sender, "whisper");
+  if (e.member_joined) ui.say(`${e.member_joined.member.user.username} came in.`);
+  if (left) ui.say(`${left.user.username} left.`);
+  if (e.member_joined || left) showMembers();
+}
+
+function roomLeft({reason}) {
+  if (reason === "ROOM_UNAVAILABLE" && wanted) {
+    setTimeout(() => attempt(join(wanted)), 300);
+    return;
+  }
+  ui.toast(inWords({reason, message: reason}));
+  toLobby();
+}
+
+function showMembers() {
+  const everybody = [...model.avatars.values()].sort((a, b) => a.entity - b.entity);
+  ui.members(everybody, model.self, whisper);
+  if (whisperTo && !model.byUser(whisperTo.user_id)) whisper(null);
+}
+
+function whisper(user) {
+  whisperTo = user;
+  ui.whisperingTo(user, () => whisper(null));
+}
+
+function speak(text) {
+  const client_message_id = `${Date.now()}-${Math.random().toString(36).slice(2, 10)}`;
+  return whisperTo
+    ? socket.request({whisper: {target_user_id: whisperTo.user_id, text, client_message_id}})
+    : socket.request({chat: {text, client_message_id}});
+}
+
+function direction() {
+  let x = 0, z = 0;
+  for (const key of held) { x += KEYS[key][0]; z += KEYS[key][1]; }
+  return {x, z};
+}
+
+/** Sends one's place while walking, and once more when one stands. */
+function report(now) {
+  const walking = model.me.walking;
+  if ((!walking && !wasWalking) || (walking && now - sentAt < SEND_MS)) return;
+  sentAt = now;
+  wasWalking = walking;
+  const {x, y, z, yaw} = model.me;
+  socket.send({move: {position: {x, y, z}, yaw, animation: walking ? WALKING : STANDING}});
+}
+
+let before = performance.now();
+function frame(now) {
+  const seconds = Math.min(0.1, (now - before) / 1000);
+  before = now;
+  if (model.room) {
+    model.step(seconds, direction());
+    report(now);
+  }
+  view.draw(now);
+  frames++;
+  requestAnimationFrame(frame);
+}
+
+setInterval(() => {
+  fps = frames;
+  frames = 0;
+  ui.meters(socket?.latency ?? NaN, fps);
+}, 1000);
+
+const {canvas, say, text, create} = ui.elements;
+ui.elements.enter.addEventListener("click", () => attempt(enter()));
+ui.elements.leave.addEventListener("click", () => attempt(socket.request({leave: {}}).finally(toLobby)));
+ui.emotes((id) => attempt(socket.request({emote: {emote_id: id, ...(whisperTo && {target_user_id: whisperTo.user_id})}})));
+say.addEventListener("submit", (e) => {
+  e.preventDefault();
+  const said = text.value.trim();
+  if (!said) return;
+  text.value = "";
+  attempt(speak(said));
+});
+create.addEventListener("submit", (e) => {
+  e.preventDefault();
+  const {name, isPrivate} = ui.newRoom();
+  attempt(session.createRoom(name, isPrivate).then((room) => join(room.room_id)));
+});
+canvas.addEventListener("pointerdown", (e) => {
+  const avatar = view.avatarAt(e.offsetX, e.offsetY, performance.now());
+  if (avatar) return whisper(avatar.user);
+  const place = view.toRoom(e.offsetX, e.offsetY);
+  const room = model.room;
+  if (room) model.target = {x: Math.min(room.width, Math.max(0, place.x)), y: 0, z: Math.min(room.depth, Math.max(0, place.z))};
+  return undefined;
+});
+addEventListener("keydown", (e) => {
+  if (e.target === text || !KEYS[e.key] || e.ctrlKey || e.metaKey) return;
+  held.add(e.key);
+  e.preventDefault();
+});
+addEventListener("keyup", (e) => held.delete(e.key));
+addEventListener("blur", () => held.clear());
+requestAnimationFrame(frame);
+
+// What tests and curious people look at; nothing can be changed by it.
+Object.defineProperty(window, "worldmesh", {
+  value: Object.freeze({
+    get place() { return {x: model.me.x, z: model.me.z}; },
+    get room() { return model.room?.id ?? ""; },
+    get state() { return document.getElementById("status").dataset.state; },
+    avatar(username) {
+      for (const a of model.avatars.values()) {
+        if (a.user.username === username) { const p = model.place(a, performance.now()); return {x: p.x, z: p.z}; }
+      }
+      return null;
+    },
+  }),
+});

@@ -1,0 +1,169 @@
+// The room as this client knows it. No network, no drawing: frames and time go in, positions come out.
+
+/** @typedef {{x: number, y: number, z: number}} Vec3 */
+/** @typedef {{entity: number, position: Vec3, yaw: number, animation: number}} EntityState */
+/** @typedef {{user_id: string, username: string, bot: boolean}} User */
+
+/** How far behind the newest state others are drawn, in ms: two ticks, so that there is something to walk towards. */
+const DELAY_MS = 100;
+/** Metres that a prediction may be off before it is set right at once. */
+const SNAP_METRES = 3;
+
+export const WALKING = 1;
+export const STANDING = 0;
+const TURN = 65536;
+
+/** One avatar. */
+class Avatar {
+  /** @param {User} user @param {EntityState} state @param {number} now */
+  constructor(user, state, now) {
+    this.user = user;
+    this.entity = state.entity;
+    this.yaw = state.yaw;
+    this.animation = state.animation;
+    this.samples = [{at: now - DELAY_MS, ...state.position}];
+    this.bubble = null;
+    this.emote = null;
+  }
+
+  /** Takes a new state. @param {EntityState} state @param {number} now */
+  update(state, now) {
+    const last = this.samples[this.samples.length - 1];
+    // After a rest the old sample would be walked from for the whole of it.
+    if (now - last.at > 3 * DELAY_MS) this.samples.push({...last, at: now - DELAY_MS / 2});
+    this.samples.push({at: now, ...state.position});
+    if (this.samples.length > 12) this.samples.splice(0, this.samples.length - 12);
+    this.yaw = state.yaw;
+    this.animation = state.animation;
+  }
+
+  /** Where to draw it. @param {number} now @returns {Vec3} */
+  at(now) {
+    const time = now - DELAY_MS;
+    const samples = this.samples;
+    for (let i = samples.length - 1; i > 0; i--) {
+      const a = samples[i - 1], b = samples[i];
+      if (time >= a.at) {
+        const t = Math.min(1, (time - a.at) / Math.max(1, b.at - a.at));
+        return {x: a.x + (b.x - a.x) * t, y: a.y + (b.y - a.y) * t, z: a.z + (b.z - a.z) * t};
+      }
+    }
+    return samples[0];
+  }
+
+  /** @param {number} now */
+  walking(now) {
+    const last = this.samples[this.samples.length - 1];
+    return this.animation === WALKING && now - last.at < 400;
+  }
+}
+
+/** The room, its members, and oneself. */
+export class Model {
+  constructor() { this.reset(); }
+
+  reset() {
+    this.room = null;
+    /** @type {Map<number, Avatar>} */
+    this.avatars = new Map();
+    this.self = 0;
+    this.epoch = 0;
+    this.seq = 0;
+    /** One's own place is predicted. */
+    this.me = {x: 0, y: 0, z: 0, yaw: 0, walking: false};
+    /** @type {Vec3 | null} */
+    this.target = null;
+  }
+
+  /** Enters a room. */
+  snapshot(s, now) {
+    this.reset();
+    this.room = {id: s.room_id, name: s.display_name, width: s.width, depth: s.depth, maxSpeed: s.max_speed};
+    this.self = s.self_entity;
+    this.epoch = s.epoch;
+    this.seq = s.seq;
+    for (const m of s.members) this.avatars.set(m.state.entity, new Avatar(m.user, m.state, now));
+    this.#settle(this.avatars.get(this.self)?.samples[0]);
+  }
+
+  #settle(position) {
+    if (position) Object.assign(this.me, {x: position.x, y: position.y, z: position.z});
+  }
+
+  states(batch, now) {
+    for (const s of batch.states) {
+      this.avatars.get(s.entity)?.update(s, now);
+      if (s.entity === this.self && Math.hypot(s.position.x - this.me.x, s.position.z - this.me.z) > SNAP_METRES) {
+        this.#settle(s.position);
+      }
+    }
+  }
+
+  correction(state) {
+    this.#settle(state.position);
+    this.target = null;
+  }
+
+  /** Takes an event of the ordered channel; false if it was seen before. */
+  event(e, now) {
+    if (e.epoch !== this.epoch) return false;
+    if (!e.whisper_message) {
+      if (e.seq <= this.seq) return false;
+      this.seq = e.seq;
+    }
+    if (e.member_joined) {
+      const m = e.member_joined.member;
+      this.avatars.set(m.state.entity, new Avatar(m.user, m.state, now));
+    } else if (e.member_left) {
+      this.avatars.delete(e.member_left.entity);
+    } else if (e.chat_message) {
+      const avatar = this.byUser(e.chat_message.sender.user_id);
+      if (avatar) avatar.bubble = {text: e.chat_message.text, until: now + 2500 + 60 * e.chat_message.text.length};
+    } else if (e.emote_message) {
+      const avatar = this.byUser(e.emote_message.sender.user_id);
+      if (avatar) avatar.emote = {id: e.emote_message.emote_id, from: now, until: now + 1800};
+    }
+    return true;
+  }
+
+  byUser(userId) {
+    for (const avatar of this.avatars.values()) if (avatar.user.user_id === userId) return avatar;
+    return undefined;
+  }
+
+  /** Moves oneself: by keys (a direction) or towards the target. @param {number} seconds */
+  step(seconds, keys) {
+    if (!this.room) return;
+    const speed = this.room.maxSpeed * 0.7; // below the server's bound, so that jitter does not cross it
+    let dx = keys.x, dz = keys.z;
+    let reach = speed * seconds;
+    if (dx || dz) {
+      this.target = null;
+    } else if (this.target) {
+      dx = this.target.x - this.me.x;
+      dz = this.target.z - this.me.z;
+      const left = Math.hypot(dx, dz);
+      if (left <= reach) { reach = left; this.target = null; }
+    }
+    const length = Math.hypot(dx, dz);
+    this.me.walking = length > 1e-6;
+    if (!this.me.walking) return;
+    this.me.x = clamp(this.me.x + (dx / length) * reach, 0, this.room.width);
+    this.me.z = clamp(this.me.z + (dz / length) * reach, 0, this.room.depth);
+    this.me.yaw = Math.round(((Math.atan2(dx, -dz) / (2 * Math.PI)) + 1) * TURN) % TURN;
+  }
+
+  /** Where to draw an avatar: oneself is where one has walked to, others where they were a moment ago. */
+  place(avatar, now) {
+    return avatar.entity === this.self ? this.me : avatar.at(now);
+  }
+}
+
+export function clamp(value, low, high) { return Math.min(high, Math.max(low, value)); }
+
+/** A colour of one's own, from the user's id. */
+export function colourOf(userId) {
+  let hash = 2166136261;
+  for (const c of userId) hash = Math.imul(hash ^ c.charCodeAt(0), 16777619) >>> 0;
+  return `hsl(${hash % 360} 62% 52%)`;
+}

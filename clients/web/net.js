@@ -1,0 +1,202 @@
+// The ways to the server: REST for signing in and rooms, one socket in the JSON dialect for everything live.
+
+const DEVICE = "worldmesh.device";
+const REFRESH = "worldmesh.refresh";
+const HEARTBEAT_MS = 5000;
+
+/** An error that the server answered, with its stable reason. */
+export class ServerError extends Error {
+  constructor(reason, message, retryAfterMs = 0) {
+    super(message);
+    this.reason = reason;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+const WORDS = {
+  ROOM_FULL: "The room is full. Try again in a while.",
+  ROOM_NOT_FOUND: "There is no such room, or it is private.",
+  ROOM_ACCESS_DENIED: "The room does not admit you.",
+  ROOM_UNAVAILABLE: "The room does not answer right now.",
+  ROOM_LIMIT_REACHED: "You own as many rooms as one may.",
+  RATE_LIMITED: "Slow down a little.",
+  MEMBER_NOT_FOUND: "They have left.",
+  MEMBER_REPLACED: "You entered from another window.",
+  UNAVAILABLE: "The server does not answer right now.",
+};
+
+/** An error in plain words. */
+export function inWords(error) {
+  return WORDS[error.reason] ?? error.message ?? String(error);
+}
+
+/** This browser's secret: whoever knows it is this guest. */
+function deviceId() {
+  let id = localStorage.getItem(DEVICE);
+  if (!id) {
+    const bytes = crypto.getRandomValues(new Uint8Array(24));
+    id = btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
+    localStorage.setItem(DEVICE, id);
+  }
+  return id;
+}
+
+async function rest(method, path, body, token) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: {...(body && {"content-type": "application/json"}), ...(token && {authorization: `Bearer ${token}`})},
+      body: body && JSON.stringify(body),
+    });
+  } catch {
+    throw new ServerError("UNAVAILABLE", "The server can not be reached.");
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  const reason = answer.details?.find((d) => d.reason)?.reason ?? "UNAVAILABLE";
+  throw new ServerError(reason, answer.message ?? response.statusText);
+}
+
+/** Who one is, with an access token that is kept fresh. */
+export class Session {
+  static async guest() {
+    const device_name = navigator.userAgent.match(/(Firefox|Edg|Chrome|Safari)/)?.[0] ?? "browser";
+    return new Session(await rest("POST", "/v1/identity:signInGuest", {device_id: deviceId(), device_name}));
+  }
+
+  constructor({account, tokens}) {
+    this.account = account;
+    this.onRefresh = (_token) => {};
+    this.#take(tokens);
+  }
+
+  #take(tokens) {
+    this.token = tokens.access_token;
+    sessionStorage.setItem(REFRESH, tokens.refresh_token);
+    const life = parseFloat(tokens.access_expires_in) * 1000;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.refresh().catch(() => {}), life * 0.7);
+  }
+
+  /** Renews the access token; when the session has ended, signs in anew. */
+  async refresh() {
+    try {
+      const answer = await rest("POST", "/v1/identity:refreshSession", {refresh_token: sessionStorage.getItem(REFRESH)});
+      this.#take(answer.tokens);
+    } catch (error) {
+      if (error.reason === "UNAVAILABLE") throw error;
+      const fresh = await rest("POST", "/v1/identity:signInGuest", {device_id: deviceId()});
+      this.account = fresh.account;
+      this.#take(fresh.tokens);
+    }
+    this.onRefresh(this.token);
+  }
+
+  rooms() { return rest("GET", "/v1/rooms?page_size=50", undefined, this.token).then((r) => r.rooms ?? []); }
+
+  ownRooms() {
+    const owner = encodeURIComponent(this.account.user_id);
+    return rest("GET", `/v1/rooms?page_size=50&owner_id=${owner}`, undefined, this.token).then((r) => r.rooms ?? []);
+  }
+
+  createRoom(name, isPrivate) {
+    const room = {display_name: name, access_policy: isPrivate ? "ACCESS_POLICY_PRIVATE" : "ACCESS_POLICY_PUBLIC"};
+    return rest("POST", "/v1/rooms", {room, request_id: crypto.randomUUID?.() ?? deviceId() + Date.now()}, this.token)
+      .then((r) => r.room);
+  }
+}
+
+/**
+ * The socket. It comes back by itself as its close code allows: 40xx at once, 41xx later, 42xx with a new token,
+ * 43xx never. Frames that answer nothing go to `onFrame`.
+ */
+export class Socket {
+  #ws = null;
+  #rid = 0;
+  #waiting = new Map();
+  #tries = 0;
+  #ended = false;
+
+  constructor(session, {onFrame, onState, onReady}) {
+    this.session = session;
+    this.onFrame = onFrame;
+    this.onState = onState;
+    this.onReady = onReady;
+    this.latency = NaN;
+    session.onRefresh = (token) => this.request({refresh: {access_token: token}}).catch(() => {});
+    this.#open();
+    this.timer = setInterval(() => this.#ping(), HEARTBEAT_MS);
+  }
+
+  #open() {
+    this.onState("connecting");
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const ws = new WebSocket(`${scheme}://${location.host}/ws`, "worldmesh.v1.json");
+    this.#ws = ws;
+    ws.onopen = () => this.#hello();
+    ws.onmessage = (message) => this.#take(JSON.parse(message.data));
+    ws.onclose = (event) => { if (this.#ws === ws) this.#closed(event.code); };
+  }
+
+  async #hello() {
+    try {
+      await this.request({hello: {access_token: this.session.token, device_name: "web"}});
+      this.#tries = 0;
+      this.onState("online");
+      this.#ping();
+      this.onReady();
+    } catch { /* the close code says what to do */ }
+  }
+
+  #closed(code) {
+    for (const {reject} of this.#waiting.values()) reject(new ServerError("UNAVAILABLE", "The connection was lost."));
+    this.#waiting.clear();
+    this.latency = NaN;
+    if (this.#ended || (code >= 4300 && code < 4400)) return this.onState("closed");
+    this.onState("connecting");
+    const later = code >= 4100 && code < 4200 ? 2000 : 150;
+    const wait = Math.min(10_000, later * 2 ** this.#tries++) * (0.5 + Math.random());
+    const renew = code >= 4200 && code < 4300 ? this.session.refresh() : Promise.resolve();
+    renew.catch(() => {}).then(() => setTimeout(() => this.#ended || this.#open(), wait));
+  }
+
+  #take(frame) {
+    const waiting = this.#waiting.get(frame.rid);
+    if (!waiting) return this.onFrame(frame);
+    this.#waiting.delete(frame.rid);
+    if (frame.error) waiting.reject(new ServerError(frame.error.reason, frame.error.message, frame.error.retry_after_ms));
+    else waiting.resolve(frame);
+    return undefined;
+  }
+
+  /** Sends a frame without waiting for an answer; a lost one is of no matter. */
+  send(body) {
+    if (this.#ws?.readyState === WebSocket.OPEN) this.#ws.send(JSON.stringify({rid: 0, ...body}));
+  }
+
+  /** Sends a frame and waits for its answer; rejects with a ServerError. */
+  request(body) {
+    return new Promise((resolve, reject) => {
+      if (this.#ws?.readyState !== WebSocket.OPEN) return reject(new ServerError("UNAVAILABLE", "Not connected."));
+      const rid = ++this.#rid;
+      this.#waiting.set(rid, {resolve, reject});
+      this.#ws.send(JSON.stringify({rid, ...body}));
+      return undefined;
+    });
+  }
+
+  async #ping() {
+    const start = performance.now();
+    try {
+      await this.request({ping: {client_time_ms: Date.now()}});
+      this.latency = performance.now() - start;
+    } catch { /* it is down, and coming back */ }
+  }
+
+  end() {
+    this.#ended = true;
+    clearInterval(this.timer);
+    this.#ws?.close(1000);
+  }
+}
