@@ -48,13 +48,17 @@ class Raw:
         assert isinstance(frame.body, f.Error), frame
         return frame.rid, frame.body.reason, frame.body.code
 
-    async def close_code(self) -> int:
-        """Waits for the end and says its code; errors on the way are kept."""
+    async def farewell(self) -> tuple[int, str]:
+        """Waits for the end: its code, and the reason of the error with rid 0 that comes before every close."""
         try:
             while True:
                 await self.next()
         except ConnectionClosed:
-            return self.connection.close_code or 0
+            last = self.heard[-1]
+            assert isinstance(last.body, f.Error), f"closed without an error frame: {last}"
+            assert last.rid == 0
+            assert self.connection.close_reason == last.body.reason
+            return self.connection.close_code or 0, last.body.reason
 
     def errors(self) -> list[str]:
         """The reasons of the errors so far."""
