@@ -52,6 +52,15 @@ def _names(scope: str, messages: Iterable[descriptor_pb2.DescriptorProto]) -> It
             yield from _names(name, message.nested_type)
 
 
+def enums() -> dict[str, dict[str, int]]:
+    """The values of all our enums, by the enum's full name."""
+    return {
+        f"{file.package}.{enum.name}": {value.name: value.number for value in enum.value}
+        for file in our_files()
+        for enum in file.enum_type
+    }
+
+
 def import_generated() -> None:
     """Imports the generated Python modules of all our files, so that the default pool knows them."""
     for file in our_files():

@@ -1,4 +1,5 @@
-"""Golden bytes and ProtoJSON of every message of ours, one file a package, one line a sample.
+"""Golden bytes and ProtoJSON of every message of ours, one file a package, one line a sample; and the values of every
+enum, for their names travel in JSON and their numbers in bytes.
 
 `python -m tests.contract.golden` renews the files from gen/descriptors.binpb. It refuses if what was written before
 would now be read otherwise, for then the contract has broken; `--break` renews even so, before the first release.
@@ -17,7 +18,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from .contracts import descriptor_set, message_names, our_files, pool_of
+from .contracts import descriptor_set, enums, message_names, our_files, pool_of
 from .samples import samples
 
 FOLDER = Path(__file__).parent / "golden"
@@ -49,6 +50,22 @@ def committed() -> Golden:
     for path in sorted(FOLDER.glob("worldmesh.*.json")):
         golden |= json.loads(path.read_text())
     return golden
+
+
+def committed_enums() -> dict[str, dict[str, int]]:
+    """The enums as they were committed."""
+    values: dict[str, dict[str, int]] = json.loads((FOLDER / "enums.json").read_text())
+    return values
+
+
+def changed_enums(now: dict[str, dict[str, int]]) -> list[str]:
+    """The values that are gone, or have another number; those that came are no change."""
+    return [
+        f"{enum}.{name} = {number}"
+        for enum, values in committed_enums().items()
+        for name, number in values.items()
+        if now.get(enum, {}).get(name) != number
+    ]
 
 
 def read_otherwise(pool: DescriptorPool, golden: Golden) -> list[str]:
@@ -95,10 +112,13 @@ def _text(golden: Golden) -> str:
 def main(arguments: list[str]) -> int:
     """Renews the golden files."""
     pool = pool_of(descriptor_set())
-    if "--break" not in arguments and (broken := read_otherwise(pool, committed())):
+    broken = [] if "--break" in arguments else [*read_otherwise(pool, committed()), *changed_enums(enums())]
+    if broken:
         print("refused: these would be read otherwise than they were written:", *broken, sep="\n  ")
         return 1
     write(expected(pool, message_names()))
+    lines = (f"{json.dumps(name)}: {json.dumps(values)}" for name, values in sorted(enums().items()))
+    (FOLDER / "enums.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
     return 0
 
 

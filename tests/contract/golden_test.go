@@ -133,6 +133,33 @@ func TestGoldenMessages(t *testing.T) {
 	}
 }
 
+// TestGoldenEnums compares the values of every enum with those of the generated code.
+func TestGoldenEnums(t *testing.T) {
+	data, err := os.ReadFile("golden/enums.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var golden map[protoreflect.FullName]map[protoreflect.Name]protoreflect.EnumNumber
+	if err := json.Unmarshal(data, &golden); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range golden {
+		kind, err := protoregistry.GlobalTypes.FindEnumByName(name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := map[protoreflect.Name]protoreflect.EnumNumber{}
+		for i := range kind.Descriptor().Values().Len() {
+			value := kind.Descriptor().Values().Get(i)
+			got[value.Name()] = value.Number()
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s:\n got %v\nwant %v", name, got, want)
+		}
+	}
+}
+
 func checkSample(t *testing.T, kind protoreflect.MessageType, name string, s sample) {
 	t.Helper()
 	data := s.bytes(t)

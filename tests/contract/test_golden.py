@@ -16,7 +16,7 @@ from worldmesh_client import _protojson
 from worldmesh_messages.message_pool import default_message_pool
 
 from . import golden
-from .contracts import descriptor_set, import_generated, message_names, our_files, pool_of
+from .contracts import descriptor_set, enums, import_generated, message_names, our_files, pool_of
 
 MESSAGES = message_names()
 RENEW = "renew on purpose: python -m tests.contract.golden"
@@ -87,6 +87,21 @@ def test_a_field_of_a_newer_contract_is_kept(name: str, generated: DescriptorPoo
     data = bytes.fromhex(golden.committed()[name]["full"]["hex"]) + UNKNOWN_FIELD
     assert upb(generated, name).FromString(data).SerializeToString() == data
     assert len(bytes(dataclass_of(name).parse(data))) == len(data)
+
+
+def test_the_enums_are_those_that_were_committed() -> None:
+    assert golden.committed_enums() == enums(), RENEW
+
+
+@pytest.mark.parametrize("name", enums())
+def test_every_codec_has_the_enum_s_values(name: str, generated: DescriptorPool) -> None:
+    values = golden.committed_enums()[name]
+    assert {v.name: v.number for v in generated.FindEnumTypeByName(name).values} == values
+    package, _, short = name.rpartition(".")
+    dataclass_enum: Any = getattr(importlib.import_module(f"worldmesh_messages.{package}"), short)
+    for value, number in values.items():
+        assert dataclass_enum(number).proto_name == value
+    assert {member.value for member in dataclass_enum} == set(values.values())
 
 
 def test_a_sample_cut_short_does_not_read(generated: DescriptorPool) -> None:

@@ -146,3 +146,14 @@ def test_renewing_refuses_a_broken_contract(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(golden, "descriptor_set", lambda: files)
     monkeypatch.setattr(golden, "write", lambda _: pytest.fail("it wrote"))
     assert golden.main([]) == 1
+
+
+@pytest.mark.parametrize("change", ["renamed", "renumbered", "removed"])
+def test_a_changed_enum_value_is_noticed_and_an_added_one_is_none(change: str) -> None:
+    now = {name: dict(values) for name, values in golden.committed_enums().items()}
+    reasons = now["worldmesh.common.v1.ErrorReason"]
+    reasons["ERROR_REASON_NEW"] = 999
+    assert golden.changed_enums(now) == []
+    number = reasons.pop("ERROR_REASON_ROOM_FULL")
+    reasons |= {"renamed": {"ERROR_REASON_FULL": number}, "renumbered": {"ERROR_REASON_ROOM_FULL": 998}}.get(change, {})
+    assert golden.changed_enums(now) == [f"worldmesh.common.v1.ErrorReason.ERROR_REASON_ROOM_FULL = {number}"]
