@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobwas/ws"
+	flatbuffers "github.com/google/flatbuffers/go"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+)
+
+const (
+	updateSize = 64
+	// A state of 20 bytes travels beside the values: together an update of 64 bytes.
+	valuesSize = updateSize - 20
+	subproto   = "worldmesh.v1.flatbuffers"
+)
+
+// client is one socket.
+type client struct {
+	conn    net.Conn
+	reader  *bufio.Reader
+	mu      sync.Mutex // writes
+	floor   bool
+	room    string
+	place   [3]float32
+	joined  chan struct{}
+	stats   *stats
+	started *atomic.Bool
+	b       *flatbuffers.Builder
+}
+
+// stats are what all clients saw while the window was open.
+type stats struct {
+	deliveries atomic.Int64
+	events     atomic.Int64
+	mu         sync.Mutex
+	latencies  []float64
+}
+
+func (s *stats) latency(d time.Duration) {
+	s.mu.Lock()
+	s.latencies = append(s.latencies, float64(d.Microseconds())/1000)
+	s.mu.Unlock()
+}
+
+func dialer(ca string) (*ws.Dialer, error) {
+	d := &ws.Dialer{Timeout: 20 * time.Second, ReadBufferSize: 1024, WriteBufferSize: 512}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, err
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(pem)
+		d.TLSConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return d, nil
+}
+
+func open(ca, url, room, token string, floor bool, s *stats, started *atomic.Bool) (*client, error) {
+	d, err := dialer(ca)
+	if err != nil {
+		return nil, err
+	}
+	if floor {
+		url += "/" + room
+	} else {
+		d.Protocols = []string{subproto}
+	}
+	conn, buffered, _, err := d.Dial(context.Background(), url)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{
+		conn: conn, floor: floor, room: room, stats: s, started: started,
+		joined: make(chan struct{}), b: flatbuffers.NewBuilder(256), reader: buffered,
+	}
+	if c.reader == nil {
+		c.reader = bufio.NewReaderSize(conn, 4096)
+	}
+	go c.read()
+	if floor {
+		close(c.joined)
+		return c, nil
+	}
+	if err := c.hello(token); err != nil {
+		return nil, err
+	}
+	select {
+	case <-c.joined:
+		return c, nil
+	case <-time.After(20 * time.Second):
+		return nil, fmt.Errorf("no snapshot of room %s", room)
+	}
+}
+
+func (c *client) hello(token string) error {
+	c.b.Reset()
+	t := c.b.CreateString(token)
+	clientv1.HelloStart(c.b)
+	clientv1.HelloAddAccessToken(c.b, t)
+	if err := c.frame(1, clientv1.ClientBodyHello, clientv1.HelloEnd(c.b)); err != nil {
+		return err
+	}
+	c.b.Reset()
+	r := c.b.CreateString(c.room)
+	clientv1.JoinStart(c.b)
+	clientv1.JoinAddRoomId(c.b, r)
+	return c.frame(2, clientv1.ClientBodyJoin, clientv1.JoinEnd(c.b))
+}
+
+func (c *client) frame(rid uint32, kind clientv1.ClientBody, body flatbuffers.UOffsetT) error {
+	clientv1.ClientFrameStart(c.b)
+	clientv1.ClientFrameAddRid(c.b, rid)
+	clientv1.ClientFrameAddBodyType(c.b, kind)
+	clientv1.ClientFrameAddBody(c.b, body)
+	c.b.FinishWithFileIdentifier(clientv1.ClientFrameEnd(c.b), []byte("WMC1"))
+	return c.write(c.b.FinishedBytes())
+}
+
+func (c *client) write(message []byte) error {
+	frame := ws.MaskFrame(ws.NewBinaryFrame(message))
+	_, err := c.conn.Write(ws.MustCompileFrame(frame))
+	return err
+}
+
+// update sends a step with the time in it.
+func (c *client) update() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := uint64(time.Now().UnixNano())
+	if c.floor {
+		var message [updateSize]byte
+		binary.LittleEndian.PutUint64(message[:], now)
+		return c.write(message[:])
+	}
+	var values [valuesSize]byte
+	binary.LittleEndian.PutUint64(values[:], now)
+	c.b.Reset()
+	v := c.b.CreateByteVector(values[:])
+	clientv1.MoveStart(c.b)
+	clientv1.MoveAddPosition(c.b, clientv1.CreateVec3(c.b, c.place[0], c.place[1], c.place[2]))
+	clientv1.MoveAddValues(c.b, v)
+	return c.frame(0, clientv1.ClientBodyMove, clientv1.MoveEnd(c.b))
+}
+
+// say sends a chat with the time in it.
+func (c *client) say() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.b.Reset()
+	text := c.b.CreateString(fmt.Sprintf("%d", time.Now().UnixNano()))
+	clientv1.ChatStart(c.b)
+	clientv1.ChatAddText(c.b, text)
+	return c.frame(0, clientv1.ClientBodyChat, clientv1.ChatEnd(c.b))
+}
+
+func (c *client) read() {
+	var buf []byte
+	for {
+		h, err := ws.ReadHeader(c.reader)
+		if err != nil {
+			return
+		}
+		if int64(cap(buf)) < h.Length {
+			buf = make([]byte, h.Length)
+		}
+		buf = buf[:h.Length]
+		if _, err := io.ReadFull(c.reader, buf); err != nil {
+			return
+		}
+		if h.OpCode == ws.OpClose {
+			fmt.Fprintf(os.Stderr, "closed: %s\n", buf)
+			return
+		}
+		if c.floor {
+			c.floorMessage(buf)
+		} else {
+			c.serverFrame(buf)
+		}
+	}
+}
+
+func (c *client) floorMessage(message []byte) {
+	if !c.started.Load() {
+		return
+	}
+	n := len(message) / updateSize
+	c.stats.deliveries.Add(int64(n))
+	c.sample(message)
+}
+
+// sample measures one update of a message: enough for percentiles, and cheap.
+func (c *client) sample(values []byte) {
+	sent := time.Unix(0, int64(binary.LittleEndian.Uint64(values)))
+	c.stats.latency(time.Since(sent))
+}
+
+func (c *client) serverFrame(message []byte) {
+	root := clientv1.GetRootAsServerFrame(message, 0)
+	var t flatbuffers.Table
+	if !root.Body(&t) {
+		return
+	}
+	switch root.BodyType() {
+	case clientv1.ServerBodySnapshot:
+		c.snapshot(t)
+	case clientv1.ServerBodyStateBatch:
+		var batch clientv1.StateBatch
+		batch.Init(t.Bytes, t.Pos)
+		if n := batch.ValuesLength(); n > 0 && c.started.Load() {
+			c.stats.deliveries.Add(int64(n))
+			var v clientv1.EntityValues
+			batch.Values(&v, 0)
+			c.sample(v.ValuesBytes())
+		}
+	case clientv1.ServerBodyRoomEvent:
+		c.event(t)
+	case clientv1.ServerBodyError:
+		var e clientv1.Error
+		e.Init(t.Bytes, t.Pos)
+		fmt.Fprintf(os.Stderr, "error: %s %s\n", e.Reason(), e.Message())
+	}
+}
+
+func (c *client) snapshot(t flatbuffers.Table) {
+	var s clientv1.Snapshot
+	s.Init(t.Bytes, t.Pos)
+	for i := range s.MembersLength() {
+		var m clientv1.Member
+		s.Members(&m, i)
+		if m.State(nil).Entity() == s.SelfEntity() {
+			p := m.State(nil).Position(nil)
+			c.place = [3]float32{p.X(), p.Y(), p.Z()}
+		}
+	}
+	close(c.joined)
+}
+
+func (c *client) event(t flatbuffers.Table) {
+	var e clientv1.RoomEvent
+	e.Init(t.Bytes, t.Pos)
+	var body flatbuffers.Table
+	if e.BodyType() != clientv1.EventBodyChatMessage || !e.Body(&body) || !c.started.Load() {
+		return
+	}
+	var chat clientv1.ChatMessage
+	chat.Init(body.Bytes, body.Pos)
+	var sent int64
+	if _, err := fmt.Sscan(strings.TrimSpace(string(chat.Text())), &sent); err == nil {
+		c.stats.events.Add(1)
+		c.stats.latency(time.Since(time.Unix(0, sent)))
+	}
+}

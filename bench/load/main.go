@@ -1,0 +1,76 @@
+// Load opens sockets, walks and listens, and prints what came of it as one JSON object. It speaks to the floor and to
+// Worldmesh. Its loops are bounded in count and time, and it speaks to loopback only.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"log"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// Plan is what to do.
+type Plan struct {
+	Mode    string
+	URLs    []string
+	CA      string
+	Rooms   []string
+	Tokens  []string
+	Members int
+	Rate    float64
+	Seconds float64
+	Settle  time.Duration
+	PIDs    []int
+	Certs   string
+	Calls   int
+	Target  map[string]string
+}
+
+func main() {
+	log.SetFlags(0)
+	var p Plan
+	file := flag.String("plan", "", "a JSON file with the plan (see Plan)")
+	flag.Parse()
+	raw, err := os.ReadFile(*file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &p); err != nil {
+		log.Fatal(err)
+	}
+	p.Settle = time.Second
+	for _, u := range p.URLs {
+		mustBeLoopback(u)
+	}
+	var result any
+	switch p.Mode {
+	case "floor", "worldmesh", "idle-floor", "idle-worldmesh":
+		result, err = runRooms(p)
+	case "ordered":
+		result, err = runOrdered(p)
+	case "rpc":
+		result, err = runRPC(p)
+	default:
+		log.Fatalf("no such mode: %s", p.Mode)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func mustBeLoopback(raw string) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if host := u.Hostname(); host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		log.Fatalf("%s: load goes to this machine only", strings.TrimSpace(raw))
+	}
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Result is what came of a run.
+type Result struct {
+	// CPUPerMillion is CPU seconds of the servers for a million deliveries.
+	CPUPerMillion float64 `json:"cpu_s_per_million"`
+	// CPU is CPU seconds by pid, in the order of the plan.
+	CPU []float64 `json:"cpu_s"`
+	// Delivered is the share of the expected deliveries that came.
+	Delivered  float64 `json:"delivered_share"`
+	Deliveries int64   `json:"deliveries"`
+	P50        float64 `json:"p50_ms"`
+	P99        float64 `json:"p99_ms"`
+	// Joins is sockets opened, and joined, a second.
+	Joins float64 `json:"joins_per_s"`
+	// KBPerSocket is resident memory that a joined idle socket costs the servers, in KB, by pid.
+	KBPerSocket []float64 `json:"kb_per_socket"`
+}
+
+// joiners bounds the sockets that are being opened at once.
+const joiners = 32
+
+func runRooms(p Plan) (Result, error) {
+	s, started := &stats{}, &atomic.Bool{}
+	before, err := resident(p.PIDs)
+	if err != nil {
+		return Result{}, err
+	}
+	clients, joins, err := join(p, s, started)
+	if err != nil {
+		return Result{}, err
+	}
+	time.Sleep(p.Settle)
+	r := Result{Joins: joins}
+	if strings.HasPrefix(p.Mode, "idle") {
+		after, err := resident(p.PIDs)
+		if err != nil {
+			return r, err
+		}
+		for i := range after {
+			r.KBPerSocket = append(r.KBPerSocket, (after[i]-before[i])/float64(len(clients)))
+		}
+		return r, nil
+	}
+	stop := walk(clients, p.Rate)
+	time.Sleep(p.Settle) // until the updates are spread evenly
+	return measure(p, s, started, stop, r, p.Rate*float64(p.Members)*float64(len(clients)))
+}
+
+func join(p Plan, s *stats, started *atomic.Bool) ([]*client, float64, error) {
+	var mu sync.Mutex
+	var clients []*client
+	group := errgroup.Group{}
+	group.SetLimit(joiners)
+	start := time.Now()
+	floor := strings.HasSuffix(p.Mode, "floor")
+	for i := range len(p.Rooms) * p.Members {
+		group.Go(func() error {
+			token := ""
+			if !floor {
+				token = p.Tokens[i]
+			}
+			c, err := open(p.CA, p.URLs[i%len(p.URLs)], p.Rooms[i%len(p.Rooms)], token, floor, s, started)
+			if err == nil {
+				mu.Lock()
+				clients = append(clients, c)
+				mu.Unlock()
+			}
+			return err
+		})
+	}
+	err := group.Wait()
+	return clients, float64(len(clients)) / time.Since(start).Seconds(), err
+}
+
+// walk makes each client send at a rate, each at a time of its own within the period.
+func walk(clients []*client, rate float64) (stop func()) {
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	period := time.Duration(float64(time.Second) / rate)
+	for _, c := range clients {
+		wg.Go(func() {
+			time.Sleep(rand.N(period))
+			ticker := time.NewTicker(period)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-done:
+					return
+				case <-ticker.C:
+					if c.update() != nil {
+						return
+					}
+				}
+			}
+		})
+	}
+	return func() {
+		close(done)
+		wg.Wait()
+	}
+}
+
+// measure opens the window. The expected rate is deliveries a second.
+func measure(p Plan, s *stats, started *atomic.Bool, stop func(), r Result, expected float64) (Result, error) {
+	before, err := cpu(p.PIDs)
+	if err != nil {
+		return r, err
+	}
+	start := time.Now()
+	started.Store(true)
+	time.Sleep(time.Duration(p.Seconds * float64(time.Second)))
+	started.Store(false)
+	passed := time.Since(start).Seconds()
+	after, err := cpu(p.PIDs)
+	stop()
+	if err != nil {
+		return r, err
+	}
+	total := 0.0
+	for i := range after {
+		r.CPU = append(r.CPU, after[i]-before[i])
+		total += after[i] - before[i]
+	}
+	r.Deliveries = s.deliveries.Load() + s.events.Load()
+	r.CPUPerMillion = total / float64(r.Deliveries) * 1e6
+	r.Delivered = float64(r.Deliveries) / (expected * passed)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.P50, r.P99 = percentile(s.latencies, 0.50), percentile(s.latencies, 0.99)
+	return r, nil
+}
+
+func runOrdered(p Plan) (Result, error) {
+	s, started := &stats{}, &atomic.Bool{}
+	clients, joins, err := join(p, s, started)
+	if err != nil {
+		return Result{}, err
+	}
+	time.Sleep(p.Settle)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		ticker := time.NewTicker(time.Duration(float64(time.Second) / p.Rate))
+		defer ticker.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				_ = clients[i%len(clients)].say()
+			}
+		}
+	})
+	stop := func() {
+		close(done)
+		wg.Wait()
+	}
+	return measure(p, s, started, stop, Result{Joins: joins}, p.Rate*float64(len(clients)))
+}
