@@ -36,7 +36,7 @@ func runRPC(p Plan) (map[string]Latency, error) {
 			return err
 		},
 		"go": func(ctx context.Context, conn *grpc.ClientConn) error {
-			ctx = metadata.AppendToOutgoingContext(ctx, "x-room-id", "room_plaza")
+			ctx = metadata.AppendToOutgoingContext(ctx, "x-room-id", "room_plaza", "x-worldmesh-caller", "gateway")
 			_, err := roomv1.NewRoomServiceClient(conn).GetLiveRoom(ctx, &roomv1.GetLiveRoomRequest{RoomId: "room_plaza"})
 			return err
 		},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,7 +110,7 @@ func authorize(policy *optionsv1.MethodPolicy, caller Caller) error {
 		return nil
 	}
 	if caller.User.ID == "" {
-		if caller.Service != "edge" && caller.Service != "gateway" {
+		if slices.Contains(policy.GetCallers(), caller.Service) {
 			return nil // a service that calls for itself
 		}
 		return NewError(codes.Unauthenticated, commonv1.ErrorReason_ERROR_REASON_TOKEN_MISSING,

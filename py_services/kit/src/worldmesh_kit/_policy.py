@@ -16,7 +16,6 @@ from ._errors import DomainError, ErrorReason
 DEFAULT_TIMEOUT = timedelta(seconds=10)
 OWN_PACKAGES = "/worldmesh."
 _OPEN = (options_pb2.EXPOSURE_INTERNAL, options_pb2.EXPOSURE_PUBLIC)
-_FRONTS = ("edge", "gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,8 @@ class Policy:
 
     exposure: options_pb2.Exposure.ValueType
     scopes: tuple[str, ...]
+    callers: frozenset[str]
+    """Services that may call it for themselves."""
     timeout: float
     """Seconds that one attempt may take."""
 
@@ -33,13 +34,13 @@ class Policy:
         if self.exposure in _OPEN:
             return
         if caller.user is None:
-            if caller.service in _FRONTS:
-                raise DomainError(
-                    grpc.StatusCode.UNAUTHENTICATED,
-                    ErrorReason.ERROR_REASON_TOKEN_MISSING,
-                    "the method needs an access token",
-                )
-            return  # a service that calls for itself
+            if caller.service in self.callers:
+                return  # a service that calls for itself
+            raise DomainError(
+                grpc.StatusCode.UNAUTHENTICATED,
+                ErrorReason.ERROR_REASON_TOKEN_MISSING,
+                "the method needs an access token",
+            )
         for scope in self.scopes:
             if scope not in caller.user.scopes:
                 raise DomainError(
@@ -60,4 +61,4 @@ def policy_of(full_method: str) -> Policy | None:
     if policy.exposure == options_pb2.EXPOSURE_UNSPECIFIED:
         raise ValueError(f"{full_method} has no policy in its contract")
     timeout = policy.timeout.ToTimedelta() or DEFAULT_TIMEOUT
-    return Policy(policy.exposure, tuple(policy.scopes), timeout.total_seconds())
+    return Policy(policy.exposure, tuple(policy.scopes), frozenset(policy.callers), timeout.total_seconds())
