@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"log/slog"
 	"net"
 
+	"github.com/prometheus/client_golang/prometheus"
 	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
 	identityv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/identity/v1"
 	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
@@ -14,6 +16,7 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"google.golang.org/grpc"
 )
 
 // largeMessages bounds the memory of large messages that are being read, over all sockets.
@@ -43,15 +46,13 @@ func Run(ctx context.Context) error {
 // complete makes the gateway's parts and adds them to the app. The context is the life of the rooms' streams: it ends
 // after the sockets have been drained.
 func complete(ctx context.Context, cancel context.CancelFunc, app *kit.App, cfg Config) error {
-	g, err := newGateway(ctx, app, cfg)
+	g, err := newGateway(ctx, app.Mesh, app.Registry, app.Log, cfg)
 	if err != nil {
 		return err
 	}
 	gatewayv1.RegisterGatewayServiceServer(app.Server, &server{gateway: g})
 	app.BeforeReady(g.tokens.keys.prime)
-	g.start(g.revoked.run)
-	g.start(g.sweep)
-	g.start(g.presence.run)
+	g.startParts()
 	app.OnDrain(func(drain context.Context) {
 		g.drain(drain)
 		cancel()
@@ -60,24 +61,27 @@ func complete(ctx context.Context, cancel context.CancelFunc, app *kit.App, cfg 
 	return listen(app, cfg, g)
 }
 
-func newGateway(ctx context.Context, app *kit.App, cfg Config) (*Gateway, error) {
-	calls, err := newCaller(app.Mesh, cfg.DescriptorSet)
+func newGateway(
+	ctx context.Context, mesh grpc.ClientConnInterface, registry prometheus.Registerer, log *slog.Logger, cfg Config,
+) (*Gateway, error) {
+	calls, err := newCaller(mesh, cfg.DescriptorSet)
 	if err != nil {
 		return nil, err
 	}
-	identity := identityv1.NewIdentityServiceClient(app.Mesh)
+	identity := identityv1.NewIdentityServiceClient(mesh)
 	g := &Gateway{
-		cfg: cfg, limits: session.DefaultLimits(), log: app.Log, metrics: newMetrics(app.Registry), ctx: ctx,
-		world:   worldv1.NewWorldServiceClient(app.Mesh),
-		relays:  roomv1.NewRoomServiceClient(app.Mesh),
-		revoked: newRevocations(identity, app.Log),
-		caller:  calls,
-		large:   socket.NewBudget(largeMessages),
-		clients: map[*client]struct{}{}, sessions: map[string][]*client{}, attachments: map[string]*attachment{},
+		cfg: cfg, limits: session.DefaultLimits(), log: log, metrics: newMetrics(registry), ctx: ctx,
+		world:    worldv1.NewWorldServiceClient(mesh),
+		relays:   roomv1.NewRoomServiceClient(mesh),
+		revoked:  newRevocations(identity, log),
+		caller:   calls,
+		presence: newPresence(presencev1.NewPresenceServiceClient(mesh), cfg.Instance, log),
+		large:    socket.NewBudget(largeMessages),
+		linger:   linger,
+		clients:  map[*client]struct{}{}, sessions: map[string][]*client{}, attachments: map[string]*attachment{},
 	}
 	g.tokens = newTokens(identity, g.revoked)
 	g.revoked.onRevoke = g.revoke
-	g.presence = newPresence(presencev1.NewPresenceServiceClient(app.Mesh), cfg.Instance, app.Log)
 	return g, nil
 }
 
@@ -100,10 +104,7 @@ func listenOn(app *kit.App, g *Gateway, setting, addr string, config *tls.Config
 	if err != nil {
 		return fmt.Errorf("%s: %w", setting, err)
 	}
-	l := &socket.Listener{
-		TLS: config, Origins: g.cfg.Origins, QueueBytes: g.cfg.QueueBytes, Large: g.large,
-		Acquire: g.acquire, Release: g.release, Serve: g.serve, Log: app.Log,
-	}
+	l := g.listener(config)
 	app.Go(func(ctx context.Context) error { return l.Run(ctx, listener) })
 	return nil
 }

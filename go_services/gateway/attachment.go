@@ -11,14 +11,12 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// linger is how long an attachment stays after its last member has left: for its last words, and for the next one.
-const linger = 3 * time.Second
-
 // attachment is the gateway's stream for one room, and the members who share it.
 type attachment struct {
 	roomID string
 	relays roomv1.RoomServiceClient
 	log    *slog.Logger
+	linger time.Duration
 	ended  func(*attachment)
 	inputs *inputQueue
 
@@ -42,7 +40,7 @@ type member struct {
 
 func newAttachment(roomID string, relays roomv1.RoomServiceClient, g *Gateway) *attachment {
 	return &attachment{
-		roomID: roomID, relays: relays, log: g.log, ended: g.attachmentEnded,
+		roomID: roomID, relays: relays, log: g.log, linger: g.linger, ended: g.attachmentEnded,
 		inputs: newInputQueue(g.cfg.StateBatch), links: map[uint32]*member{}, fan: newFanOut(g.metrics),
 	}
 }
@@ -143,7 +141,7 @@ func (a *attachment) unlinkLocked(link uint32) {
 		a.inside = a.inside[:len(a.inside)-1]
 	}
 	if len(a.links) == 0 && !a.over && a.idle == nil {
-		a.idle = time.AfterFunc(linger, a.endIfEmpty)
+		a.idle = time.AfterFunc(a.linger, a.endIfEmpty)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
@@ -30,6 +31,9 @@ type client struct {
 	mu      sync.Mutex
 	session *session.Session
 
+	// acting is held while a frame, or what time alone has changed, is acted on: one may take the member out of a room
+	// while the other brings it into the next.
+	acting sync.Mutex
 	place  atomic.Pointer[place]
 	missed atomic.Bool // has missed state, for it reads slowly
 
@@ -86,6 +90,8 @@ func (c *client) violated(v *socket.Violation) {
 }
 
 func (c *client) message(ctx context.Context, message []byte) {
+	c.acting.Lock()
+	defer c.acting.Unlock()
 	now := time.Now()
 	frame, err := c.socket.Dialect.Decode(message)
 	if err != nil {
@@ -105,6 +111,15 @@ func (c *client) message(ctx context.Context, message []byte) {
 		defer span.End()
 	}
 	c.do(ctx, actions)
+}
+
+// tick looks at what time alone changes; not while a frame is acted on, which is as good as time.
+func (c *client) tick(ctx context.Context, now time.Time) {
+	if !c.acting.TryLock() {
+		return
+	}
+	defer c.acting.Unlock()
+	c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.Time(now) }))
 }
 
 func isCall(a session.Action) bool {
@@ -199,21 +214,21 @@ func (c *client) call(ctx context.Context, a session.Call) {
 	}()
 }
 
-// joined, refused and removed take the relay's word on the member. The attachment's lock is held.
-func (c *client) joined(ctx context.Context) {
-	c.do(ctx, c.with((*session.Session).Joined))
+// became takes the relay's word on the member. The attachment's lock is held.
+func (c *client) became(ctx context.Context, m *roomv1.Membership) {
+	switch m.GetOutcome().(type) {
+	case *roomv1.Membership_JoinedEntity:
+		c.do(ctx, c.with((*session.Session).Joined))
+	case *roomv1.Membership_Refused:
+		c.place.Store(nil)
+		c.do(ctx, c.with((*session.Session).Refused))
+	case *roomv1.Membership_Removed:
+		c.place.Store(nil)
+		c.do(ctx, c.with((*session.Session).Removed))
+	}
 }
 
-func (c *client) refused(ctx context.Context) {
-	c.place.Store(nil)
-	c.do(ctx, c.with((*session.Session).Refused))
-}
-
-func (c *client) removed(ctx context.Context) {
-	c.place.Store(nil)
-	c.do(ctx, c.with((*session.Session).Removed))
-}
-
+// roomLost takes the news that the room's stream has ended.
 func (c *client) roomLost(ctx context.Context) {
 	c.place.Store(nil)
 	c.do(ctx, c.with((*session.Session).RoomLost))

@@ -66,17 +66,22 @@ func (f *fanOut) in(o *outgoing, d dialect.Dialect) []byte {
 	return o.wire[d]
 }
 
-// deliver hands one delivery to its audience.
+// deliver hands one delivery to its audience. A member's session hears first what became of it: the client may act on
+// the frame at once.
 func (a *attachment) deliver(ctx context.Context, d *roomv1.Delivery) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	m := a.links[d.GetMembership().GetLink()]
+	if m != nil {
+		m.client.became(ctx, d.GetMembership())
+	}
 	if frame := d.GetFrame(); len(frame) > 0 {
 		kind := a.fan.learn(frame)
 		a.fan.frame.set(frame)
 		a.fan.metrics.sent[kind].Add(float64(a.writeAll(d)))
 	}
-	if m := d.GetMembership(); m != nil {
-		a.membership(ctx, m)
+	if m != nil {
+		a.admit(m, d.GetMembership())
 	}
 }
 
@@ -104,25 +109,15 @@ func (a *attachment) writeAll(d *roomv1.Delivery) (written int) {
 	return written
 }
 
-// membership passes on what became of a member.
-func (a *attachment) membership(ctx context.Context, m *roomv1.Membership) {
-	in := a.links[m.GetLink()]
-	if in == nil {
+// admit lets a member hear what the room says to all, or no longer hear anything.
+func (a *attachment) admit(m *member, what *roomv1.Membership) {
+	if _, in := what.GetOutcome().(*roomv1.Membership_JoinedEntity); !in {
+		a.unlinkLocked(m.link)
 		return
 	}
-	switch m.GetOutcome().(type) {
-	case *roomv1.Membership_JoinedEntity:
-		if in.index < 0 {
-			in.index = len(a.inside)
-			a.inside = append(a.inside, in)
-		}
-		in.client.joined(ctx)
-	case *roomv1.Membership_Refused:
-		a.unlinkLocked(in.link)
-		in.client.refused(ctx)
-	case *roomv1.Membership_Removed:
-		a.unlinkLocked(in.link)
-		in.client.removed(ctx)
+	if m.index < 0 {
+		m.index = len(a.inside)
+		a.inside = append(a.inside, m)
 	}
 }
 

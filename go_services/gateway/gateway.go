@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"slices"
 	"sync"
@@ -14,6 +15,9 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 )
+
+// linger is how long a room's stream stays after its last member has left: for its last words, and for the next one.
+const linger = 3 * time.Second
 
 // Gateway is all sockets of this instance and what they share.
 type Gateway struct {
@@ -28,6 +32,7 @@ type Gateway struct {
 	caller   *caller
 	presence *presence
 	large    *socket.Budget
+	linger   time.Duration
 
 	//nolint:containedctx // the life of everything that outlives one frame
 	ctx   context.Context
@@ -50,6 +55,20 @@ func (g *Gateway) acquire() bool {
 }
 
 func (g *Gateway) release() { g.count.Add(-1) }
+
+func (g *Gateway) listener(config *tls.Config) *socket.Listener {
+	return &socket.Listener{
+		TLS: config, Origins: g.cfg.Origins, QueueBytes: g.cfg.QueueBytes, Large: g.large,
+		Acquire: g.acquire, Release: g.release, Serve: g.serve, Log: g.log,
+	}
+}
+
+// startParts starts what goes on without any socket.
+func (g *Gateway) startParts() {
+	g.start(g.revoked.run)
+	g.start(g.sweep)
+	g.start(g.presence.run)
+}
 
 // start runs a part of the gateway until its context ends.
 func (g *Gateway) start(part func(context.Context)) {
@@ -111,7 +130,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 			return
 		case now := <-ticker.C:
 			for _, c := range g.all() {
-				c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.Time(now) }))
+				c.tick(ctx, now)
 			}
 		}
 	}
@@ -141,20 +160,25 @@ func (g *Gateway) revoke(sessionID string) {
 // elsewhere all at once.
 func (g *Gateway) drain(ctx context.Context) {
 	clients := g.all()
-	if len(clients) == 0 {
-		return
-	}
-	every := time.NewTicker(max(g.cfg.Drain()*3/4/time.Duration(len(clients)), time.Microsecond))
-	defer every.Stop()
-	for _, c := range clients {
-		c.do(ctx, c.with((*session.Session).Drain))
-		select {
-		case <-ctx.Done():
-		case <-every.C:
+	if len(clients) > 0 {
+		every := time.NewTicker(max(g.cfg.Drain()*3/4/time.Duration(len(clients)), time.Microsecond))
+		defer every.Stop()
+		for _, c := range clients {
+			c.do(ctx, c.with((*session.Session).Drain))
+			select {
+			case <-ctx.Done():
+			case <-every.C:
+			}
 		}
 	}
 	for g.count.Load() > 0 && ctx.Err() == nil {
+		for _, c := range g.all() { // also those that were shaking hands
+			c.do(ctx, c.with((*session.Session).Drain))
+		}
 		sleep(ctx, 20*time.Millisecond)
+	}
+	for _, c := range g.all() {
+		c.socket.Abort()
 	}
 	g.presence.flush(ctx)
 }

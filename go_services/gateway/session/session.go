@@ -160,7 +160,10 @@ func (s *Session) BadFrame(now time.Time, rid uint32, size int, err error) []Act
 	if actions := s.limit(now, rid, size); actions != nil {
 		return actions
 	}
-	if s.ready && errors.Is(err, dialect.ErrUnknown) {
+	if errors.Is(err, dialect.ErrUnknown) {
+		if !s.ready {
+			return s.protocolError(commonv1.ErrorReason_ERROR_REASON_HELLO_EXPECTED, "the first frame must be hello")
+		}
 		return fail(rid, code.Code_INVALID_ARGUMENT, commonv1.ErrorReason_ERROR_REASON_FRAME_UNKNOWN, err.Error())
 	}
 	return s.protocolError(commonv1.ErrorReason_ERROR_REASON_FRAME_MALFORMED, err.Error())

@@ -59,7 +59,7 @@ func (s *story) step(t *testing.T, out *strings.Builder, line string) {
 	case "identity":
 		actions = s.session.Revoked()
 	case "gateway":
-		actions = s.session.Drain()
+		actions = map[string]func() []Action{"drains": s.session.Drain, "cannot": s.session.TooSlow}[words[1]]()
 	case "socket":
 		actions = s.session.Closed()
 	default:
@@ -75,27 +75,24 @@ func (s *story) step(t *testing.T, out *strings.Builder, line string) {
 	}
 }
 
-// client sends a frame: `hello`, `join plaza`, `chat hi`, `garbage`, `unknown`, `floods 130`.
+// client sends a frame: `hello`, `join plaza`, `chat hi`, `garbage`, `unknown`, `oversized chat`, or many of them.
 func (s *story) client(t *testing.T, words []string) []Action {
 	rest := strings.Join(words[1:], " ")
 	bodies := map[string]dialect.ClientBody{
 		"hello": dialect.Hello{AccessToken: "tok", DeviceName: "web"}, "refresh": dialect.Refresh{AccessToken: "tok2"},
 		"join": dialect.Join{RoomID: rest}, "leave": dialect.Leave{}, "chat": dialect.Chat{Text: rest},
 		"ping": dialect.Ping{ClientTimeMS: 5}, "call": dialect.Call{Method: rest}, "move": dialect.Move{},
+		"whisper": dialect.Whisper{TargetUserID: "usr_bob", Text: rest}, "emote": dialect.Emote{EmoteID: rest},
 	}
 	switch words[0] {
 	case "garbage":
 		return s.session.BadFrame(s.now, 0, 20, fmt.Errorf("%w: no JSON", dialect.ErrMalformed))
 	case "unknown":
 		return s.session.BadFrame(s.now, 9, 20, dialect.ErrUnknown)
-	case "floods":
-		var last []Action
-		for range 400 {
-			if a := s.session.Frame(s.now, dialect.ClientFrame{RID: 3, Body: dialect.Ping{}}, 20); a != nil {
-				last = a
-			}
-		}
-		return last
+	case "oversized":
+		return s.session.Frame(s.now, dialect.ClientFrame{RID: 2, Body: bodies[words[1]]}, MaxControl+1)
+	case "sends":
+		return s.many(t, words[1:])
 	}
 	body, ok := bodies[words[0]]
 	if !ok {
@@ -108,10 +105,47 @@ func (s *story) client(t *testing.T, words []string) []Action {
 	return s.session.Frame(s.now, dialect.ClientFrame{RID: rid, Body: body}, 20)
 }
 
+// many sends a number of pings of a size, a time apart: `pings 400 of 20 bytes, 1ms apart`; it tells what came of the
+// first, the first that was refused, and the last.
+func (s *story) many(t *testing.T, words []string) []Action {
+	t.Helper()
+	var n, size int
+	var apart string
+	if _, err := fmt.Sscanf(strings.Join(words, " "), "pings %d of %d bytes %s", &n, &size, &apart); err != nil {
+		t.Fatal(err)
+	}
+	pause, err := time.ParseDuration(apart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first, refused, last []Action
+	for i := range n {
+		actions := s.session.Frame(s.now, dialect.ClientFrame{RID: uint32(i + 1), Body: dialect.Ping{}}, size)
+		s.now = s.now.Add(pause)
+		if i == 0 {
+			first = actions
+		}
+		if len(actions) == 0 {
+			continue // the session is over
+		}
+		if _, pong := actions[0].(Pong); !pong && refused == nil {
+			refused = actions
+		}
+		last = actions
+	}
+	if refused == nil {
+		return append(first, last...)
+	}
+	return append(append(first, refused...), last...)
+}
+
 func tokenOf(words []string, now time.Time) Token {
 	token := Token{User: User{User: frames.User{ID: "usr_ann", Username: "ann"}, SessionID: "ses_1", Scopes: []string{"client"}}, Expires: now.Add(time.Minute)}
-	if len(words) > 2 && words[1] == "of" {
+	switch {
+	case len(words) > 2 && words[1] == "of":
 		token.User.SessionID = words[2]
+	case words[1] == "without":
+		token.User.Scopes = nil
 	}
 	return token
 }

@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+)
+
+func TestHelloIsAnsweredWithWhoIAm(t *testing.T) {
+	l := newLab(t, nil)
+	p := l.connect(dialect.JSON)
+	p.say(`{"rid":9,"hello":{"access_token":"` + l.token("usr_ann") + `"}}`)
+	welcome := p.hears(`"rid":9,"welcome"`)
+	for _, part := range []string{`"gws_`, `"user_id":"usr_ann"`, `"username":"name-of-usr_ann"`, `"heartbeat_ms":15000`} {
+		if !strings.Contains(welcome, part) {
+			t.Errorf("no %s in %s", part, welcome)
+		}
+	}
+	p.say(`{"rid":10,"ping":{"client_time_ms":5}}`)
+	p.hears(`"rid":10,"pong":{"client_time_ms":5,"server_time_ms":`)
+}
+
+func TestTokensThatAreNoGood(t *testing.T) {
+	tests := map[string]struct {
+		spoil  func(jwt.MapClaims)
+		reason string
+		code   ws.StatusCode
+	}{
+		"expired":           {func(c jwt.MapClaims) { c["exp"] = time.Now().Add(-time.Minute).Unix() }, "TOKEN_EXPIRED", 4202},
+		"without an end":    {func(c jwt.MapClaims) { delete(c, "exp") }, "TOKEN_INVALID", 4201},
+		"another's issue":   {func(c jwt.MapClaims) { c["iss"] = "other" }, "TOKEN_INVALID", 4201},
+		"for somebody else": {func(c jwt.MapClaims) { c["aud"] = "other" }, "TOKEN_INVALID", 4201},
+		"of nobody":         {func(c jwt.MapClaims) { delete(c, "sub") }, "TOKEN_INVALID", 4201},
+		"of no session":     {func(c jwt.MapClaims) { delete(c, "sid") }, "TOKEN_INVALID", 4201},
+		"not for clients":   {func(c jwt.MapClaims) { c["scope"] = "server" }, "SCOPE_MISSING", 4301},
+	}
+	l := newLab(t, nil)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := l.connect(dialect.JSON)
+			p.t = t
+			p.say(`{"rid":1,"hello":{"access_token":"` + l.identity.token(t, "k1", "usr_ann", "ses_1", test.spoil) + `"}}`)
+			p.closed(test.code, test.reason)
+		})
+	}
+}
+
+func TestForgedTokens(t *testing.T) {
+	l := newLab(t, nil)
+	good := l.token("usr_ann")
+	head, rest, _ := strings.Cut(good, ".")
+	claims, signature, _ := strings.Cut(rest, ".")
+	none := jwt.NewWithClaims(jwt.SigningMethodNone, jwt.MapClaims{"sub": "usr_ann", "sid": "s", "iss": "worldmesh", "aud": "worldmesh"})
+	unsigned, _ := none.SignedString(jwt.UnsafeAllowNoneSignatureType)
+	symmetric := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "usr_ann"})
+	symmetric.Header["kid"] = "k1"
+	hmac, _ := symmetric.SignedString([]byte("k1"))
+	for name, token := range map[string]string{
+		"another signature": head + "." + claims + "." + strings.Repeat("A", len(signature)),
+		"no signature":      head + "." + claims + ".",
+		"algorithm none":    unsigned,
+		"a symmetric one":   hmac,
+		"no token":          "x",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := l.connect(dialect.JSON)
+			p.t = t
+			p.say(`{"hello":{"access_token":"` + token + `"}}`)
+			p.closed(4201, "TOKEN_INVALID")
+		})
+	}
+}
+
+func TestMadeUpKeysCostIdentityNothing(t *testing.T) {
+	l := newLab(t, nil)
+	l.enter("usr_ann", "")
+	looks := l.identity.looks.Load()
+	for i := range 20 {
+		kid := fmt.Sprintf("made-up-%d", i)
+		l.identity.addKey(kid)
+		token := l.identity.token(t, kid, "usr_eve", "ses_e", nil)
+		l.identity.mu.Lock()
+		delete(l.identity.keys, kid)
+		l.identity.mu.Unlock()
+		p := l.connect(dialect.JSON)
+		p.say(`{"hello":{"access_token":"` + token + `"}}`)
+		p.closed(4201, "TOKEN_INVALID")
+	}
+	if more := l.identity.looks.Load() - looks; more > 1 {
+		t.Errorf("identity was asked %d times", more)
+	}
+}
+
+func TestARotatedKeyIsFound(t *testing.T) {
+	l := newLab(t, nil)
+	l.enter("usr_ann", "")
+	l.identity.addKey("k2")
+	l.tokens.keys.mu.Lock()
+	l.tokens.keys.looked = time.Now().Add(-keyFloor)
+	l.tokens.keys.mu.Unlock()
+	p := l.connect(dialect.JSON)
+	p.say(`{"hello":{"access_token":"` + l.identity.token(t, "k2", "usr_bob", "ses_b", nil) + `"}}`)
+	p.hears("welcome")
+}
+
+func TestWithoutIdentityClientsAreToldToComeBackLater(t *testing.T) {
+	l := newLab(t, nil)
+	l.identity.down.Store(true)
+	for range 2 { // also within the floor between two looks
+		p := l.connect(dialect.JSON)
+		p.say(`{"hello":{"access_token":"` + l.token("usr_ann") + `"}}`)
+		p.closed(4102, "UNAVAILABLE")
+	}
+}
+
+func TestARevokedSessionIsOutWithinASecond(t *testing.T) {
+	l := newLab(t, nil)
+	ann, bob := l.enter("usr_ann", ""), l.enter("usr_bob", "")
+	l.until("the gateway listens", func() bool {
+		l.identity.mu.Lock()
+		defer l.identity.mu.Unlock()
+		return len(l.identity.watchers) == 1
+	})
+	start := time.Now()
+	l.identity.revoke("ses_usr_ann")
+	ann.closed(4203, "SESSION_REVOKED")
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+	again := l.connect(dialect.JSON)
+	again.say(`{"hello":{"access_token":"` + l.token("usr_ann") + `"}}`)
+	again.closed(4203, "SESSION_REVOKED")
+	bob.say(`{"rid":3,"ping":{}}`)
+	bob.hears("pong")
+}
+
+func TestARefreshedTokenMustBeOfTheSameSession(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "")
+	ann.say(`{"rid":5,"refresh":{"access_token":"` + l.token("usr_bob") + `"}}`)
+	ann.hears(`"rid":5,"error":{"reason":"TOKEN_INVALID"`)
+	ann.say(`{"rid":6,"refresh":{"access_token":"` + l.token("usr_ann") + `"}}`)
+	ann.hears(`"rid":6,"ok"`)
+}
+
+func TestBadFrames(t *testing.T) {
+	l := newLab(t, nil)
+	tests := map[string]struct {
+		frame  string
+		code   ws.StatusCode
+		reason string
+	}{
+		"before hello":     {`{"rid":1,"leave":{}}`, 1008, "HELLO_EXPECTED"},
+		"malformed":        {`{"rid":1`, 1008, "FRAME_MALFORMED"},
+		"a name too long":  {`{"hello":{"access_token":"x","device_name":"` + strings.Repeat("x", 65) + `"}}`, 1008, "INVALID_FIELD"},
+		"large, too early": {`{"hello":{"access_token":"` + strings.Repeat("x", 5000) + `"}}`, 1009, "FRAME_TOO_LARGE"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := l.connect(dialect.JSON)
+			p.t = t
+			p.say(test.frame)
+			p.closed(test.code, test.reason)
+		})
+	}
+	t.Run("an unknown kind costs nothing", func(t *testing.T) {
+		p := l.enter("usr_ann", "")
+		p.say(`{"rid":4,"dance":{}}`)
+		p.hears(`"rid":4,"error":{"reason":"FRAME_UNKNOWN"`)
+		p.say(`{"rid":5,"ping":{}}`)
+		p.hears("pong")
+	})
+	t.Run("a large frame that is no call", func(t *testing.T) {
+		p := l.enter("usr_ann", "")
+		p.say(`{"rid":4,"chat":{"text":"` + strings.Repeat("x", 5000) + `"}}`)
+		p.closed(1009, "FRAME_TOO_LARGE")
+	})
+	t.Run("anything larger", func(t *testing.T) {
+		p := l.enter("usr_ann", "")
+		p.say(`{"rid":4,"call":{"method":"` + strings.Repeat("x", 70_000) + `"}}`)
+		p.closed(1009, "FRAME_TOO_LARGE")
+	})
+}
+
+func TestAFloodIsToldSoThenClosed(t *testing.T) {
+	l := newLab(t, nil)
+	p := l.enter("usr_eve", "")
+	go func() {
+		for range 1000 {
+			if _, err := p.conn.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte(`{"rid":7,"ping":{}}`))))); err != nil {
+				return
+			}
+		}
+	}()
+	refused := 0
+	for {
+		message, code := p.next()
+		if code == 4101 {
+			break
+		}
+		if strings.Contains(string(message), "RATE_LIMITED") {
+			refused++
+		}
+	}
+	if refused < 100 {
+		t.Errorf("only %d frames were refused before the end", refused)
+	}
+}

@@ -1,0 +1,255 @@
+package gateway
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	flatbuffers "github.com/google/flatbuffers/go"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+)
+
+func TestTwoInARoomShareAStreamAndHearEachOther(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	bob := l.enter("usr_bob", "plaza")
+	for i := range 20 {
+		ann.say(fmt.Sprintf(`{"rid":%d,"chat":{"text":"no %d"}}`, 100+i, i))
+	}
+	for i := range 20 {
+		bob.hears(fmt.Sprintf(`"seq":%d,"time_ms":0,"chat_message"`, i+1))
+		ann.hears(fmt.Sprintf(`"text":"no %d"`, i))
+		ann.hears(fmt.Sprintf(`{"rid":%d,"ok":{}}`, 100+i))
+	}
+	if stream := <-l.relay.streams; stream.open.GetGatewayId() != "gateway-0" || stream.open.GetConfig().GetCapacity() != 50 {
+		t.Errorf("opened with %v", stream.open)
+	}
+	if len(l.relay.streams) != 0 {
+		t.Error("there is more than one stream for the room")
+	}
+}
+
+func TestBytesOfTheRelayReachFlatBuffersSocketsUntouched(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.connect(dialect.FlatBuffers)
+	b := flatbuffers.NewBuilder(0)
+	token := b.CreateString(l.token("usr_ann"))
+	clientv1.HelloStart(b)
+	clientv1.HelloAddAccessToken(b, token)
+	ann.sendBinary(clientFrame(b, 1, clientv1.ClientBodyHello, clientv1.HelloEnd(b)))
+	if welcome, _ := ann.next(); clientv1.GetRootAsServerFrame(welcome, 0).BodyType() != clientv1.ServerBodyWelcome {
+		t.Fatalf("no welcome: %q", welcome)
+	}
+	b = flatbuffers.NewBuilder(0)
+	room := b.CreateString("plaza")
+	clientv1.JoinStart(b)
+	clientv1.JoinAddRoomId(b, room)
+	ann.sendBinary(clientFrame(b, 2, clientv1.ClientBodyJoin, clientv1.JoinEnd(b)))
+	if snapshot, _ := ann.next(); clientv1.GetRootAsServerFrame(snapshot, 0).BodyType() != clientv1.ServerBodySnapshot {
+		t.Fatalf("no snapshot: %q", snapshot)
+	}
+	d := stateOf(1, 7, 1.5)
+	(<-l.relay.streams).deliver(d)
+	if got, _ := ann.next(); string(got) != string(d.GetFrame()) {
+		t.Errorf("%q became %q", d.GetFrame(), got)
+	}
+}
+
+func clientFrame(b *flatbuffers.Builder, rid uint32, kind clientv1.ClientBody, body flatbuffers.UOffsetT) []byte {
+	clientv1.ClientFrameStart(b)
+	clientv1.ClientFrameAddRid(b, rid)
+	clientv1.ClientFrameAddBodyType(b, kind)
+	clientv1.ClientFrameAddBody(b, body)
+	b.FinishWithFileIdentifier(clientv1.ClientFrameEnd(b), []byte("WMC1"))
+	return b.FinishedBytes()
+}
+
+func TestRoomsThatSayNo(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "")
+	ann.say(`{"rid":2,"join":{"room_id":"secret"}}`)
+	ann.hears(`{"rid":2,"error":{"reason":"ROOM_NOT_FOUND"`)
+	ann.say(`{"rid":3,"join":{"room_id":"full"}}`)
+	ann.hears(`{"rid":3,"error":{"reason":"ROOM_FULL"`)
+	ann.say(`{"rid":4,"chat":{"text":"hi"}}`)
+	ann.hears(`{"rid":4,"error":{"reason":"NOT_IN_ROOM"`)
+	ann.say(`{"rid":5,"join":{"room_id":"plaza"}}`)
+	ann.hears(`"rid":5,"snapshot"`)
+	ann.say(`{"rid":6,"join":{"room_id":"garden"}}`)
+	ann.hears(`{"rid":6,"error":{"reason":"ALREADY_IN_ROOM"`)
+	ann.say(`{"rid":7,"leave":{}}`)
+	ann.hears(`{"rid":7,"ok":{}}`)
+	ann.say(`{"rid":8,"join":{"room_id":"garden"}}`)
+	ann.hears(`"rid":8,"snapshot"`)
+}
+
+func TestWhatFollowsAJoinAtOnceArrivesAfterIt(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "")
+	ann.say(`{"rid":2,"join":{"room_id":"plaza"}}`)
+	ann.say(`{"rid":3,"chat":{"text":"hi"}}`)
+	ann.hears("snapshot")
+	ann.hears("chat_message")
+	ann.hears(`{"rid":3,"ok":{}}`)
+}
+
+func TestALostStreamIsToldAndTheRoomCanBeJoinedAgain(t *testing.T) {
+	l := newLab(t, nil)
+	ann, bob := l.enter("usr_ann", "plaza"), l.enter("usr_bob", "plaza")
+	first := <-l.relay.streams
+	first.end(nil)
+	for _, p := range []*person{ann, bob} {
+		p.hears(`{"room_left":{"room_id":"plaza","reason":"ROOM_UNAVAILABLE"}}`)
+		p.say(`{"rid":9,"join":{"room_id":"plaza"}}`)
+		p.hears(`"rid":9,"snapshot"`)
+	}
+	if len(l.relay.streams) != 1 {
+		t.Errorf("%d new streams", len(l.relay.streams))
+	}
+}
+
+func TestARelayThatDoesNotAnswerIsGivenUp(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.limits.Join = 10 * time.Millisecond })
+	l.relay.mute.Store(true)
+	ann := l.enter("usr_ann", "")
+	ann.say(`{"rid":2,"join":{"room_id":"plaza"}}`)
+	ann.hears(`{"rid":2,"error":{"reason":"ROOM_UNAVAILABLE"`)
+	l.relay.mute.Store(false)
+	ann.say(`{"rid":3,"join":{"room_id":"plaza"}}`)
+	ann.hears(`"rid":3,"snapshot"`)
+}
+
+func TestASocketThatEndsLeavesItsRoomAndTheLastOneItsStream(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.linger = 20 * time.Millisecond })
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	_ = ann.conn.Close()
+	left := false
+	for !left {
+		for _, in := range <-stream.messages {
+			left = left || in.GetLeave() != nil
+		}
+	}
+	<-stream.ended
+	l.until("the room is forgotten", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.attachments) == 0
+	})
+	l.enter("usr_bob", "plaza")
+}
+
+func TestStepsWaitForCompanyAndLeaveAllTheSame(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.cfg.StateBatch = 50 * time.Millisecond })
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	<-stream.messages // the join
+	const steps = 100
+	go func() { // one every millisecond: there is never a pause as long as the batch
+		for range steps {
+			ann.say(`{"move":{"position":{"x":1,"y":0,"z":0}}}`)
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	messages, inputs := 0, 0
+	for inputs < steps {
+		batch := <-stream.messages
+		messages, inputs = messages+1, inputs+len(batch)
+	}
+	if messages < 2 || messages > 20 {
+		t.Errorf("%d steps came in %d messages", steps, messages)
+	}
+}
+
+func TestWhatIsSaidTakesStepsAlongAndKeepsTheOrder(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.cfg.StateBatch = time.Hour })
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	<-stream.messages // the join
+	ann.say(`{"move":{"position":{"x":1,"y":0,"z":0}}}`)
+	ann.say(`{"move":{"position":{"x":2,"y":0,"z":0}}}`)
+	ann.say(`{"rid":3,"chat":{"text":"here"}}`)
+	ann.hears("chat_message")
+	var got []string
+	for len(got) < 3 {
+		for _, in := range <-stream.messages {
+			got = append(got, fmt.Sprintf("%v%s", in.GetState().GetPosition().GetX(), in.GetChat().GetText()))
+		}
+	}
+	if strings.Join(got, " ") != "1 2 0here" {
+		t.Errorf("arrived as %q", got)
+	}
+}
+
+func TestASlowClientGetsTheNewestStateAndNoneInBetween(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.cfg.QueueBytes = 1 << 20 })
+	slow, quick := l.enter("usr_slow", "plaza"), l.enter("usr_quick", "plaza")
+	stream := <-l.relay.streams
+	client := l.clientOf("usr_slow")
+	// Ordered frames to the slow one alone, which reads nothing, until neither end's kernel takes more.
+	only := []uint32{client.place.Load().link}
+	big := stream.chat(strings.Repeat("x", 30_000))
+	big.Links = only
+	sent := 0
+	for stuck := false; !stuck; {
+		stream.deliver(big)
+		sent++
+		time.Sleep(time.Millisecond)
+		stuck = client.socket.Queued() > 100_000
+	}
+	const ticks = 50
+	for i := range ticks {
+		stream.deliver(stateOf(uint64(i+1), 7, float32(i)), stateOf(uint64(i+1), 8, float32(-i)))
+		quick.hears(`"state_batch":{"tick":`)
+		quick.hears(`"state_batch":{"tick":`)
+	}
+	states := 0
+	for read := 0; read < sent; read++ {
+		if message, _ := slow.next(); strings.Contains(string(message), "state_batch") {
+			states, read = states+1, read-1
+		}
+	}
+	// Nothing more is delivered: what was missed comes by itself.
+	last := slow.hears(`"state_batch":{"tick":50,`)
+	for _, part := range []string{`"entity":7,"position":{"x":49,`, `"entity":8,"position":{"x":-49,`} {
+		if !strings.Contains(last, part) {
+			t.Errorf("no %s in %s", part, last)
+		}
+	}
+	if states > 2 {
+		t.Errorf("%d states were queued for a slow client", states)
+	}
+}
+
+func TestAClientThatReadsNothingIsClosedAndNobodyElseNotices(t *testing.T) {
+	l := newLab(t, nil)
+	slow, quick := l.enter("usr_slow", "plaza"), l.enter("usr_quick", "plaza")
+	stream := <-l.relay.streams
+	closed := func() bool { return l.clientOf("usr_slow") == nil || l.clientOf("usr_slow").socket.Closed() }
+	for !closed() {
+		stream.deliver(stream.chat(strings.Repeat("x", 10_000)))
+		quick.hears("chat_message")
+	}
+	quick.say(`{"rid":4,"chat":{"text":"still here"}}`)
+	quick.hears("still here")
+	for {
+		message, code := slow.next()
+		if code == 4001 {
+			break
+		}
+		if code != 0 || !strings.Contains(string(message), "chat_message") && !strings.Contains(string(message), "SLOW_CONSUMER") {
+			t.Fatalf("heard %.100s, %d", message, code)
+		}
+	}
+}
+
+func (l *lab) clientOf(user string) *client {
+	for _, c := range l.all() {
+		if c.view().GetUserId() == user {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+)
+
+func TestListSessions(t *testing.T) {
+	l := newLab(t, nil)
+	l.connect(dialect.JSON) // has not said hello: no session yet
+	for i := range 5 {
+		room := ""
+		if i%2 == 0 {
+			room = "plaza"
+		}
+		l.enter(fmt.Sprintf("usr_%d", i), room)
+	}
+	s := &server{gateway: l.Gateway}
+	list := func(request *gatewayv1.ListSessionsRequest) *gatewayv1.ListSessionsResponse {
+		t.Helper()
+		response, err := s.ListSessions(context.Background(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response
+	}
+	var seen []string
+	for token, pages := "", 0; ; pages++ {
+		page := list(&gatewayv1.ListSessionsRequest{PageSize: 2, PageToken: token})
+		for _, session := range page.GetSessions() {
+			seen = append(seen, session.GetGatewaySessionId())
+		}
+		if token = page.GetNextPageToken(); token == "" {
+			if pages != 2 {
+				t.Errorf("%d pages follow the first", pages)
+			}
+			break
+		}
+	}
+	for i := 1; i < len(seen); i++ {
+		if seen[i-1] >= seen[i] {
+			t.Errorf("not in order: %q", seen)
+		}
+	}
+	if len(seen) != 5 {
+		t.Errorf("%d sessions", len(seen))
+	}
+	inPlaza := list(&gatewayv1.ListSessionsRequest{RoomId: "plaza"})
+	if len(inPlaza.GetSessions()) != 3 || inPlaza.GetGatewayId() != "gateway-0" || inPlaza.GetSessions()[0].GetDialect() != "json" {
+		t.Errorf("%v", inPlaza)
+	}
+}
+
+func TestADrainClosesAllSocketsSpreadOverItsTime(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.cfg.DrainSeconds = 0.4 })
+	var people []*person
+	for i := range 6 {
+		people = append(people, l.enter(fmt.Sprintf("usr_%d", i), "plaza"))
+	}
+	ends := make(chan time.Duration, len(people))
+	start := time.Now()
+	for _, p := range people {
+		go func() {
+			p.closed(4000, "DRAINING")
+			ends <- time.Since(start)
+		}()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	l.drain(ctx)
+	var least, most time.Duration = time.Hour, 0
+	for range people {
+		end := <-ends
+		least, most = min(least, end), max(most, end)
+	}
+	if most-least < 150*time.Millisecond || most > time.Second {
+		t.Errorf("sockets were closed from %v to %v", least, most)
+	}
+	l.until("presence knows that all are gone", func() bool { return len(l.presence.where()) == 0 })
+}
+
+func TestPlainSocketsAreForDevelopment(t *testing.T) {
+	plain := Config{Config: kit.Config{Environment: kit.Production}, WSAddr: "127.0.0.1:1"}
+	if err := plain.Validate(); err == nil {
+		t.Error("production serves sockets without TLS")
+	}
+	plain.Environment = kit.Development
+	if err := plain.Validate(); err != nil {
+		t.Error(err)
+	}
+}
