@@ -213,6 +213,62 @@ async def test_a_room_that_does_not_let_one_back_in_is_told() -> None:
         assert await next_of(me, RoomLeft) == RoomLeft("room_1", "ROOM_FULL")
 
 
+class LosesItsRelay:
+    """The room ends when somebody moves; the next joins are refused so often, with this."""
+
+    def __init__(self, refusals: int, reason: str, code: int) -> None:
+        self.refusals, self.error = refusals, {"reason": reason, "code": code}
+
+    async def __call__(self, peer: Peer, frame: dict[str, Any]) -> None:
+        await peer.send(room_left={"room_id": "room_1", "reason": "ROOM_UNAVAILABLE"})
+
+    def install(self, fake: FakeGateway) -> None:
+        answer = fake._answer
+
+        async def refusing(peer: Peer, frame: dict[str, Any]) -> None:
+            if "join" in frame and self.refusals:
+                self.refusals -= 1
+                await peer.send(rid=frame["rid"], error=self.error)
+            else:
+                await answer(peer, frame)
+
+        fake._answer = refusing  # type: ignore[method-assign]
+
+
+async def test_a_room_that_moved_is_entered_again_on_the_same_socket() -> None:
+    loses = LosesItsRelay(1, "ROOM_UNAVAILABLE", 14)
+    async with fake_gateway(loses) as fake, await client(fake) as me:
+        await me.join("room_1")
+        loses.install(fake)
+        await me.move(1, 0, 1)
+        back = await next_of(me, Reconnected)
+    assert back.close_code is None
+    assert back.snapshot is not None
+    assert len(fake.peers) == 1
+
+
+@pytest.mark.parametrize(("refusals", "reason", "code"), [(9, "ROOM_UNAVAILABLE", 14), (1, "ROOM_FULL", 8)])
+async def test_a_room_that_moved_and_does_not_come_back_is_told(refusals: int, reason: str, code: int) -> None:
+    loses = LosesItsRelay(refusals, reason, code)
+    async with fake_gateway(loses) as fake, await client(fake) as me:
+        await me.join("room_1")
+        loses.install(fake)
+        await me.move(1, 0, 1)
+        assert await next_of(me, RoomLeft) == RoomLeft("room_1", "ROOM_UNAVAILABLE")
+
+
+async def test_what_was_on_its_way_to_a_room_fails_when_the_room_ends() -> None:
+    async def end(peer: Peer, frame: dict[str, Any]) -> None:
+        await peer.send(room_left={"room_id": "room_1", "reason": "MEMBER_KICKED"})
+
+    async with fake_gateway(end) as fake, await client(fake) as me:
+        await me.join("room_1")
+        with pytest.raises(RequestError) as caught:
+            await me.chat("last words")
+        assert caught.value.reason == "MEMBER_KICKED"
+        assert await next_of(me, RoomLeft) == RoomLeft("room_1", "MEMBER_KICKED")
+
+
 async def test_the_token_is_renewed_before_it_expires() -> None:
     async with fake_gateway(token_expires_in_ms=80) as fake, await client(fake):
         frames = await fake.heard_of("refresh", 2)

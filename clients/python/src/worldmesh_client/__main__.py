@@ -57,7 +57,7 @@ def _line(event: Event, names: dict[int, str]) -> str | None:
         case Missed(count):
             return f"! {count} events were missed"
         case Reconnected(code):
-            return f"! back again after {code}"
+            return f"! back again, after {'the room moved' if code is None else f'close code {code}'}"
         case _:
             return None
 

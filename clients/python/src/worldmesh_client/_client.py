@@ -242,9 +242,29 @@ class WorldmeshClient(_calls.Requester):
 
     def _take(self, body: ServerBody) -> None:
         if isinstance(body, RoomLeft):
+            if body.reason == "ROOM_UNAVAILABLE" and self._options.reconnect.attempts and self._room_id:
+                self._tasks.append(asyncio.create_task(self._reenter(body)))
+                return
             self._room_id = ""
         if isinstance(body, RoomEvent | StateBatch | Correction | RoomLeft):
             self._events.put(body)
+
+    async def _reenter(self, left: RoomLeft) -> None:
+        """Enters a room again that has lost its relay: another one takes it as soon as somebody asks."""
+        policy, attempt = self._options.reconnect, 0
+        while (delay := policy.delay(_ROOM_MOVED, attempt)) is not None and self._room_id == left.room_id:
+            await asyncio.sleep(delay)
+            try:
+                self._events.put(Reconnected(None, await self._ask(Join(left.room_id), Snapshot)))
+                return
+            except ConnectionClosedError:
+                return  # coming back on another socket enters the room too
+            except (RequestError, TimeoutError) as e:
+                if isinstance(e, RequestError) and e.code != _UNAVAILABLE:
+                    break
+            attempt += 1
+        self._room_id = ""
+        self._events.put(left)
 
     async def _stay(self) -> None:
         """Comes back whenever the socket is lost, until it may not."""
@@ -303,7 +323,8 @@ class WorldmeshClient(_calls.Requester):
         self._events.close(error)
 
 
-_UNAUTHENTICATED = 16
+_UNAVAILABLE, _UNAUTHENTICATED = 14, 16  # gRPC codes
+_ROOM_MOVED = 4000  # of the range that says: come back now
 
 
 def _tls(ca: str | None, url: str) -> ssl.SSLContext | None:

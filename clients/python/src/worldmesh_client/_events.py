@@ -19,10 +19,10 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Reconnected:
-    """The socket was lost and there is a new one. `snapshot` is the room as it is now, if there was a room:
-    what happened in between is not told."""
+    """What was lost is back: the socket, closed with `close_code`, or, if that is None, only the room, which has moved
+    to another relay. `snapshot` is the room as it is now, if there was one; what happened in between is not told."""
 
-    close_code: int
+    close_code: int | None
     snapshot: Snapshot | None
 
 

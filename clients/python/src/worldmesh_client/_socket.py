@@ -14,8 +14,22 @@ from websockets.typing import Subprotocol
 
 from ._dialect import Dialect
 from ._errors import ConnectionClosedError, ProtocolError, RequestError, from_frame
-from ._frames import ClientBody, ClientFrame, Error, Hello, Ping, ServerBody, Welcome
+from ._frames import (
+    Chat,
+    ClientBody,
+    ClientFrame,
+    Emote,
+    Error,
+    Hello,
+    Leave,
+    Ping,
+    RoomLeft,
+    ServerBody,
+    Welcome,
+    Whisper,
+)
 
+_UNAVAILABLE = 14  # gRPC's code
 _GOODBYE = 2.0  # seconds to wait for the server's close frame
 _MAX_FRAME = 1 << 20  # a snapshot of a full room is the largest that a server sends
 
@@ -28,6 +42,7 @@ class Socket:
         self._dialect = dialect
         self._on_event = on_event
         self._answers: dict[int, asyncio.Future[ServerBody]] = {}
+        self._to_room: set[int] = set()
         self._rid = 0
         self._last_error: RequestError | None = None
         self._last_sent = 0.0
@@ -77,11 +92,14 @@ class Socket:
         rid = self._next_rid()
         answer = asyncio.get_running_loop().create_future()
         self._answers[rid] = answer
+        if isinstance(body, Chat | Whisper | Emote | Leave):
+            self._to_room.add(rid)
         try:
             await self.send(body, rid)
             result: ServerBody = await answer
         finally:
             self._answers.pop(rid, None)
+            self._to_room.discard(rid)
         if isinstance(result, Error):
             raise from_frame(result)
         return result
@@ -119,13 +137,22 @@ class Socket:
 
     def _take(self, message: bytes | str) -> None:
         frame = self._dialect.decode(message)
-        answer = self._answers.get(frame.rid) if frame.rid else None
-        if answer is None and isinstance(frame.body, Error):
+        if frame.rid:
+            answer = self._answers.get(frame.rid)
+            if answer is not None and not answer.done():
+                answer.set_result(frame.body)
+        elif isinstance(frame.body, Error):
             self._last_error = from_frame(frame.body)
-        elif answer is None:
+        else:
+            if isinstance(frame.body, RoomLeft):
+                self._room_ended(frame.body)
             self._on_event(frame.body)
-        elif not answer.done():
-            answer.set_result(frame.body)
+
+    def _room_ended(self, left: RoomLeft) -> None:
+        """What was on its way to the room is not answered any more."""
+        for rid in self._to_room & self._answers.keys():
+            if not self._answers[rid].done():
+                self._answers[rid].set_exception(RequestError(left.reason, "the room ended meanwhile", _UNAVAILABLE))
 
     async def _beat(self, interval: float) -> None:
         """Pings when nothing else was sent, and gives a server up that is silent for twice the interval."""
