@@ -60,6 +60,11 @@ gen: tools ## Generate code and tables from the contracts
 gen-check: tools ## Fail if gen/ or the generated docs are not what the contracts say
 	@$(ROOT)/tools/gen-check
 
+.PHONY: golden
+golden: tools ## Renew the golden bytes of the contract tests after an addition to the contracts
+	@cd $(ROOT) && $(PY) -m tests.contract.golden && $(PY) -m tests.contract.golden_frames
+	@cd $(ROOT) && go test ./go_services/internal/frames -update
+
 .PHONY: breaking-image
 breaking-image: tools ## Release the contracts: from now on `make lint` refuses changes that break them
 	@$(ROOT)/tools/breaking --renew && git -C $(ROOT) status --short proto/released.binpb proto/released.fbs

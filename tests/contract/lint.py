@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Set
 from typing import Any
 
+import yaml
 from buf.validate import validate_pb2
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from worldmesh.options.v1 import options_pb2 as options
 
-from .contracts import comments, pool_of
+from .contracts import ROOT, comments, pool_of
 
 F = FieldDescriptor
 
@@ -27,7 +28,7 @@ IDEMPOTENT_BY_NATURE = {
 }
 """Mutations that Envoy may retry without a request_id, and why a repeat has no second effect."""
 
-SERVICES = {"gateway", "identity", "presence", "relay", "world"}
+SERVICES: set[str] = set(yaml.safe_load((ROOT / "mesh/catalogue.yaml").read_text())["services"])
 """Who may stand among a method's callers."""
 
 CODES = {

@@ -5,6 +5,7 @@ go_services/internal/frames."""
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import json
 import re
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from worldmesh_client import ProtocolError, _fb_decode, _json
 from worldmesh_client import _frames as f
 from worldmesh_client._dialect import response_of
@@ -24,7 +27,7 @@ from .golden import same_json
 
 SCHEMA = ROOT / "proto/worldmesh/client/v1/client.fbs"
 FLATC = ROOT / ".venv/bin/flatc"
-RENEW = "renew on purpose: python -m tests.contract.golden_frames"
+RENEW = "renew on purpose: make golden"
 
 SERVER = golden_frames.committed("server")
 CLIENT = golden_frames.committed("client")
@@ -143,6 +146,40 @@ def test_the_client_knows_every_field_of_the_schema(kind: Any, schema: dict[str,
     only_here = {"Call": {"request"}, "CallResult": {"response"}, "Error": {"details"}}
     only_there = {"Call": {"payload"}, "CallResult": {"payload"}}
     assert ours - only_here.get(kind.__name__, set()) == theirs - only_there.get(kind.__name__, set())
+
+
+@settings(deadline=None)  # a busy machine is no defect
+@given(
+    name=st.sampled_from(sorted(SERVER)),
+    changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=8),
+)
+def test_a_frame_with_changed_bytes_is_a_protocol_error_or_another_frame(
+    name: str, changes: list[tuple[int, int]]
+) -> None:
+    data = bytearray.fromhex(SERVER[name]["hex"])
+    for position, value in changes:
+        data[position % len(data)] = value
+    with contextlib.suppress(ProtocolError):
+        _fb_decode.decode(bytes(data))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["rid", "body", "sender", "state", "members", "position", "x"]), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)  # a busy machine is no defect
+@given(kind=st.sampled_from(sorted(_json._BODIES)), value=JSON_VALUES)
+def test_a_json_frame_with_anything_in_it_is_a_protocol_error_or_a_frame(kind: str, value: Any) -> None:
+    with contextlib.suppress(ProtocolError):
+        _json.decode(json.dumps({kind: value}))
 
 
 @pytest.mark.parametrize("name", SERVER)

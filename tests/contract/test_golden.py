@@ -19,7 +19,7 @@ from . import golden
 from .contracts import descriptor_set, enums, import_generated, message_names, our_files, pool_of
 
 MESSAGES = message_names()
-RENEW = "renew on purpose: python -m tests.contract.golden"
+RENEW = "renew on purpose: make golden"
 UNKNOWN_FIELD = bytes.fromhex("fa9c01026869")  # number 2511, two bytes
 
 
