@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"hash/fnv"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type liveRoom struct {
 	out     *sink
 	streams map[uint64]*stream
 	timer   *time.Timer
+	phase   time.Duration
 	due     time.Time // of the armed tick; zero if none is
 	ended   bool
 }
@@ -27,6 +29,7 @@ func newLiveRoom(id string, epoch uint64, cfg room.Config, m *metrics) *liveRoom
 	l := &liveRoom{id: id, epoch: epoch, metrics: m, streams: map[uint64]*stream{}}
 	l.out = &sink{room: l, encode: frames.NewEncoder()}
 	l.core = room.New(id, epoch, cfg, l.out)
+	l.phase = phaseOf(id, l.core.TickInterval())
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
 	return l
@@ -45,14 +48,20 @@ func (l *liveRoom) do(f func(now time.Time, core *room.Room)) {
 	l.arm(now)
 }
 
-// arm aims at the next multiple of the tick interval, so that inputs wait half a tick on average and rooms of one
-// pace tick together.
+// phaseOf spreads the ticks of rooms over the interval, so that they do not all burst at once.
+func phaseOf(id string, interval time.Duration) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return time.Duration(h.Sum32()) % interval
+}
+
+// arm aims at the room's next tick: inputs wait half a tick on average, and never more than one.
 func (l *liveRoom) arm(now time.Time) {
 	if !l.core.Dirty() || !l.due.IsZero() || l.ended {
 		return
 	}
 	interval := l.core.TickInterval()
-	l.due = now.Truncate(interval).Add(interval)
+	l.due = now.Add(-l.phase).Truncate(interval).Add(interval + l.phase)
 	l.timer.Reset(l.due.Sub(now))
 }
 
