@@ -1,0 +1,265 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	flatbuffers "github.com/google/flatbuffers/go"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/internal/kittest"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// relayUnderTest is a whole relay behind mTLS.
+type relayUnderTest struct {
+	tls    *kittest.TLS
+	addr   string
+	client roomv1.RoomServiceClient
+}
+
+func startRelay(t *testing.T, queueBytes int) *relayUnderTest {
+	t.Helper()
+	files := kittest.NewTLS(t)
+	cfg := Config{Config: files.Config("relay"), QueueBytes: queueBytes}
+	app, err := kit.NewApp(context.Background(), cfg.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	register(app, cfg, NewHashOwnership())
+	kittest.Run(t, app)
+	conn := files.DialAsProxy(t, app.GRPCAddr())
+	return &relayUnderTest{tls: files, addr: app.GRPCAddr(), client: roomv1.NewRoomServiceClient(conn)}
+}
+
+// gatewayStream is a gateway's side of a stream.
+type gatewayStream struct {
+	t      *testing.T
+	rpc    roomv1.RoomService_AttachClient
+	opened *roomv1.AttachResponse_Opened
+	queue  []*roomv1.Delivery
+}
+
+func (r *relayUnderTest) attach(t *testing.T, gateway, room string) *gatewayStream {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	rpc, err := r.client.Attach(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gatewayStream{t: t, rpc: rpc}
+	g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Open_{Open: &roomv1.AttachRequest_Open{
+		RoomId: room, GatewayId: gateway, Config: &roomv1.RoomConfig{
+			Capacity: 10, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: &commonv1.Position{X: 1, Z: 1},
+		},
+	}}})
+	response, err := rpc.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.opened = response.GetOpened(); g.opened == nil {
+		t.Fatalf("the first response is %v", response)
+	}
+	return g
+}
+
+func (g *gatewayStream) send(request *roomv1.AttachRequest) {
+	g.t.Helper()
+	if err := g.rpc.Send(request); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *gatewayStream) inputs(inputs ...*roomv1.Input) {
+	g.t.Helper()
+	g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: &roomv1.AttachRequest_Inputs{Inputs: inputs}}})
+}
+
+func (g *gatewayStream) join(link uint32, user string) {
+	g.t.Helper()
+	g.inputs(&roomv1.Input{Link: link, Rid: 1, Body: &roomv1.Input_Join_{Join: &roomv1.Input_Join{
+		User: &commonv1.PublicUser{UserId: user, Username: user}, GatewaySessionId: user,
+	}}})
+}
+
+func chat(link uint32, text string) *roomv1.Input {
+	return &roomv1.Input{Link: link, Rid: 2, Body: &roomv1.Input_Chat_{Chat: &roomv1.Input_Chat{Text: text}}}
+}
+
+// next waits for a delivery whose frame is of a kind.
+func (g *gatewayStream) next(kind clientv1.ServerBody) (*roomv1.Delivery, flatbuffers.Table) {
+	g.t.Helper()
+	for {
+		for len(g.queue) > 0 {
+			d := g.queue[0]
+			g.queue = g.queue[1:]
+			var body flatbuffers.Table
+			if root := clientv1.GetRootAsServerFrame(d.GetFrame(), 0); root.BodyType() == kind && root.Body(&body) {
+				return d, body
+			}
+		}
+		response, err := g.rpc.Recv()
+		if err != nil {
+			g.t.Fatalf("waiting for %s: %v", kind, err)
+		}
+		g.queue = response.GetDeliveries().GetDeliveries()
+	}
+}
+
+func TestMembersOfTwoGatewaysHearEachOtherInOrder(t *testing.T) {
+	r := startRelay(t, 1<<20)
+	a, b := r.attach(t, "gateway-0", "room_a"), r.attach(t, "gateway-1", "room_a")
+	if a.opened.GetEpoch() != b.opened.GetEpoch() || a.opened.GetEpoch() == 0 {
+		t.Fatalf("epochs %d and %d", a.opened.GetEpoch(), b.opened.GetEpoch())
+	}
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	b.join(1, "usr_ben")
+	b.next(clientv1.ServerBodySnapshot)
+	for range 50 {
+		a.inputs(chat(1, "hello"))
+	}
+	last := uint64(2) // two have joined
+	for range 50 {
+		_, body := b.next(clientv1.ServerBodyRoomEvent)
+		var e clientv1.RoomEvent
+		e.Init(body.Bytes, body.Pos)
+		if e.Seq() != last+1 {
+			t.Fatalf("seq %d after %d", e.Seq(), last)
+		}
+		last = e.Seq()
+	}
+}
+
+func TestStateComesOnceATickWithTheLastValue(t *testing.T) {
+	r := startRelay(t, 1<<20)
+	g := r.attach(t, "gateway-0", "room_a")
+	g.join(1, "usr_ann")
+	g.next(clientv1.ServerBodySnapshot)
+	step := func(x float32) *roomv1.Input {
+		return &roomv1.Input{Link: 1, Body: &roomv1.Input_State_{State: &roomv1.Input_State{Position: &commonv1.Position{X: x, Z: 1}}}}
+	}
+	g.inputs(step(1.1), step(1.2), step(1.3))
+	d, body := g.next(clientv1.ServerBodyStateBatch)
+	var batch clientv1.StateBatch
+	batch.Init(body.Bytes, body.Pos)
+	var s clientv1.EntityState
+	batch.States(&s, 0)
+	if d.GetChannel() != roomv1.Channel_CHANNEL_STATE || batch.StatesLength() != 1 || s.Position(nil).X() != 1.3 {
+		t.Fatalf("channel %s, %d states, x %v", d.GetChannel(), batch.StatesLength(), s.Position(nil).X())
+	}
+}
+
+func TestOneClientsMistakeIsAnsweredToItAndDisturbsNobody(t *testing.T) {
+	r := startRelay(t, 1<<20)
+	g := r.attach(t, "gateway-0", "room_a")
+	g.join(1, "usr_ann")
+	g.next(clientv1.ServerBodySnapshot)
+	g.inputs(chat(1, ""), &roomv1.Input{Link: 1, Rid: 3, Body: &roomv1.Input_State_{State: &roomv1.Input_State{}}}, chat(1, "fine"))
+	for range 2 {
+		d, body := g.next(clientv1.ServerBodyError)
+		var e clientv1.Error
+		e.Init(body.Bytes, body.Pos)
+		if string(e.Reason()) != "INVALID_FIELD" || len(d.GetLinks()) != 1 {
+			t.Fatalf("%s to %v", e.Reason(), d.GetLinks())
+		}
+	}
+	g.next(clientv1.ServerBodyRoomEvent)
+}
+
+func TestAGatewayThatIsGoneTakesItsMembersWithIt(t *testing.T) {
+	r := startRelay(t, 1<<20)
+	a, b := r.attach(t, "gateway-0", "room_a"), r.attach(t, "gateway-1", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	b.join(1, "usr_ben")
+	a.next(clientv1.ServerBodyRoomEvent)
+	if err := b.rpc.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	_, body := a.next(clientv1.ServerBodyRoomEvent)
+	var e clientv1.RoomEvent
+	e.Init(body.Bytes, body.Pos)
+	if e.BodyType() != clientv1.EventBodyMemberLeft {
+		t.Fatalf("the event is %s", e.BodyType())
+	}
+	ctx := metadata.AppendToOutgoingContext(context.Background(), kit.HeaderCaller, "gateway")
+	live, err := r.client.GetLiveRoom(ctx, &roomv1.GetLiveRoomRequest{RoomId: "room_a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(live.GetMembers()) != 1 || live.GetMembers()[0].GetGatewayId() != "gateway-0" {
+		t.Fatalf("members: %v", live.GetMembers())
+	}
+}
+
+func TestARoomThatGoesLiveAgainHasAGreaterEpoch(t *testing.T) {
+	r := startRelay(t, 1<<20)
+	first := r.attach(t, "gateway-0", "room_a")
+	if err := first.rpc.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.rpc.Recv(); err == nil {
+		t.Fatal("the stream goes on")
+	}
+	if second := r.attach(t, "gateway-0", "room_a"); second.opened.GetEpoch() <= first.opened.GetEpoch() {
+		t.Fatalf("epoch %d after %d", second.opened.GetEpoch(), first.opened.GetEpoch())
+	}
+}
+
+func TestAStreamThatDoesNotBeginWithOpenIsRefused(t *testing.T) {
+	r := startRelay(t, 1<<20)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	rpc, err := r.client.Attach(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	(&gatewayStream{t: t, rpc: rpc}).inputs(chat(1, "hello"))
+	if _, err := rpc.Recv(); status.Code(err) != codes.InvalidArgument {
+		t.Fatalf("the error is %v", err)
+	}
+}
+
+func TestOnlyProxiesGetIn(t *testing.T) {
+	r := startRelay(t, 1<<20)
+	client := roomv1.NewRoomServiceClient(r.tls.DialAsService(t, r.addr))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, err := client.GetLiveRoom(ctx, &roomv1.GetLiveRoomRequest{RoomId: "room_a"})
+	if status.Code(err) != codes.Unavailable {
+		t.Fatalf("the error is %v", err)
+	}
+}
+
+func TestAQueueKeepsTheNewestStateAndEndsAStreamThatIsTooSlow(t *testing.T) {
+	var cause error
+	s := newStream(1, "gateway-0", 1000, func(err error) { cause = err })
+	state := func(n int) *roomv1.Delivery {
+		return &roomv1.Delivery{Frame: make([]byte, n), Channel: roomv1.Channel_CHANNEL_STATE}
+	}
+	if s.pushState(state(10), nil) {
+		t.Fatal("the first state replaced something")
+	}
+	if !s.pushState(state(10), func() *roomv1.Delivery { return state(20) }) {
+		t.Fatal("the second state replaced nothing")
+	}
+	s.push(&roomv1.Delivery{Frame: make([]byte, 100)})
+	taken, err := s.take(context.Background(), nil)
+	if err != nil || len(taken) != 2 || len(taken[0].GetFrame()) != 20 {
+		t.Fatalf("%v, %v", taken, err)
+	}
+	for range 20 {
+		s.push(&roomv1.Delivery{Frame: make([]byte, 100)})
+	}
+	if !errors.Is(cause, errSlowGateway) {
+		t.Fatalf("the cause is %v", cause)
+	}
+}
