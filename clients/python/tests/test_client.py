@@ -15,6 +15,7 @@ from worldmesh_client import (
     RoomEvent,
     RoomLeft,
     WorldmeshClient,
+    WorldmeshError,
 )
 from worldmesh_client._session import Guest, Session
 from worldmesh_messages.worldmesh.identity import v1 as identity
@@ -281,6 +282,42 @@ async def test_a_silent_client_pings_and_a_silent_server_is_left() -> None:
         async with await client(fake) as me:
             await fake.heard_of("ping")
             assert (await next_of(me, Reconnected)).close_code == 1001
+
+
+async def test_a_client_that_walks_through_silence_pings_too() -> None:
+    """Steps are not answered: who only walks must hear something, or it would give up a good server."""
+
+    async def pong(peer: Peer, frame: dict[str, Any]) -> None:
+        if "ping" in frame:
+            await peer.send(rid=frame["rid"], pong={})
+
+    async with fake_gateway(pong) as fake:
+        fake.heartbeat_ms = 40
+        async with await client(fake) as me:
+            while len([f for f in fake.heard if "ping" in f]) < 4:
+                await me.move(1, 0, 1)
+                await asyncio.sleep(0.005)
+            assert len(fake.peers) == 1
+
+
+async def test_a_step_into_a_loss_is_left_out() -> None:
+    async def lose(peer: Peer, frame: dict[str, Any]) -> None:
+        await peer.connection.close(4100)
+
+    async with fake_gateway(lose) as fake, await client(fake) as me:
+        await me.move(1, 0, 1)
+        assert me._socket is not None
+        await me._socket.closed
+        await me.move(2, 0, 1)
+        await next_of(me, Reconnected)
+        assert len([f for f in fake.heard if "move" in f]) == 1
+
+
+async def test_a_client_that_was_not_entered_says_so() -> None:
+    async with fake_gateway() as fake:
+        me = await client(fake)
+        with pytest.raises(WorldmeshError, match="async with"):
+            await me.chat("hi")
 
 
 async def test_events_keep_their_order() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -174,10 +175,12 @@ class WorldmeshClient(_calls.Requester):
     async def move(
         self, x: float, y: float, z: float, *, yaw: int = 0, animation: int = 0, values: bytes = b""
     ) -> None:
-        """Says where the own avatar is, in metres. Not answered; a Correction event tells if the server
-        disagrees."""
-        socket = await self._open_socket()
-        await socket.send(Move(Vec3(x, y, z), yaw, animation, values))
+        """Says where the own avatar is, in metres. Not answered: a Correction event tells if the server disagrees.
+        A step that falls into a loss of the socket is left out, for the next one is newer."""
+        if self._connected.is_set():
+            socket = await self._open_socket()
+            with contextlib.suppress(ConnectionClosedError):
+                await socket.send(Move(Vec3(x, y, z), yaw, animation, values))
 
     async def chat(self, text: str, client_message_id: str = "") -> None:
         """Says something to the room. Repeating a client_message_id on the same socket delivers nothing
@@ -229,9 +232,11 @@ class WorldmeshClient(_calls.Requester):
         return answer
 
     async def _open_socket(self) -> Socket:
+        if self._socket is None:
+            raise self._failure or WorldmeshError("not connected: enter the client with `async with`")
         await self._connected.wait()
-        if self._failure is not None or self._socket is None:
-            raise self._failure or WorldmeshError("not connected")
+        if self._failure is not None:
+            raise self._failure
         return self._socket
 
     async def _connect(self) -> None:

@@ -45,7 +45,7 @@ class Socket:
         self._to_room: set[int] = set()
         self._rid = 0
         self._last_error: RequestError | None = None
-        self._last_sent = 0.0
+        self._last_sent = self._last_ping = 0.0
         self._last_heard = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self.closed: asyncio.Future[ConnectionClosedError] = asyncio.get_running_loop().create_future()
@@ -155,13 +155,16 @@ class Socket:
                 self._answers[rid].set_exception(RequestError(left.reason, "the room ended meanwhile", _UNAVAILABLE))
 
     async def _beat(self, interval: float) -> None:
-        """Pings when nothing else was sent, and gives a server up that is silent for twice the interval."""
+        """Pings when nothing was sent or heard for the interval; gives a server up that is silent for twice as long."""
         while interval > 0:
-            await asyncio.sleep(max(0.0, self._last_sent + interval - time.monotonic()) or interval)
-            if time.monotonic() - self._last_heard > 2 * interval:
+            quiet_since = min(self._last_sent, self._last_heard)
+            await asyncio.sleep(max(quiet_since + interval - time.monotonic(), interval / 100))
+            now = time.monotonic()
+            if now - self._last_heard > 2 * interval:
                 await self._connection.close(1001, "the server is silent")
                 return
-            if time.monotonic() - self._last_sent >= interval:
+            if now - self._last_sent >= interval or now - max(self._last_heard, self._last_ping) >= interval:
+                self._last_ping = now
                 await self.send(Ping(int(time.time() * 1000)), self._next_rid())
 
     def _next_rid(self) -> int:
