@@ -29,8 +29,8 @@ HEALTH = "/grpc.health.v1.Health/"
 
 _HASH_HEADERS = {RouteKey.ROOM: "x-room-id", RouteKey.PRESENCE_SHARD: "x-presence-shard"}
 _RETRY_ON = {
-    Retry.UNSENT: "connect-failure,refused-stream",
-    Retry.SAFE: "connect-failure,refused-stream,reset-before-request,unavailable",
+    Retry.UNSENT: "connect-failure,refused-stream,reset-before-request",
+    Retry.SAFE: "connect-failure,refused-stream,reset,unavailable",
 }
 _TYPE = "type.googleapis.com/envoy."
 
@@ -103,6 +103,11 @@ def person_routes(topology: Topology) -> list[Json]:
         for service in topology.services
         for prefix in (*REFLECTION, HEALTH)
     ]
+
+
+def hashed_services(topology: Topology, methods: Sequence[Method]) -> set[str]:
+    """Services of which Envoy chooses the instance by a hash."""
+    return {topology.serving(m.service).name for m in methods if m.route_key is not RouteKey.NONE}
 
 
 def service_cluster(name: str, proxy: str, *, hashed: bool) -> Json:

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from worldmesh_mesh.contract import Exposure, Method
 from worldmesh_mesh.paths import DESCRIPTORS
-from worldmesh_mesh.topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, JWKS, Topology, TopologyError
+from worldmesh_mesh.topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, JWKS, Topology
 
 from .common import (
     CALLER_HEADER,
+    HOST_HEADER,
     SERVICE_HEADER,
     USER_HEADERS,
     Json,
@@ -17,6 +18,7 @@ from .common import (
     address,
     bootstrap,
     file_source,
+    hashed_services,
     otlp_cluster,
     person_routes,
     route,
@@ -57,21 +59,16 @@ def edge_config(topology: Topology, methods: Sequence[Method], files: Mapping[st
     manager = _manager(topology, exposed, routes)
     listeners = [_secure(topology, manager), _jwks_listener(topology, exposed)]
     if topology.development:
-        listeners.append({**_plain("edge_plain", topology.port(EDGE_PLAIN), manager)})
+        listeners.append(_plain("edge_plain", topology.port(EDGE_PLAIN), manager))
     names = sorted({topology.serving(m.service).name for m in exposed})
-    clusters = [service_cluster(name, PROXY, hashed=False) for name in names]
+    hashed = hashed_services(topology, methods)
+    clusters = [service_cluster(name, PROXY, hashed=name in hashed) for name in names]
     return bootstrap(
         PROXY,
         topology.port(EDGE_ADMIN),
         listeners,
         [*clusters, _socket_cluster(topology), _jwks_cluster(topology), *otlp_cluster(topology)],
     )
-
-
-def check_production(topology: Topology) -> None:
-    """Refuse conveniences of development in production."""
-    if not topology.development and topology.port(EDGE_PLAIN) in topology.ports():
-        raise TopologyError("plain HTTP at the edge is for development only")
 
 
 def _manager(topology: Topology, methods: Sequence[Method], routes: Sequence[Json]) -> Json:
@@ -121,8 +118,8 @@ def _manager(topology: Topology, methods: Sequence[Method], routes: Sequence[Jso
 
 
 def _strip() -> Json:
-    """Whatever a client says of who it is, is dropped before anything looks at it."""
-    remove = [*USER_HEADERS, CALLER_HEADER]
+    """Whatever a client says of who it is, or of the host it wants, is dropped before anything looks at it."""
+    remove = [*USER_HEADERS, CALLER_HEADER, HOST_HEADER]
     mutation = typed(
         "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
         mutations=[{"remove": header} for header in remove],

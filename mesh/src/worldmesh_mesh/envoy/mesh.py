@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from worldmesh_mesh.certificates import spiffe
-from worldmesh_mesh.contract import Method, RouteKey
+from worldmesh_mesh.contract import Method
 from worldmesh_mesh.topology import MESH, MESH_ADMIN, Topology
 
 from .common import (
@@ -19,6 +19,7 @@ from .common import (
     address,
     bootstrap,
     file_source,
+    hashed_services,
     otlp_cluster,
     own_certificate,
     person_routes,
@@ -35,7 +36,7 @@ PROXY = "envoy-mesh"
 
 def mesh_config(topology: Topology, methods: Sequence[Method]) -> Json:
     """The mesh Envoy's whole configuration."""
-    hashed = {topology.serving(m.service).name for m in methods if m.route_key is not RouteKey.NONE}
+    hashed = hashed_services(topology, methods)
     clusters = [service_cluster(s.name, PROXY, hashed=s.name in hashed) for s in topology.services]
     return bootstrap(
         PROXY,
