@@ -94,7 +94,9 @@ class Topology:
         for i in self.instances:
             taken |= {i.grpc_port: f"{i.name} (gRPC)", i.admin_port: f"{i.name} (admin)"}
             if i.service.sockets:
-                taken |= {i.wss_port: f"{i.name} (WSS)", i.ws_port: f"{i.name} (WS)"}
+                taken[i.wss_port] = f"{i.name} (WSS)"
+                if self.development:
+                    taken[i.ws_port] = f"{i.name} (WS)"
         return taken
 
 

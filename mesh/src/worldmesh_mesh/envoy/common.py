@@ -141,6 +141,8 @@ def service_cluster(name: str, proxy: str, *, hashed: bool) -> Json:
             ),
         },
         "typed_extension_protocol_options": http2_options(),
+        # An instance that is taken out of the file is gone, however healthy it looks.
+        "ignore_health_on_host_removal": True,
         "health_checks": [
             {
                 "timeout": "1s",

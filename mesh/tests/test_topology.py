@@ -1,0 +1,69 @@
+"""Which processes run, where, and what a wrong setting is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from worldmesh_mesh.catalogue import CatalogueError, load_catalogue
+from worldmesh_mesh.paths import CATALOGUE
+from worldmesh_mesh.processes import environment
+from worldmesh_mesh.topology import MAX_INSTANCES, Topology, TopologyError, make_topology
+from worldmesh_mesh.web import web_files
+
+SERVICES = load_catalogue(CATALOGUE)
+
+
+def topology(environ: dict[str, str] | None = None, base: int = 8000, *, development: bool = True) -> Topology:
+    return make_topology(SERVICES, base=base, data=Path("/data"), environ=environ or {}, development=development)
+
+
+def test_every_listener_has_a_port_of_its_own_even_at_the_most_instances() -> None:
+    most = topology({s.scale: str(MAX_INSTANCES) for s in SERVICES if s.scale})
+    scaled = [s for s in SERVICES if s.scale]
+    sockets = [s for s in SERVICES if s.sockets]
+    envoys_and_mongod, listeners = 8, 2 * (len(SERVICES) - len(scaled)) + 2 * MAX_INSTANCES * len(scaled)
+    assert len(most.ports()) == envoys_and_mongod + listeners + 2 * MAX_INSTANCES * len(sockets)
+
+
+def test_there_is_one_of_each_unless_the_environment_says_more() -> None:
+    assert [i.name for i in topology().of("relay")] == ["relay-0"]
+    assert [i.name for i in topology({"RELAYS": "2"}).of("relay")] == ["relay-0", "relay-1"]
+
+
+@pytest.mark.parametrize("value", ["0", "11", "-1", "two"])
+def test_a_number_of_instances_that_makes_no_sense_is_named(value: str) -> None:
+    with pytest.raises(TopologyError, match=f"RELAYS={value}: choose a number from 1 to 10"):
+        topology({"RELAYS": value})
+
+
+@pytest.mark.parametrize("base", [0, 80, 65000])
+def test_a_port_base_that_leaves_no_room_is_named(base: int) -> None:
+    with pytest.raises(TopologyError, match=f"WORLDMESH_PORT_BASE={base}"):
+        topology(base=base)
+
+
+def test_production_gives_gateways_no_plain_socket() -> None:
+    gateway = topology().of("gateway")[0]
+    assert "WORLDMESH_GATEWAY_WS_ADDR" in environment(topology(), gateway)
+    production = topology(development=False)
+    assert "WORLDMESH_GATEWAY_WS_ADDR" not in environment(production, gateway)
+    assert gateway.ws_port not in production.ports()
+    assert not any(origin.startswith("http:") for origin in production.origins)
+
+
+@pytest.mark.parametrize("text", ["services: {a: {}}", "services: 3", "{", "services: {a: {contracts: [], new: 1}}"])
+def test_a_catalogue_that_is_not_as_it_must_be_names_its_file(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "catalogue.yaml"
+    file.write_text(text)
+    with pytest.raises(CatalogueError, match=str(file)):
+        load_catalogue(file)
+
+
+def test_the_web_world_is_served_without_its_tests_and_unknown_files(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    for name in ("index.html", "app.js", "app.test.js", "notes.txt", "tests/a.js"):
+        (tmp_path / name).write_text("x")
+    files = web_files(tmp_path)
+    assert files.keys() == {"/", "/index.html", "/app.js"}
+    assert files["/"] == (str(tmp_path / "index.html"), "text/html; charset=utf-8")

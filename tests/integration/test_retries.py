@@ -1,0 +1,174 @@
+"""Which failures does Envoy retry? Tried on the real mesh Envoy, with a server in Python and one in Go.
+
+Envoy retries gRPC only on a status that comes in the response's headers (envoyproxy/envoy#11049): a status in the
+trailers comes too late. So it matters how a server says UNAVAILABLE. See
+docs/decisions/2026-11-24-what-envoy-retries.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from worldmesh_mesh.catalogue import load_catalogue
+from worldmesh_mesh.contract import Retry, load_methods
+from worldmesh_mesh.envoy.common import endpoints
+from worldmesh_mesh.paths import CATALOGUE, DESCRIPTORS
+from worldmesh_mesh.topology import make_topology
+
+from tests.integration.test_mesh_life import eventually
+from tests.support.world import ROOT, World, running_world
+
+SERVICES = load_catalogue(CATALOGUE)
+METHODS = {m.path: m for m in load_methods(DESCRIPTORS)}
+# Methods of world that the gateway may call, one of each class.
+PATHS = {
+    Retry.SAFE: "/worldmesh.world.v1.WorldService/GetRoom",
+    Retry.UNSENT: "/worldmesh.world.v1.WorldService/UpdateRoom",
+}
+
+
+@pytest.fixture(scope="module")
+def own_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A small world whose `world` service the tests replace."""
+    with running_world(tmp_path_factory.mktemp("retries"), scale={}) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["python", "go"])
+def probed(request: pytest.FixtureRequest, own_world: World) -> Iterator[Callable[[Retry, str], tuple[str, int]]]:
+    """Points the mesh at a server that fails first; gives a function that calls it."""
+    server = _go_server if request.param == "go" else _python_server
+    with server(own_world) as port, own_world.mesh_channel("gateway") as channel:
+        _point_world_at(own_world, port)
+        eventually(lambda: _call(channel, Retry.SAFE, "early")[1] > 0)
+        yield lambda retry, how: _call(channel, retry, how)
+
+
+def _call(channel: grpc.Channel, retry: Retry, how: str) -> tuple[str, int]:
+    """The status, and how often the server was called."""
+    call = channel.unary_unary(PATHS[retry], request_serializer=bytes, response_deserializer=bytes)
+    metadata = (("x-key", uuid.uuid4().hex), ("x-fail", how))
+    try:
+        _, done = call.with_call(b"", timeout=10, metadata=metadata)
+        code = "OK"
+    except grpc.RpcError as error:
+        done, code = error, error.code().name
+    calls = dict(done.trailing_metadata() or ()).get("x-calls", "0")
+    return code, int(calls)
+
+
+def _point_world_at(world: World, port: int) -> None:
+    """Rewrites the endpoint file, as when instances come and go: Envoy sees it without a restart."""
+    topology = make_topology(SERVICES, base=8000, data=Path(), environ={})
+    text = json.dumps(endpoints(topology, "world")).replace(str(topology.of("world")[0].grpc_port), str(port))
+    path = Path(world.addresses["data"]) / "envoy/endpoints/world.json"
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+@contextmanager
+def _go_server(world: World) -> Iterator[int]:
+    binary = ROOT / ".build/retryprobe"
+    subprocess.run(["go", "build", "-o", binary, "./tests/support/retryprobe"], cwd=ROOT, check=True)
+    certs = Path(world.addresses["certs"]) / "world"
+    process = subprocess.Popen([binary, "--certs", certs], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class _Probe(grpc.GenericRpcHandler):
+    """As the Go one: fails the first call of each key."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        if "WorldService" not in details.method:
+            return None
+        return grpc.unary_unary_rpc_method_handler(self._serve)
+
+    async def _serve(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        metadata = dict(context.invocation_metadata() or ())
+        key = str(metadata["x-key"])
+        self.calls[key] += 1
+        context.set_trailing_metadata((("x-calls", str(self.calls[key])),))
+        if self.calls[key] == 1:
+            if metadata["x-fail"] == "late":
+                await context.send_initial_metadata(())
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE, "the first call fails", (("x-calls", str(self.calls[key])),)
+            )
+        return b""
+
+
+@contextmanager
+def _python_server(world: World) -> Iterator[int]:
+    """A grpc.aio server in a process of its own would be the same; a thread with a loop is enough."""
+    ready: list[int] = []
+    stop = threading.Event()
+
+    async def serve() -> None:
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers((_Probe(),))
+        health = _Health()
+        health_pb2_grpc.add_HealthServicer_to_server(health, server)
+        folder = Path(world.addresses["certs"]) / "world"
+        pair = ((folder / "tls.key").read_bytes(), (folder / "tls.pem").read_bytes())
+        roots = (folder / "proxies-ca.pem").read_bytes()
+        credentials = grpc.ssl_server_credentials([pair], roots, require_client_auth=True)
+        ready.append(server.add_secure_port("127.0.0.1:0", credentials))
+        await server.start()
+        while not stop.is_set():  # noqa: ASYNC110 - it is another thread that sets it
+            await asyncio.sleep(0.05)
+        await server.stop(None)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        eventually(lambda: bool(ready))
+        yield ready[0]
+    finally:
+        stop.set()
+        thread.join()
+
+
+class _Health(health_pb2_grpc.HealthServicer):
+    async def Check(self, request: object, context: object) -> health_pb2.HealthCheckResponse:  # noqa: N802
+        return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+
+
+def test_the_methods_are_of_the_classes_that_this_file_means() -> None:
+    assert {METHODS[path].retry: path for path in PATHS.values()} == PATHS
+
+
+def test_unavailable_in_the_headers_is_retried_for_safe_methods(
+    probed: Callable[[Retry, str], tuple[str, int]],
+) -> None:
+    """Both servers put the status into the headers when they fail before they have answered anything."""
+    assert probed(Retry.SAFE, "early") == ("OK", 2)
+
+
+def test_unavailable_after_the_headers_is_not_retried(probed: Callable[[Retry, str], tuple[str, int]]) -> None:
+    assert probed(Retry.SAFE, "late") == ("UNAVAILABLE", 1)
+
+
+def test_a_call_that_reached_the_service_is_not_retried_for_unsent_methods(
+    probed: Callable[[Retry, str], tuple[str, int]],
+) -> None:
+    assert probed(Retry.UNSENT, "early") == ("UNAVAILABLE", 1)
