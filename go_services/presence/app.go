@@ -24,7 +24,7 @@ func Run(ctx context.Context) error {
 	return app.Run(ctx)
 }
 
-func register(app *kit.App, cfg Config) {
+func register(app *kit.App, cfg Config) *server {
 	draining, drain := context.WithCancel(context.Background())
 	s := &server{peers: presencev1.NewPresenceServiceClient(app.Mesh), draining: draining}
 	changes := prometheus.NewCounter(prometheus.CounterOpts{
@@ -39,6 +39,7 @@ func register(app *kit.App, cfg Config) {
 	presencev1.RegisterPresenceServiceServer(app.Server, s)
 	app.Go(s.expire)
 	app.OnDrain(func(context.Context) { drain() })
+	return s
 }
 
 func gauge(registry prometheus.Registerer, name, help string, value func() float64) {
@@ -55,9 +56,12 @@ func (s *server) sum(count func(*shard.Shard) int) func() float64 {
 	}
 }
 
+// expireEvery bounds how late an ended lease is noticed.
+const expireEvery = 250 * time.Millisecond
+
 // expire ends the sessions of gateways that did not come back in time.
 func (s *server) expire(ctx context.Context) error {
-	ticker := time.NewTicker(time.Second)
+	ticker := time.NewTicker(expireEvery)
 	defer ticker.Stop()
 	for {
 		select {
