@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from worldmesh_mesh.envoy.mesh import mesh_config
 from worldmesh_mesh.paths import PYTHON, ROOT
 from worldmesh_mesh.processes import processes, where
 
-sys.path.insert(0, str(Path(__file__).parent))
-from small import METHODS, TESTDATA, WEB, small_topology
+from mesh.tests.small import METHODS, TESTDATA, WEB, small_topology
 
 BINARIES = {"mongod": Path("/bin/mongod"), "envoy": Path("/bin/envoy")}
 OUTPUTS: dict[str, Callable[[], object]] = {

@@ -121,13 +121,17 @@ def listening(config: Any) -> set[int]:
     return {each["address"]["socket_address"]["port_value"] for each in config["static_resources"]["listeners"]}
 
 
+def validate(data: Path, name: str) -> subprocess.CompletedProcess[str]:
+    command = [str(envoy_path()), "--mode", "validate", "--config-path", f"envoy/{name}.json", "--log-level", "warning"]
+    return subprocess.run(command, cwd=data, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("otlp", ["", "http://127.0.0.1:4317"], ids=["untraced", "traced"])
 @pytest.mark.parametrize("development", [True, False], ids=["development", "production"])
 def test_the_real_envoy_takes_both_configurations(tmp_path: Path, *, development: bool, otlp: str) -> None:
     render(topology(tmp_path, development=development, otlp=otlp))
     for name in ("edge", "mesh"):
-        command = [envoy_path(), "--mode", "validate", "--config-path", f"envoy/{name}.json", "--log-level", "warning"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = validate(tmp_path, name)
         assert done.returncode == 0, done.stderr
         assert "deprecated" not in done.stderr.lower()
 
@@ -136,7 +140,6 @@ def test_the_real_envoy_refuses_a_configuration_that_names_no_such_cluster(tmp_p
     render(topology(tmp_path))
     file = tmp_path / "envoy/mesh.json"
     file.write_text(file.read_text().replace('"cluster": "world"', '"cluster": "elsewhere"'))
-    command = [envoy_path(), "--mode", "validate", "--config-path", file, "--log-level", "warning"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = validate(tmp_path, "mesh")
     assert done.returncode != 0
     assert "elsewhere" in done.stderr

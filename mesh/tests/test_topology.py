@@ -47,6 +47,7 @@ def test_production_gives_gateways_no_plain_socket() -> None:
     gateway = topology().of("gateway")[0]
     assert "WORLDMESH_GATEWAY_WS_ADDR" in environment(topology(), gateway)
     production = topology(development=False)
+    assert environment(production, gateway)["WORLDMESH_ENVIRONMENT"] == "production"
     assert "WORLDMESH_GATEWAY_WS_ADDR" not in environment(production, gateway)
     assert gateway.ws_port not in production.ports()
     assert not any(origin.startswith("http:") for origin in production.origins)
