@@ -35,11 +35,12 @@ def raw_call(channel: grpc.Channel, path: str, metadata: tuple[tuple[str, str], 
 
 def reason_of(error: grpc.RpcError) -> str:
     """The stable reason in a status."""
-    details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
+    trailers = {each.key: each.value for each in error.trailing_metadata() or ()}
+    details = trailers.get("grpc-status-details-bin", b"")
     for packed in status_pb2.Status.FromString(details).details:
         info = error_details_pb2.ErrorInfo()
         if packed.Unpack(info):
-            return info.reason
+            return str(info.reason)
     return ""
 
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import grpc
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from worldmesh_mesh.catalogue import load_catalogue
@@ -50,7 +54,7 @@ def probed(request: pytest.FixtureRequest, own_world: World) -> Iterator[Callabl
     """Points the mesh at a server that fails first; gives a function that calls it."""
     server = _go_server if request.param == "go" else _python_server
     with server(own_world) as port, own_world.mesh_channel("gateway") as channel:
-        _point_world_at(own_world, port)
+        _point_world_at(own_world, [port])
         eventually(lambda: _call(channel, Retry.SAFE, "early")[1] > 0)
         yield lambda retry, how: _call(channel, retry, how)
 
@@ -61,17 +65,21 @@ def _call(channel: grpc.Channel, retry: Retry, how: str) -> tuple[str, int]:
     metadata = (("x-key", uuid.uuid4().hex), ("x-fail", how))
     try:
         _, done = call.with_call(b"", timeout=10, metadata=metadata)
-        code = "OK"
     except grpc.RpcError as error:
-        done, code = error, error.code().name
-    calls = dict(done.trailing_metadata() or ()).get("x-calls", "0")
-    return code, int(calls)
+        return error.code().name, _calls(error.trailing_metadata())
+    return "OK", _calls(done.trailing_metadata())
 
 
-def _point_world_at(world: World, port: int) -> None:
+def _calls(trailers: Iterable[Any] | None) -> int:
+    return next((int(each.value) for each in trailers or () if each.key == "x-calls"), 0)
+
+
+def _point_world_at(world: World, ports: Sequence[int]) -> None:
     """Rewrites the endpoint file, as when instances come and go: Envoy sees it without a restart."""
     topology = make_topology(SERVICES, base=8000, data=Path(), environ={})
-    text = json.dumps(endpoints(topology, "world")).replace(str(topology.of("world")[0].grpc_port), str(port))
+    world_0 = topology.of("world")[0]
+    instances = tuple(replace(world_0, number=number, grpc_port=port) for number, port in enumerate(ports))
+    text = json.dumps(endpoints(replace(topology, instances=instances), "world"))
     path = Path(world.addresses["data"]) / "envoy/endpoints/world.json"
     fresh = path.with_suffix(".new")
     fresh.write_text(text)
@@ -80,15 +88,21 @@ def _point_world_at(world: World, port: int) -> None:
 
 @contextmanager
 def _go_server(world: World) -> Iterator[int]:
+    with _go_process(world) as (port, _):
+        yield port
+
+
+@contextmanager
+def _go_process(world: World) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     binary = ROOT / ".build/retryprobe"
     subprocess.run(["go", "build", "-o", binary, "./tests/support/retryprobe"], cwd=ROOT, check=True)
     certs = Path(world.addresses["certs"]) / "world"
     process = subprocess.Popen([binary, "--certs", certs], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield int(process.stdout.readline())
+        yield int(process.stdout.readline()), process
     finally:
-        process.terminate()
+        process.kill()
         process.wait()
 
 
@@ -172,3 +186,32 @@ def test_a_call_that_reached_the_service_is_not_retried_for_unsent_methods(
     probed: Callable[[Retry, str], tuple[str, int]],
 ) -> None:
     assert probed(Retry.UNSENT, "early") == ("UNAVAILABLE", 1)
+
+
+def test_a_connection_that_breaks_under_a_call_is_retried_for_safe_methods_only(own_world: World) -> None:
+    with _go_server(own_world) as port, own_world.mesh_channel("gateway") as channel:
+        _point_world_at(own_world, [port])
+        eventually(lambda: _call(channel, Retry.SAFE, "early")[1] > 0)
+        assert _call(channel, Retry.SAFE, "broken") == ("OK", 2)
+        assert _call(channel, Retry.UNSENT, "broken") == ("UNAVAILABLE", 0)
+
+
+def test_calls_that_an_instance_can_not_take_any_more_go_to_another(own_world: World) -> None:
+    """A connection refused proves that nothing was sent, so that both classes are sent again; nobody sees a failure."""
+    with ExitStack() as stack:
+        channel = stack.enter_context(own_world.mesh_channel("gateway"))
+        (stays, _), (goes, process) = (stack.enter_context(_go_process(own_world)) for _ in range(2))
+        _point_world_at(own_world, [goes])
+        eventually(lambda: _call(channel, Retry.SAFE, "never") == ("OK", 1))
+        _point_world_at(own_world, [stays, goes])
+        eventually(lambda: _call(channel, Retry.SAFE, "never")[0] == "OK" and _called(own_world) >= {stays, goes})
+        process.kill()
+        process.wait()
+        for _ in range(20):
+            assert _call(channel, Retry.UNSENT, "never") == ("OK", 1)
+
+
+def _called(world: World) -> set[int]:
+    """Ports of the instances of `world` that Envoy has sent a call to."""
+    clusters = httpx.get(f"{world.addresses['admin']['mesh']}clusters").text
+    return {int(port) for port in re.findall(r"^world::127\.0\.0\.1:(\d+)::rq_total::[1-9]", clusters, re.MULTILINE)}

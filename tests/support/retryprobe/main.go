@@ -1,5 +1,5 @@
-// Retryprobe is a gRPC server in Go that fails in the ways that tests of retries want: it serves the identity service's
-// methods without their meaning, and counts how often each was called. It speaks TLS as a service does.
+// Retryprobe is a gRPC server in Go that fails in the ways that tests of retries want: it serves every
+// method without its meaning, and counts how often each was called. It speaks TLS as a service does.
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
@@ -40,7 +41,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	probe := &probe{calls: map[string]int{}}
+	probe := &probe{calls: map[string]int{}, conns: &connections{Listener: listener, open: map[string]net.Conn{}}}
 	server := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(&tls.Config{
 			Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
@@ -50,16 +51,42 @@ func main() {
 	)
 	healthv1.RegisterHealthServer(server, health.NewServer())
 	fmt.Println(listener.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // it listens on TCP
-	log.Fatal(server.Serve(listener))
+	log.Fatal(server.Serve(probe.conns))
+}
+
+// connections remembers what it accepted, so that a test can break it.
+type connections struct {
+	net.Listener
+	mu   sync.Mutex
+	open map[string]net.Conn
+}
+
+func (c *connections) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.mu.Lock()
+		c.open[conn.RemoteAddr().String()] = conn
+		c.mu.Unlock()
+	}
+	return conn, err
+}
+
+func (c *connections) breakOff(remote string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.open[remote].Close()
+	delete(c.open, remote)
 }
 
 type probe struct {
+	conns *connections
 	mu    sync.Mutex
 	calls map[string]int
 }
 
 // serve fails the first call of each key and answers later ones with their number in a trailer. The header
-// `x-fail` says how the first one fails: `early` before any response header, `late` after them.
+// `x-fail` says how the first one fails: `early` before any response header, `late` after them, `broken` with its
+// connection, `never` not at all.
 func (p *probe) serve(_ any, stream grpc.ServerStream) error {
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	key, how := one(md, "x-key"), one(md, "x-fail")
@@ -71,15 +98,20 @@ func (p *probe) serve(_ any, stream grpc.ServerStream) error {
 		return err
 	}
 	stream.SetTrailer(metadata.Pairs("x-calls", fmt.Sprint(n)))
-	if n == 1 {
-		if how == "late" {
-			if err := stream.SendHeader(nil); err != nil {
-				return err
-			}
-		}
-		return status.Error(codes.Unavailable, "the first call fails")
+	if n > 1 || how == "never" {
+		return stream.SendMsg(&emptypb.Empty{})
 	}
-	return stream.SendMsg(&emptypb.Empty{})
+	switch how {
+	case "late":
+		if err := stream.SendHeader(nil); err != nil {
+			return err
+		}
+	case "broken":
+		if from, ok := peer.FromContext(stream.Context()); ok {
+			p.conns.breakOff(from.Addr.String())
+		}
+	}
+	return status.Error(codes.Unavailable, "the first call fails")
 }
 
 func one(md metadata.MD, key string) string {
