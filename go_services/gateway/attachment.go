@@ -7,6 +7,7 @@ import (
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"google.golang.org/grpc/metadata"
 )
@@ -14,11 +15,13 @@ import (
 // attachment is the gateway's stream for one room, and the members who share it.
 type attachment struct {
 	roomID string
+	config *roomv1.RoomConfig
 	relays roomv1.RoomServiceClient
 	log    *slog.Logger
 	linger time.Duration
 	ended  func(*attachment)
 	inputs *inputQueue
+	pace   *pace
 
 	mu       sync.Mutex
 	cancel   context.CancelFunc
@@ -34,19 +37,22 @@ type attachment struct {
 // member is a client that has sent its join on this stream.
 type member struct {
 	client *client
+	socket *socket.Socket // the client's: to write to it need not look at anything else
 	link   uint32
-	index  int // in inside, or -1 while it is on its way in
+	index  int  // in inside, or -1 while it is on its way in
+	missed bool // has missed state, for it reads slowly
 }
 
-func newAttachment(roomID string, relays roomv1.RoomServiceClient, g *Gateway) *attachment {
+func newAttachment(roomID string, cfg *roomv1.RoomConfig, g *Gateway) *attachment {
+	p := newPace(g.cfg.StateBatch, time.Second/time.Duration(max(cfg.GetTickHz(), 1)))
 	return &attachment{
-		roomID: roomID, relays: relays, log: g.log, linger: g.linger, ended: g.attachmentEnded,
-		inputs: newInputQueue(g.cfg.StateBatch), links: map[uint32]*member{}, fan: newFanOut(g.metrics),
+		roomID: roomID, config: cfg, relays: g.relays, log: g.log, linger: g.linger, ended: g.attachmentEnded,
+		inputs: newInputQueue(p, g.metrics.batches), pace: p, links: map[uint32]*member{}, fan: newFanOut(g.metrics),
 	}
 }
 
 // run opens the stream and serves it until it ends.
-func (a *attachment) run(ctx context.Context, gatewayID string, cfg *roomv1.RoomConfig) {
+func (a *attachment) run(ctx context.Context, gatewayID string) {
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, a.roomID))
 	defer cancel()
 	a.mu.Lock()
@@ -54,19 +60,19 @@ func (a *attachment) run(ctx context.Context, gatewayID string, cfg *roomv1.Room
 	over := a.over
 	a.mu.Unlock()
 	if !over {
-		if err := a.serve(ctx, gatewayID, cfg); err != nil && ctx.Err() == nil {
+		if err := a.serve(ctx, gatewayID); err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "room stream ended", "room", a.roomID, "error", err.Error())
 		}
 	}
 	a.ended(a)
 }
 
-func (a *attachment) serve(ctx context.Context, gatewayID string, cfg *roomv1.RoomConfig) error {
+func (a *attachment) serve(ctx context.Context, gatewayID string) error {
 	stream, err := a.relays.Attach(ctx)
 	if err != nil {
 		return err
 	}
-	open := &roomv1.AttachRequest_Open{RoomId: a.roomID, GatewayId: gatewayID, Config: cfg}
+	open := &roomv1.AttachRequest_Open{RoomId: a.roomID, GatewayId: gatewayID, Config: a.config}
 	if err := stream.Send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Open_{Open: open}}); err != nil {
 		return recvError(stream, err)
 	}
@@ -110,8 +116,7 @@ func (a *attachment) enter(c *client, join func(link uint32) *roomv1.Input) bool
 		a.idle = nil
 	}
 	a.lastLink++
-	a.links[a.lastLink] = &member{client: c, link: a.lastLink, index: -1}
-	c.missed.Store(false)
+	a.links[a.lastLink] = &member{client: c, socket: c.socket, link: a.lastLink, index: -1}
 	c.place.Store(&place{a, a.lastLink})
 	if !a.inputs.put(join(a.lastLink)) {
 		delete(a.links, a.lastLink)

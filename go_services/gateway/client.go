@@ -35,7 +35,6 @@ type client struct {
 	// while the other brings it into the next.
 	acting sync.Mutex
 	place  atomic.Pointer[place]
-	missed atomic.Bool // has missed state, for it reads slowly
 
 	// life ends with the socket; calls under way end with it. Made for the first call, by the reader.
 	life context.Context //nolint:containedctx // see above
@@ -236,7 +235,7 @@ func (c *client) roomLost(ctx context.Context) {
 
 // catchUp sends the newest state to a client that has missed some while it did not keep up.
 func (c *client) catchUp() {
-	if p := c.place.Load(); p != nil && c.missed.Load() {
+	if p := c.place.Load(); p != nil {
 		p.attachment.catchUp(p.link)
 	}
 }

@@ -26,7 +26,8 @@ type Config struct {
 	MaxSockets int64 `env:"WORLDMESH_GATEWAY_MAX_SOCKETS" envDefault:"15000"`
 	// QueueBytes bounds what may wait for one client.
 	QueueBytes int `env:"WORLDMESH_GATEWAY_QUEUE_BYTES" envDefault:"262144"`
-	// StateBatch is how long a member's step may wait for company on its way to the relay.
+	// StateBatch is how long a member's step may wait for company on its way to the relay, before it is known when the
+	// room ticks; 0 sends each at once.
 	StateBatch time.Duration `env:"WORLDMESH_GATEWAY_STATE_BATCH" envDefault:"5ms"`
 }
 

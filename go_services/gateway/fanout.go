@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
@@ -77,6 +78,9 @@ func (a *attachment) deliver(ctx context.Context, d *roomv1.Delivery) {
 	}
 	if frame := d.GetFrame(); len(frame) > 0 {
 		kind := a.fan.learn(frame)
+		if kind == clientv1.ServerBodyStateBatch {
+			a.pace.ticked(time.Now())
+		}
 		a.fan.frame.set(frame)
 		a.fan.metrics.sent[kind].Add(float64(a.writeAll(d)))
 	}
@@ -90,7 +94,7 @@ func (a *attachment) writeAll(d *roomv1.Delivery) (written int) {
 	state := d.GetChannel() == roomv1.Channel_CHANNEL_STATE
 	if links := d.GetLinks(); len(links) > 0 {
 		for _, link := range links {
-			if m := a.links[link]; m != nil && a.fan.write(m.client, state) {
+			if m := a.links[link]; m != nil && a.fan.write(m, state) {
 				written++
 			}
 		}
@@ -102,7 +106,7 @@ func (a *attachment) writeAll(d *roomv1.Delivery) (written int) {
 		if len(except) > 0 && slices.Contains(except, m.link) {
 			continue
 		}
-		if a.fan.write(m.client, state) {
+		if a.fan.write(m, state) {
 			written++
 		}
 	}
@@ -121,47 +125,43 @@ func (a *attachment) admit(m *member, what *roomv1.Membership) {
 	}
 }
 
-// write sends the frame to one client. State is not queued for one that does not keep up: it gets the newest of
+// write sends the frame to one member. State is not queued for one that does not keep up: it gets the newest of
 // everything when it does again.
-func (f *fanOut) write(c *client, state bool) bool {
-	if state && c.socket.Congested() {
-		c.missed.Store(true)
+func (f *fanOut) write(m *member, state bool) bool {
+	if state && m.socket.Congested() {
+		m.missed = true
 		f.metrics.stateDrops.Inc()
-		if c.socket.Congested() {
-			return false
-		}
+		return false
 	}
-	if state && c.missed.Load() {
-		return f.writeWhole(c)
+	if state && m.missed {
+		return f.writeWhole(m)
 	}
-	wire := f.in(&f.frame, c.socket.Dialect)
+	wire := f.in(&f.frame, m.socket.Dialect)
 	if len(wire) == 0 {
 		return false
 	}
-	if err := c.socket.Send(wire); err != nil {
-		c.sendFailed(err)
+	if err := m.socket.Send(wire); err != nil {
+		m.client.sendFailed(err)
 		return false
 	}
 	return true
 }
 
-// catchUp sends a client the newest state of everything, if it missed some.
+// catchUp sends a member the newest state of everything, if it missed some.
 func (a *attachment) catchUp(link uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if m := a.links[link]; m != nil && m.index >= 0 && m.client.missed.Load() && !m.client.socket.Congested() {
-		if a.fan.writeWhole(m.client) {
-			a.fan.metrics.sent[clientv1.ServerBodyStateBatch].Inc()
-		}
+	if m := a.links[link]; m != nil && m.missed && !m.socket.Congested() && a.fan.writeWhole(m) {
+		a.fan.metrics.sent[clientv1.ServerBodyStateBatch].Inc()
 	}
 }
 
-func (f *fanOut) writeWhole(c *client) bool {
-	c.missed.Store(false)
+func (f *fanOut) writeWhole(m *member) bool {
+	m.missed = false
 	var whole outgoing
 	whole.set(f.whole())
-	if err := c.socket.Send(f.in(&whole, c.socket.Dialect)); err != nil {
-		c.sendFailed(err)
+	if err := m.socket.Send(f.in(&whole, m.socket.Dialect)); err != nil {
+		m.client.sendFailed(err)
 		return false
 	}
 	return true

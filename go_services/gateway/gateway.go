@@ -218,10 +218,10 @@ func (g *Gateway) attach(roomID string, cfg *roomv1.RoomConfig) *attachment {
 	if g.ctx.Err() != nil {
 		return nil
 	}
-	a := newAttachment(roomID, g.relays, g)
+	a := newAttachment(roomID, cfg, g)
 	g.attachments[roomID] = a
 	g.metrics.rooms.Inc()
-	g.start(func(ctx context.Context) { a.run(ctx, g.cfg.Instance, cfg) })
+	g.start(func(ctx context.Context) { a.run(ctx, g.cfg.Instance) })
 	return a
 }
 

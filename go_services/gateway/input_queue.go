@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 )
 
@@ -15,11 +16,12 @@ const (
 	maxWaiting = 64 * 1024
 )
 
-// inputQueue is what members did and the relay has not been told. State waits a few milliseconds for company;
+// inputQueue is what members did and the relay has not been told. State waits for company, as its pace has it;
 // everything else goes at once, and takes along what waits.
 type inputQueue struct {
-	batch time.Duration
-	wake  chan struct{} // something waits that did not before, or is more urgent
+	pace *pace
+	sent prometheus.Counter
+	wake chan struct{} // something waits that did not before, or is more urgent
 
 	mu      sync.Mutex
 	waiting []*roomv1.Input
@@ -27,8 +29,8 @@ type inputQueue struct {
 	closed  bool
 }
 
-func newInputQueue(batch time.Duration) *inputQueue {
-	return &inputQueue{batch: batch, wake: make(chan struct{}, 1)}
+func newInputQueue(p *pace, sent prometheus.Counter) *inputQueue {
+	return &inputQueue{pace: p, sent: sent, wake: make(chan struct{}, 1)}
 }
 
 // put adds an input; false if the stream is over.
@@ -80,7 +82,7 @@ func (q *inputQueue) isUrgent() bool {
 
 // sendTo sends what is put until ctx or the stream ends.
 func (q *inputQueue) sendTo(ctx context.Context, stream roomv1.RoomService_AttachClient) {
-	timer := time.NewTimer(q.batch)
+	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	inputs := &roomv1.AttachRequest_Inputs{}
 	message := &roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: inputs}}
@@ -93,24 +95,23 @@ func (q *inputQueue) sendTo(ctx context.Context, stream roomv1.RoomService_Attac
 			if stream.Send(message) != nil {
 				return // Recv tells why
 			}
+			q.sent.Inc()
 		}
 	}
 	_ = stream.CloseSend()
 }
 
-// await waits until something is to be sent; false when ctx has ended. State goes at multiples of the batch time, so
-// that the streams of all rooms, which share a connection, speak together.
+// await waits until something is to be sent; false when ctx has ended.
 func (q *inputQueue) await(ctx context.Context, timer *time.Timer) bool {
 	select {
 	case <-ctx.Done():
 		return false
 	case <-q.wake:
 	}
-	if q.isUrgent() || q.batch <= 0 {
+	if q.isUrgent() {
 		return true
 	}
-	now := time.Now()
-	timer.Reset(now.Truncate(q.batch).Add(q.batch).Sub(now))
+	timer.Reset(q.pace.wait(time.Now()))
 	select {
 	case <-ctx.Done():
 		return false

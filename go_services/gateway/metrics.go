@@ -18,6 +18,7 @@ type metrics struct {
 	drops   *prometheus.CounterVec
 	closes  *prometheus.CounterVec
 	rooms   prometheus.Gauge
+	batches prometheus.Counter
 	// These are looked up once, not once a frame.
 	sent       [bodies]prometheus.Counter
 	stateDrops prometheus.Counter
@@ -40,8 +41,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		rooms: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "worldmesh_gateway_rooms", Help: "Rooms that the gateway is attached to.",
 		}),
+		batches: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "worldmesh_gateway_batches_total", Help: "Messages to relays, each with what members did meanwhile.",
+		}),
 	}
-	registry.MustRegister(sockets, m.frames, m.drops, m.closes, m.rooms)
+	registry.MustRegister(sockets, m.frames, m.drops, m.closes, m.rooms, m.batches)
 	for d := range m.sockets {
 		m.sockets[d] = sockets.WithLabelValues(dialect.Dialect(d).String())
 	}

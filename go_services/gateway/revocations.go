@@ -12,6 +12,9 @@ import (
 // revokedFor is how long a revoked session is remembered: longer than an access token lives.
 const revokedFor = 6 * time.Minute
 
+// healthy is how long a stream must have lived for its end to be no reason to hold back.
+const healthy = 5 * time.Second
+
 // revocations follows identity's stream of revoked sessions.
 type revocations struct {
 	identity identityv1.IdentityServiceClient
@@ -34,9 +37,14 @@ func (r *revocations) has(sessionID string) bool {
 
 // run follows the stream until ctx ends; when it breaks it is opened again, and starts with what was missed.
 func (r *revocations) run(ctx context.Context) {
-	wait := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
+	// Short, for a revocation is to be heard of within a second even if the stream has just broken.
+	wait := backoff{least: 50 * time.Millisecond, most: 800 * time.Millisecond}
 	for ctx.Err() == nil {
-		err := r.follow(ctx, &wait)
+		start := time.Now()
+		err := r.follow(ctx)
+		if time.Since(start) > healthy {
+			wait.reset()
+		}
 		if ctx.Err() == nil {
 			r.log.Warn("stream of revocations ended", "error", errText(err))
 			wait.sleep(ctx)
@@ -44,7 +52,7 @@ func (r *revocations) run(ctx context.Context) {
 	}
 }
 
-func (r *revocations) follow(ctx context.Context, wait *backoff) error {
+func (r *revocations) follow(ctx context.Context) error {
 	stream, err := r.identity.WatchRevocations(ctx, &identityv1.WatchRevocationsRequest{})
 	if err != nil {
 		return err
@@ -54,7 +62,6 @@ func (r *revocations) follow(ctx context.Context, wait *backoff) error {
 		if err != nil {
 			return err
 		}
-		wait.reset()
 		r.remember(revoked.GetSessionId())
 		r.onRevoke(revoked.GetSessionId())
 	}

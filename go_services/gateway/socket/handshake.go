@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bufio"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -28,30 +29,29 @@ func (l *Listener) handshake(conn net.Conn) (*Socket, error) {
 	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return nil, err
 	}
-	out, err := newOutbox(conn)
+	socket, err := newSocket(conn, l.QueueBytes, l.Large)
 	if err != nil {
 		return nil, err
 	}
-	var stack net.Conn = out
 	if l.TLS != nil {
-		secure := tls.Server(out, l.TLS)
+		secure := tls.Server(&socket.out, l.TLS)
 		if err := secure.Handshake(); err != nil {
 			return nil, err
 		}
-		stack = secure
+		socket.conn = secure
 	}
-	chosen, err := l.upgrade(stack)
-	if err != nil && !errors.Is(err, errUnsupported) {
-		out.drain(time.Second)
-		return nil, err
+	chosen, refused := l.upgrade(socket.conn)
+	if refused != nil && !errors.Is(refused, errUnsupported) {
+		socket.out.drain(time.Second)
+		return nil, refused
 	}
-	socket := newSocket(stack, out, chosen, l.QueueBytes, l.Large)
+	socket.Dialect, socket.reader = chosen, bufio.NewReaderSize(socket.conn, readBuffer)
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	if err != nil {
+	if refused != nil {
 		socket.turnAway(CloseUnsupported, "UNSUPPORTED_PROTOCOL")
-		return nil, err
+		return nil, refused
 	}
 	return socket, nil
 }

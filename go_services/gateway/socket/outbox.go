@@ -23,15 +23,11 @@ const notSentLowat = 32 << 10
 // nothing that was accepted may be left out; the bound of the queue is therefore kept above TLS, by Socket.
 type outbox struct {
 	net.Conn
-	raw     syscall.RawConn
-	timeout time.Duration
-	// onDrained is called, by the flusher, when the queue has become empty.
-	onDrained func()
+	raw syscall.RawConn
 
 	waiting atomic.Int64 // bytes that were accepted and that the kernel has not taken
 
 	mu      sync.Mutex
-	queue   []byte
 	flushed chan struct{} // closed when the flusher ends; nil while there is none
 	failed  error
 
@@ -40,20 +36,26 @@ type outbox struct {
 	written int
 	err     error
 	try     func(fd uintptr) bool
+
+	queue   []byte
+	timeout time.Duration
+	// onDrained is called, by the flusher, when the queue has become empty.
+	onDrained func()
 }
 
 var errNoDescriptor = errors.New("the connection has no file descriptor")
 
-func newOutbox(conn net.Conn) (*outbox, error) {
+// open makes an outbox of a connection.
+func (o *outbox) open(conn net.Conn) error {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
-		return nil, errNoDescriptor
+		return errNoDescriptor
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	o := &outbox{Conn: conn, raw: raw, timeout: writeTimeout}
+	o.Conn, o.raw, o.timeout = conn, raw, writeTimeout
 	o.try = func(fd uintptr) bool {
 		for {
 			o.written, o.err = syscall.Write(int(fd), o.buf)
@@ -65,7 +67,7 @@ func newOutbox(conn net.Conn) (*outbox, error) {
 	_ = raw.Control(func(fd uintptr) { // a connection that is not TCP does without
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
 	})
-	return o, nil
+	return nil
 }
 
 // Write accepts all of p, or fails for good.

@@ -61,23 +61,26 @@ func (v *Violation) Error() string { return fmt.Sprintf("%d %s", v.Code, v.Reaso
 type Socket struct {
 	Dialect dialect.Dialect
 
-	out    *outbox
-	conn   net.Conn // out, or TLS above it
+	closed atomic.Bool
 	limit  int64    // of bytes that wait
+	conn   net.Conn // out, or TLS above it
+	out    outbox
 	reader *bufio.Reader
 	header [ws.MaxHeaderSize]byte
 	max    int // bytes that a message may have; the reader's
 	large  *Budget
-	closed atomic.Bool
 	// answered says that the client has closed its side, leftFirst that it did so by itself; the reader's.
 	answered, leftFirst bool
 }
 
-func newSocket(conn net.Conn, out *outbox, d dialect.Dialect, limit int, large *Budget) *Socket {
-	return &Socket{
-		Dialect: d, out: out, conn: conn, limit: int64(limit), large: large,
-		reader: bufio.NewReaderSize(conn, readBuffer), max: MaxControl,
+// newSocket wraps a connection; what the handshake finds out comes later.
+func newSocket(conn net.Conn, limit int, large *Budget) (*Socket, error) {
+	s := &Socket{limit: int64(limit), large: large, max: MaxControl}
+	if err := s.out.open(conn); err != nil {
+		return nil, err
 	}
+	s.conn = &s.out
+	return s, nil
 }
 
 // OnDrained sets what is called when nothing waits any more after something did. Set it before anything is sent.
