@@ -151,3 +151,52 @@ def test_errors_of_services_reach_rest_with_their_details(world: World) -> None:
     reasons = [d.get("reason") for d in response.json()["details"]]
     assert "INVALID_FIELD" in reasons
     assert world_service_pb2.ListRoomsRequest.DESCRIPTOR.fields_by_name["page_size"].name in response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/rooms?no_such_field=1", None),
+        ("GET", "/v1/rooms?page_size=many", None),
+        ("POST", "/v1/identity:signInGuest", b"{no JSON"),
+        ("POST", "/v1/identity:signInGuest", b"x" * 2_000_000),
+    ],
+    ids=["unknown field", "wrong type", "no JSON", "two megabytes of it"],
+)
+def test_what_is_no_request_of_a_method_is_refused_with_a_reason(
+    world: World, method: str, path: str, body: bytes | None
+) -> None:
+    response = httpx.request(method, f"{world.rest}{path}", content=body)
+    assert response.status_code == 400
+    assert response.json()["details"][0]["reason"] == "PAYLOAD_MALFORMED"
+    assert httpx.get(f"{world.rest}/v1/rooms").status_code == 200
+
+
+def test_an_unknown_path_or_method_is_refused_with_a_reason(world: World) -> None:
+    for response in (httpx.get(f"{world.rest}/nowhere"), httpx.delete(f"{world.rest}/")):
+        assert response.status_code == 404
+        assert response.json()["details"][0]["reason"] == "METHOD_NOT_FOUND"
+    with world.edge_channel() as channel:
+        call = channel.unary_unary("/worldmesh.world.v1.WorldService/Nothing", bytes, bytes)
+        with pytest.raises(grpc.RpcError) as raised:
+            call(b"", timeout=5)
+    assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.UNIMPLEMENTED, "no such method or page")
+    assert reason_of(raised.value) == "METHOD_NOT_FOUND"
+
+
+@pytest.mark.parametrize("path", ["/v1/rooms", "/worldmesh.world.v1.WorldService/ListRooms", "/nowhere"])
+def test_browsers_may_call_from_our_own_pages_and_from_no_others(world: World, path: str) -> None:
+    asked = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    ours, allowed = world.addresses["web_tls"].rstrip("/"), "access-control-allow-origin"
+    preflight = httpx.options(f"{world.rest}{path}", headers={"origin": ours, **asked})
+    assert (preflight.status_code, preflight.headers[allowed]) == (200, ours)
+    assert httpx.get(f"{world.rest}{path}", headers={"origin": ours}).headers[allowed] == ours
+    for origin in ("https://elsewhere.example", "null", f"{ours}.elsewhere.example"):
+        assert allowed not in httpx.options(f"{world.rest}{path}", headers={"origin": origin, **asked}).headers
+        assert allowed not in httpx.get(f"{world.rest}{path}", headers={"origin": origin}).headers
+
+
+def test_clients_can_not_steer_envoy_by_its_own_headers(world: World) -> None:
+    steering = {"x-envoy-upstream-rq-timeout-ms": "1", "x-envoy-max-retries": "9", "x-worldmesh-host": "127.0.0.1:1"}
+    for _ in range(5):
+        assert httpx.get(f"{world.rest}/v1/rooms", headers=steering).status_code == 200

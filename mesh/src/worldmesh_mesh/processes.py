@@ -15,6 +15,16 @@ MARK = "WORLDMESH_WORLD"
 
 _DRAIN_SECONDS = 5
 
+_LINES_AS_WRITTEN: Json = {
+    "disable_json": True,
+    "no_metadata": True,
+    "no_color": True,
+    "fields_order": ["message"],
+    "flush_each_line": True,
+    "rotation": {"max_size_mb": 64, "max_backups": 1},
+}
+"""The processes write JSON themselves: the supervisor adds nothing to a line."""
+
 
 def mongo_uri(topology: Topology) -> str:
     """Of the replica set's only member."""
@@ -35,7 +45,6 @@ def processes(topology: Topology, *, mongod: Path, envoy: Path) -> Json:
     return {
         "version": "0.5",
         "is_strict": True,
-        "log_configuration": {"disable_json": True, "no_metadata": True, "no_color": True},
         "log_location": str(topology.data / "log/supervisor.log"),
         "processes": {name: _common(topology, name, p) for name, p in every.items()},
     }
@@ -46,6 +55,7 @@ def _common(topology: Topology, name: str, process: Json) -> Json:
     return {
         "working_dir": str(topology.data),
         "log_location": str(topology.data / f"log/{name}.log"),
+        "log_configuration": _LINES_AS_WRITTEN,
         "availability": {"restart": "always", "backoff_seconds": 1},
         "shutdown": {"signal": 15, "timeout_seconds": _DRAIN_SECONDS + 5},
         **process,

@@ -24,6 +24,9 @@ SERVICE_HEADER = "x-worldmesh-service"
 HOST_HEADER = "x-worldmesh-host"
 """By which a gateway will name the relay that owns a room."""
 
+NOWHERE = "nowhere"
+"""A cluster without instances, for requests that have no route."""
+
 REFLECTION = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/")
 HEALTH = "/grpc.health.v1.Health/"
 

@@ -11,6 +11,7 @@ from worldmesh_mesh.topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, JWKS, Topology
 from .common import (
     CALLER_HEADER,
     HOST_HEADER,
+    NOWHERE,
     SERVICE_HEADER,
     USER_HEADERS,
     Json,
@@ -33,6 +34,7 @@ PROXY = "envoy-edge"
 _JWKS_METHOD = "/worldmesh.identity.v1.IdentityService/GetJwks"
 _CLAIMS = dict(zip(("sub", "sid", "name", "kind", "scope"), USER_HEADERS, strict=True))
 _MAX_FILE = 1 << 20
+_READS: Json = {"safe_regex": {"regex": "GET|HEAD"}}
 
 _SECURITY_HEADERS: Mapping[str, str] = {
     "content-security-policy": (
@@ -55,6 +57,7 @@ def edge_config(topology: Topology, methods: Sequence[Method], files: Mapping[st
         _sockets(),
         {"match": {"path": "/healthz"}, "direct_response": {"status": 200, "body": {"inline_string": "ok\n"}}},
         *(_file(path, file, kind) for path, (file, kind) in files.items()),
+        _for_cors(),
     ]
     manager = _manager(topology, exposed, routes)
     listeners = [_secure(topology, manager), _jwks_listener(topology, exposed)]
@@ -67,7 +70,13 @@ def edge_config(topology: Topology, methods: Sequence[Method], files: Mapping[st
         PROXY,
         topology.port(EDGE_ADMIN),
         listeners,
-        [*clusters, _socket_cluster(topology), _jwks_cluster(topology), *otlp_cluster(topology)],
+        [
+            *clusters,
+            _socket_cluster(topology),
+            _jwks_cluster(topology),
+            {"name": NOWHERE, "type": "STATIC"},
+            *otlp_cluster(topology),
+        ],
     )
 
 
@@ -202,10 +211,17 @@ def _sockets() -> Json:
     }
 
 
+def _for_cors() -> Json:
+    """REST gets its route by transcoding, and a preflight none at all; but CORS, which comes before, works only for
+    requests that have one. What keeps this route is answered as if it had none."""
+    origin: Json = {"name": "origin", "present_match": True}
+    return {"match": {"prefix": "/", "headers": [origin]}, "route": {"cluster": NOWHERE}}
+
+
 def _file(path: str, file: str, kind: str) -> Json:
     headers = {"content-type": kind, **_SECURITY_HEADERS}
     return {
-        "match": {"path": path},
+        "match": {"path": path, "headers": [{"name": ":method", "string_match": _READS}]},
         "direct_response": {"status": 200, "body": file_source(file)},
         "response_headers_to_add": [
             {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

@@ -8,61 +8,70 @@ from collections.abc import Sequence
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from .common import Json, typed
+from .common import NOWHERE, Json, typed
 
 # (a condition in CEL, the gRPC code, the reason, the message); the first that holds is taken.
 _NO_TOKEN = code_pb2.UNAUTHENTICATED
+_MALFORMED = "PAYLOAD_MALFORMED"
 _DETAILS = "response.code_details.contains"
 _REPLIES: Sequence[tuple[str, int, str, str]] = (
     (f"{_DETAILS}('Jwt_is_expired')", _NO_TOKEN, "TOKEN_EXPIRED", "the access token has expired"),
     (f"{_DETAILS}('Jwt_is_missing')", _NO_TOKEN, "TOKEN_MISSING", "the method needs an access token"),
+    (f"{_DETAILS}('Jwks_remote_fetch')", code_pb2.UNAVAILABLE, "UNAVAILABLE", "tokens can not be checked just now"),
     (f"{_DETAILS}('jwt_authn')", _NO_TOKEN, "TOKEN_INVALID", "the access token is not valid"),
+    (
+        f"{_DETAILS}('grpc_json_transcode')",
+        code_pb2.INVALID_ARGUMENT,
+        _MALFORMED,
+        "the request does not fit the method",
+    ),
     ("response.code == 403", code_pb2.PERMISSION_DENIED, "CALLER_NOT_ALLOWED", "the service may not call this method"),
     ("response.code == 429", code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED", "too many requests"),
     ("response.code == 404", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
+    (f"xds.cluster_name == '{NOWHERE}'", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
     ("response.code == 503", code_pb2.UNAVAILABLE, "UNAVAILABLE", "the service does not answer"),
     ("response.code == 504", code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed"),
+)
+# What Envoy itself says of these may be another code: 403 of a wrong audience, 401 of keys that it could not fetch.
+_HTTP = {_NO_TOKEN: 401, code_pb2.UNIMPLEMENTED: 404, code_pb2.UNAVAILABLE: 503}
+# REST looks like gRPC once it is transcoded, but for the path that it came with.
+_IS_GRPC = (
+    "request.headers['content-type'].startsWith('application/grpc') && !('x-envoy-original-path' in request.headers)"
 )
 
 
 def local_replies() -> Json:
-    """Map Envoy's own answers to google.rpc.Status."""
-    return {"mappers": [_mapper(*reply) for reply in _REPLIES]}
+    """Map Envoy's own answers to google.rpc.Status: as JSON, or as a message and details in gRPC's headers."""
+    for_grpc = [_mapper(*reply, grpc=True) for reply in _REPLIES]
+    return {"mappers": [*for_grpc, *(_mapper(*reply, grpc=False) for reply in _REPLIES)]}
 
 
-def _mapper(condition: str, code: int, reason: str, message: str) -> Json:
+def _mapper(condition: str, code: int, reason: str, message: str, *, grpc: bool) -> Json:
+    mapper: Json = {"filter": _when(f"{_IS_GRPC} && {condition}" if grpc else condition)}
+    if status_code := _HTTP.get(code):
+        mapper["status_code"] = status_code
+    return mapper | (_grpc(code, reason, message) if grpc else _json(code, reason, message))
+
+
+def _when(condition: str) -> Json:
+    expression = typed("extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression=condition)
+    return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
+
+
+def _grpc(code: int, reason: str, message: str) -> Json:
     info = any_pb2.Any()
     info.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="worldmesh"))
     status = status_pb2.Status(code=code, message=message, details=[info])
     details = base64.b64encode(status.SerializeToString()).decode().rstrip("=")
-    body: Json = {
-        "code": code,
-        "message": message,
-        "details": [
-            {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": reason,
-                "domain": "worldmesh",
-            }
-        ],
+    header = {"key": "grpc-status-details-bin", "value": details}
+    return {
+        "headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
+        "body_format_override": {"text_format_source": {"inline_string": message}},
     }
-    mapper: Json = {
-        "filter": {
-            "extension_filter": {
-                "name": "envoy.access_loggers.extension_filters.cel",
-                "typed_config": typed(
-                    "extensions.access_loggers.filters.cel.v3.ExpressionFilter", expression=condition
-                ),
-            }
-        },
-        "headers_to_add": [
-            {
-                "header": {"key": "grpc-status-details-bin", "value": details},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
-        "body_format_override": {"json_format": body},
-    }
-    if code == _NO_TOKEN:
-        mapper["status_code"] = 401  # Envoy says 403 of a wrong audience
-    return mapper
+
+
+def _json(code: int, reason: str, message: str) -> Json:
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "worldmesh"}
+    # Which field does not fit helps whoever wrote the request; what is wrong with a token would help a forger.
+    words = f"{message}: %LOCAL_REPLY_BODY%" if reason == _MALFORMED else message
+    return {"body_format_override": {"json_format": {"code": code, "message": words, "details": [info]}}}
