@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from .testing_tls import make_tls_folder
 S = TypeVar("S", bound=ServiceSettings)
 
 _HOST = "127.0.0.1"
+_START_SECONDS = 60.0
 
 
 @pytest.fixture(scope="session")
@@ -74,12 +76,14 @@ def _initiate(port: int) -> None:
             client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
         except OperationFailure as error:
             raise RuntimeError("mongod took no replica set") from error
-        for _ in range(400):
+        limit = time.monotonic() + _START_SECONDS
+        while time.monotonic() < limit:
             try:
                 if client.admin.command("hello").get("isWritablePrimary"):
                     return
             except PyMongoError:
-                continue
+                pass  # an election ends connections
+            time.sleep(0.02)
     raise TimeoutError("mongod takes no writes")
 
 
