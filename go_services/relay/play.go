@@ -40,7 +40,7 @@ func (s *server) playOne(live *liveRoom, core *room.Room, now time.Time, link ro
 	span := inputSpan(live.id, in)
 	defer span.End()
 	if err := kit.ValidateMessage(s.validator, in); err != nil {
-		live.out.Failed(link, in.GetRid(), kit.ReasonOf(err), err.Error())
+		live.out.Failed(link, in.GetRid(), kit.ReasonOf(err), kit.StatusOf(err).Message())
 		return
 	}
 	switch body := in.GetBody().(type) {

@@ -60,7 +60,14 @@ func (s *server) Attach(rpc roomv1.RoomService_AttachServer) (err error) {
 		return err
 	}
 	go s.receive(rpc, live, st)
-	return s.send(ctx, rpc, st)
+	sent := make(chan error, 1)
+	go func() { sent <- s.send(ctx, rpc, st) }()
+	select {
+	case err := <-sent:
+		return err
+	case <-st.full: // the sender may hang at a gateway that reads nothing, until the end of the call frees it
+		return errSlowGateway
+	}
 }
 
 func (s *server) receiveOpen(rpc roomv1.RoomService_AttachServer) (*roomv1.AttachRequest_Open, error) {
@@ -96,7 +103,7 @@ func (s *server) send(ctx context.Context, rpc roomv1.RoomService_AttachServer, 
 	}
 }
 
-// receive plays the members' inputs; it ends with the stream, for whose end its caller waits.
+// receive plays the members' inputs until the stream ends.
 func (s *server) receive(rpc roomv1.RoomService_AttachServer, live *liveRoom, st *stream) {
 	for {
 		request, err := rpc.Recv()

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -239,6 +240,28 @@ func TestOnlyProxiesGetIn(t *testing.T) {
 	}
 }
 
+func TestAGatewayThatReadsNothingIsEndedAndItsRoomGoesOn(t *testing.T) {
+	r := startRelay(t, 64<<10)
+	a, stuck := r.attach(t, "gateway-0", "room_a"), r.attach(t, "gateway-1", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	stuck.join(1, "usr_ben")
+	text := strings.Repeat("x", 500)
+	left := false
+	for range 20_000 {
+		_, body := a.next(clientv1.ServerBodyRoomEvent)
+		var e clientv1.RoomEvent
+		e.Init(body.Bytes, body.Pos)
+		if left = e.BodyType() == clientv1.EventBodyMemberLeft; left {
+			break
+		}
+		a.inputs(chat(1, text))
+	}
+	if !left {
+		t.Fatal("the member of a gateway that reads nothing is still in the room")
+	}
+}
+
 func TestAQueueKeepsTheNewestStateAndEndsAStreamThatIsTooSlow(t *testing.T) {
 	var cause error
 	s := newStream(1, "gateway-0", 1000, func(err error) { cause = err })
@@ -252,9 +275,12 @@ func TestAQueueKeepsTheNewestStateAndEndsAStreamThatIsTooSlow(t *testing.T) {
 		t.Fatal("the second state replaced nothing")
 	}
 	s.push(&roomv1.Delivery{Frame: make([]byte, 100)})
+	if !s.pushState(state(10), func() *roomv1.Delivery { return state(30) }) {
+		t.Fatal("the third state replaced nothing")
+	}
 	taken, err := s.take(context.Background(), nil)
-	if err != nil || len(taken) != 2 || len(taken[0].GetFrame()) != 20 {
-		t.Fatalf("%v, %v", taken, err)
+	if err != nil || len(taken) != 2 || len(taken[0].GetFrame()) != 100 || len(taken[1].GetFrame()) != 30 {
+		t.Fatalf("%v, %v", taken, err) // the newest state comes after the event that was queued before it
 	}
 	for range 20 {
 		s.push(&roomv1.Delivery{Frame: make([]byte, 100)})

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
@@ -9,6 +10,8 @@ import (
 
 // deliveryOverhead is about what a delivery takes in memory beside its frame.
 const deliveryOverhead = 96
+
+func sizeOf(d *roomv1.Delivery) int { return len(d.GetFrame()) + deliveryOverhead }
 
 // stream is what waits to be sent to one gateway for one room. Its queue is bounded: a state frame that was not
 // taken is replaced, and when everything else passes the bound the stream is ended.
@@ -24,10 +27,14 @@ type stream struct {
 	state  int // index in queue of a state frame that was not taken yet, or -1
 	wake   chan struct{}
 	closed bool
+	full   chan struct{} // closed when the bound is passed
 }
 
 func newStream(id uint64, gateway string, limit int, cancel context.CancelCauseFunc) *stream {
-	return &stream{id: id, gateway: gateway, limit: limit, cancel: cancel, state: -1, wake: make(chan struct{}, 1)}
+	return &stream{
+		id: id, gateway: gateway, limit: limit, cancel: cancel, state: -1,
+		wake: make(chan struct{}, 1), full: make(chan struct{}),
+	}
 }
 
 // push queues a delivery that must not be lost.
@@ -37,20 +44,23 @@ func (s *stream) push(d *roomv1.Delivery) {
 	s.append(d)
 }
 
-// pushState queues a state frame. If the one before was not taken yet, it is replaced by what `full` makes, for the
-// entities that only the older one told of must not be forgotten. It says whether it was replaced.
-func (s *stream) pushState(d *roomv1.Delivery, full func() *roomv1.Delivery) (replaced bool) {
+// pushState queues a state frame. If the one before was not taken yet, it is replaced by what `whole` makes, for the
+// entities that only the older one told of must not be forgotten. It says whether it was replaced. The newer one goes
+// to the end of the queue: a MemberJoined or Snapshot in between holds older state, and must not be read after it.
+func (s *stream) pushState(d *roomv1.Delivery, whole func() *roomv1.Delivery) (replaced bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state < 0 {
-		s.state = len(s.queue)
-		s.append(d)
+	if s.closed {
 		return false
 	}
-	whole := full()
-	s.bytes += len(whole.GetFrame()) - len(s.queue[s.state].GetFrame())
-	s.queue[s.state] = whole
-	return true
+	if s.state >= 0 {
+		s.bytes -= sizeOf(s.queue[s.state])
+		s.queue = slices.Delete(s.queue, s.state, s.state+1)
+		d, replaced = whole(), true
+	}
+	s.state = len(s.queue)
+	s.append(d)
+	return replaced
 }
 
 func (s *stream) append(d *roomv1.Delivery) {
@@ -58,9 +68,10 @@ func (s *stream) append(d *roomv1.Delivery) {
 		return
 	}
 	s.queue = append(s.queue, d)
-	s.bytes += len(d.GetFrame()) + deliveryOverhead
+	s.bytes += sizeOf(d)
 	if s.bytes > s.limit {
 		s.closed = true
+		close(s.full)
 		s.cancel(errSlowGateway)
 		return
 	}
