@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,11 +40,15 @@ class Guest:
 
 
 class World:
-    """A world that is up."""
+    """A world, by the settings that name it."""
 
     def __init__(self, environ: dict[str, str]) -> None:
         self._environ = environ
-        self.addresses = self.where
+
+    @cached_property
+    def addresses(self) -> dict[str, Any]:
+        """`where`, asked once."""
+        return self.where
 
     @property
     def where(self) -> dict[str, Any]:
@@ -122,7 +127,7 @@ def running_world(data: Path, *, otlp: str = "", scale: dict[str, str] | None = 
     """Start a world, and end it. If it does not come up, its logs are in the error."""
     environ = {
         "WORLDMESH_DATA": str(data),
-        "WORLDMESH_PORT_BASE": str(_free_base()),
+        "WORLDMESH_PORT_BASE": str(free_base()),
         "OTEL_EXPORTER_OTLP_ENDPOINT": otlp,
         **(SCALE if scale is None else scale),
     }
@@ -135,7 +140,7 @@ def running_world(data: Path, *, otlp: str = "", scale: dict[str, str] | None = 
         subprocess.run([*command, "down"], env=os.environ | environ, check=True, timeout=60)
 
 
-def _free_base() -> int:
+def free_base() -> int:
     """A port base whose thousand ports look free."""
     for _ in range(50):
         base = random.randrange(20_000, 31_000, 1_000)

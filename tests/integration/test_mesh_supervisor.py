@@ -1,0 +1,102 @@
+"""Starting and ending a world: from another directory, by Ctrl-C, over what a killed one has left, on taken ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from worldmesh_mesh import strays
+
+from tests.integration.test_mesh_life import eventually
+from tests.support.world import ROOT, World, free_base
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world of one of each that is not up; tests leave it so."""
+    environ = {"WORLDMESH_DATA": str(tmp_path_factory.mktemp("small")), "WORLDMESH_PORT_BASE": str(free_base())}
+    world = World(environ | dict.fromkeys(("RELAYS", "GATEWAYS", "PRESENCE"), "1"))
+    yield world
+    world.command("down")
+
+
+def left_of(world: World) -> list[int]:
+    return strays.processes_of(Path(world.environ["WORLDMESH_DATA"]))
+
+
+def test_where_says_why_it_knows_nothing_while_the_world_is_not_up(small: World) -> None:
+    answer = small.command("where", check=False)
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert "the world is not up: start it with `make up`" in answer.stderr
+
+
+def test_a_taken_port_is_named_with_who_wants_it_and_nothing_is_started(small: World) -> None:
+    port = int(small.environ["WORLDMESH_PORT_BASE"]) + 500
+    with socket.create_server(("127.0.0.1", port)):
+        answer = small.command("up", "--detach", check=False)
+    assert answer.returncode == 1
+    assert f"port {port} is taken, and the mesh listener needs it" in answer.stderr
+    assert left_of(small) == []
+
+
+def test_ctrl_c_ends_a_world_in_the_foreground_and_all_of_it(small: World, tmp_path: Path) -> None:
+    """Started by make from another directory; the terminal sends SIGINT to make and to what make runs."""
+    with (tmp_path / "up.log").open("w") as log:
+        up = subprocess.Popen(
+            ["make", "-C", str(ROOT), "up"],
+            cwd=tmp_path,
+            env=os.environ | small.environ,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        eventually(lambda: "Ctrl-C ends it" in (tmp_path / "up.log").read_text(), patience=90)
+        assert httpx.get(f"{small.where['rest']}/v1/rooms").status_code == 200
+        os.killpg(up.pid, signal.SIGINT)
+        up.wait(40)
+    finally:
+        if up.poll() is None:
+            os.killpg(up.pid, signal.SIGTERM)
+    eventually(lambda: left_of(small) == [])
+    assert "Traceback" not in (tmp_path / "up.log").read_text()
+
+
+def test_a_world_whose_supervisor_was_killed_starts_again_and_keeps_its_data(small: World) -> None:
+    small.command("up", "--detach")
+    guest = small.guest()
+    supervisor = int((Path(small.environ["WORLDMESH_DATA"]) / "supervisor.pid").read_text())
+    os.kill(supervisor, signal.SIGKILL)
+    eventually(lambda: supervisor not in left_of(small))
+    left = left_of(small)
+    assert left, "what it supervised lives on"
+    assert small.command("where", check=False).returncode == 1
+
+    again = small.command("up", "--detach")
+    assert f"ending {len(left)} processes that an earlier world has left" in again.stderr
+    assert not set(left) & set(left_of(small))
+    assert httpx.get(f"{small.where['rest']}/v1/identity/self", headers=guest.headers).status_code == 200
+
+    small.command("down")
+    assert left_of(small) == []
+
+
+def test_clean_removes_the_data_folder(small: World) -> None:
+    data = Path(small.environ["WORLDMESH_DATA"])
+    assert data.exists()
+    small.command("clean")
+    assert not data.exists()
+
+
+def test_a_setting_that_makes_no_sense_is_one_line(small: World) -> None:
+    command = [sys.executable, "-m", "worldmesh_mesh", "up"]
+    environ = os.environ | small.environ | {"RELAYS": "many"}
+    answer = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (1, "error: RELAYS=many: choose a number from 1 to 10\n")
