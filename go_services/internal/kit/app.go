@@ -174,6 +174,9 @@ func (a *App) becomeReady(ctx context.Context) error {
 // GRPCAddr is where the server listens, for tests that let the system choose.
 func (a *App) GRPCAddr() string { return a.listeners.grpc.Addr().String() }
 
+// AdminAddr is where the admin server listens, for tests that let the system choose.
+func (a *App) AdminAddr() string { return a.listeners.admin.Addr().String() }
+
 func (a *App) drain() {
 	a.Log.Info("draining", "seconds", a.Config.DrainSeconds)
 	a.ready.Store(false)

@@ -1,8 +1,10 @@
 package kit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -69,7 +71,21 @@ func ParseConfig[T any]() (T, error) {
 	}
 	parts := make([]string, 0, len(all.Errors))
 	for _, e := range all.Errors {
+		var wrong env.ParseError
+		if errors.As(e, &wrong) {
+			e = fmt.Errorf("%s: %w", variableOf(reflect.TypeFor[T](), wrong.Name), wrong.Err)
+		}
 		parts = append(parts, e.Error())
 	}
 	return cfg, fmt.Errorf("settings: %s", strings.Join(parts, "; "))
+}
+
+// variableOf is the variable that a field is read from; the field's name if it is read from none.
+func variableOf(settings reflect.Type, field string) string {
+	f, ok := settings.FieldByName(field) // of embedded settings too
+	if !ok {
+		return field
+	}
+	variable, _, _ := strings.Cut(f.Tag.Get("env"), ",")
+	return cmp.Or(variable, field)
 }

@@ -1,0 +1,72 @@
+package kit_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/internal/kittest"
+)
+
+func TestARenewedCertificateIsUsedAndAHalfWrittenOneIsNot(t *testing.T) {
+	dir := kittest.NewTLS(t).Dir
+	pair, err := kit.LoadKeyPair(filepath.Join(dir, "tls.pem"), filepath.Join(dir, "tls.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	current := func() []byte {
+		t.Helper()
+		now = now.Add(time.Minute)
+		cert, err := pair.Current(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cert.Certificate[0]
+	}
+	first := current()
+
+	replace(t, filepath.Join(dir, "tls.pem"), []byte("-----BEGIN CERT"), now)
+	if !bytes.Equal(current(), first) {
+		t.Fatal("a half-written file changed the certificate")
+	}
+	renewed := kittest.NewTLS(t).Dir
+	for _, name := range []string{"tls.key", "tls.pem"} {
+		raw, err := os.ReadFile(filepath.Join(renewed, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		replace(t, filepath.Join(dir, name), raw, now.Add(time.Second))
+	}
+	if bytes.Equal(current(), first) {
+		t.Fatal("the renewed certificate is not used")
+	}
+}
+
+func TestACertificateIsNotReadForEveryConnection(t *testing.T) {
+	dir := kittest.NewTLS(t).Dir
+	pair, err := kit.LoadKeyPair(filepath.Join(dir, "tls.pem"), filepath.Join(dir, "tls.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pair.Current(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replace writes a file with a time of its own, for tests are faster than the clocks of file systems.
+func replace(t *testing.T, path string, raw []byte, modified time.Time) {
+	t.Helper()
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, modified, modified); err != nil {
+		t.Fatal(err)
+	}
+}
