@@ -127,6 +127,8 @@ class World:
         waiting = [name for name, url in probes.items() if not _answers(url)]
         if waiting:
             return waiting
+        if not _has_keys(f"http://{HOST}:{t.port(EDGE_ADMIN)}"):
+            return ["the edge's keys to check tokens"]
         # Envoy may be ready before its first health checks: a read through all of it tells.
         through = f"http://{HOST}:{t.port(EDGE_PLAIN)}/v1/rooms?page_size=1"
         return [] if not t.development or _answers(through) else ["the way through the edge"]
@@ -171,6 +173,16 @@ def _environment(data: Path) -> dict[str, str]:
     """The supervisor's environment: no settings of the caller leak into the services."""
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("WORLDMESH_", "OTEL_", "PC_"))}
     return keep | {MARK: str(data), "PC_DISABLE_TUI": "1"}
+
+
+def _has_keys(admin: str) -> bool:
+    """Whether the edge has fetched the key set: until then it can check no token."""
+    url = f"{admin}/stats?filter=jwks_fetch_success&format=json"
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - loopback
+            return any(stat.get("value", 0) > 0 for stat in json.load(response)["stats"])
+    except OSError:
+        return False
 
 
 def _answers(url: str) -> bool:
