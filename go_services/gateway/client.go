@@ -94,12 +94,12 @@ func (c *client) message(ctx context.Context, message []byte) {
 	now := time.Now()
 	frame, err := c.socket.Dialect.Decode(message)
 	if err != nil {
-		c.gateway.metrics.received("bad")
+		c.gateway.metrics.received["bad"].Inc()
 		c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.BadFrame(now, frame.RID, len(message), err) }))
 		return
 	}
 	kind := frame.Body.Kind()
-	c.gateway.metrics.received(kind)
+	c.gateway.metrics.received[kind].Inc()
 	actions := c.with(func(s *session.Session) []session.Action { return s.Frame(now, frame, len(message)) })
 	if !traced(kind) {
 		c.do(ctx, actions)

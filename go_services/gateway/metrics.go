@@ -21,6 +21,7 @@ type metrics struct {
 	batches prometheus.Counter
 	// These are looked up once, not once a frame.
 	sent       [bodies]prometheus.Counter
+	received   map[string]prometheus.Counter // by the kind of client frame; `bad` for what is none
 	stateDrops prometheus.Counter
 }
 
@@ -52,10 +53,13 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	for b := range m.sent {
 		m.sent[b] = m.frames.WithLabelValues("out", strings.ToLower(clientv1.ServerBody(b).String()))
 	}
+	m.received = map[string]prometheus.Counter{"bad": m.frames.WithLabelValues("in", "bad")}
+	for _, name := range clientv1.EnumNamesClientBody {
+		kind := strings.ToLower(name)
+		m.received[kind] = m.frames.WithLabelValues("in", kind)
+	}
 	m.stateDrops = m.drops.WithLabelValues("state")
 	return m
 }
-
-func (m *metrics) received(kind string) { m.frames.WithLabelValues("in", kind).Inc() }
 
 func (m *metrics) closed(code uint16) { m.closes.WithLabelValues(strconv.Itoa(int(code))).Inc() }
