@@ -1,0 +1,126 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"github.com/prometheus/client_golang/prometheus"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"google.golang.org/protobuf/proto"
+)
+
+// FuzzInputs plays whatever decodes as a batch of inputs: members stay within the room, and what is sent are frames.
+func FuzzInputs(f *testing.F) {
+	for _, inputs := range seedInputs() {
+		raw, err := proto.Marshal(&roomv1.AttachRequest_Inputs{Inputs: inputs})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	validator, err := protovalidate.New()
+	if err != nil {
+		f.Fatal(err)
+	}
+	m := newMetrics(prometheus.NewRegistry())
+	s := &server{validator: validator, metrics: m}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var batch roomv1.AttachRequest_Inputs
+		if proto.Unmarshal(raw, &batch) != nil {
+			return
+		}
+		cfg := room.Config{Capacity: 3, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: frames.Vec3{X: 1, Z: 1}}
+		live := newLiveRoom("room_fuzz", 1, cfg, m)
+		st := newStream(1, "gateway-0", 1<<20, func(error) {})
+		live.attach(st)
+		s.play(live, st, batch.GetInputs())
+		live.tick()
+		for _, member := range live.core.Members() {
+			// NaN is within no bounds.
+			if p := member.State.Position; !(p.X >= 0 && p.X <= 40 && p.Z >= 0 && p.Z <= 40) {
+				t.Fatalf("a member is at %v", p)
+			}
+		}
+		if live.core.Len() > cfg.Capacity {
+			t.Fatalf("%d members in a room for %d", live.core.Len(), cfg.Capacity)
+		}
+		if len(st.queue) > 0 {
+			checkFrames(t, st)
+		}
+		live.detach(st)
+	})
+}
+
+func checkFrames(t *testing.T, st *stream) {
+	t.Helper()
+	deliveries, err := st.take(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range deliveries {
+		if len(d.GetFrame()) == 0 && d.GetMembership() != nil {
+			continue
+		}
+		if kind := clientv1.GetRootAsServerFrame(d.GetFrame(), 0).BodyType(); kind == clientv1.ServerBodyNONE {
+			t.Fatalf("a delivery without a frame: %v", d)
+		}
+	}
+}
+
+func seedInputs() [][]*roomv1.Input {
+	join := func(link uint32, user string) *roomv1.Input {
+		return &roomv1.Input{Link: link, Rid: 1, Body: &roomv1.Input_Join_{Join: &roomv1.Input_Join{
+			User: &commonv1.PublicUser{UserId: user, Username: user}, GatewaySessionId: "gws_" + user,
+		}}}
+	}
+	walk := func(x float32) *roomv1.Input {
+		return &roomv1.Input{Link: 1, Body: &roomv1.Input_State_{State: &roomv1.Input_State{
+			Position: &commonv1.Position{X: x, Z: 1}, Yaw: 7, Values: []byte("values"),
+		}}}
+	}
+	whisper := &roomv1.Input{Link: 1, Rid: 4, Body: &roomv1.Input_Whisper_{Whisper: &roomv1.Input_Whisper{
+		TargetUserId: "usr_ben", Text: "psst", ClientMessageId: "m1",
+	}}}
+	emote := &roomv1.Input{Link: 2, Rid: 5, Body: &roomv1.Input_Emote_{Emote: &roomv1.Input_Emote{EmoteId: "wave"}}}
+	leave := &roomv1.Input{Link: 1, Rid: 6, Body: &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}}
+	return [][]*roomv1.Input{
+		{join(1, "usr_ann"), walk(1.5), walk(-3), walk(39)},
+		{join(1, "usr_ann"), join(2, "usr_ben"), chat(1, "hello"), whisper, whisper, emote, leave, leave},
+		{join(1, "usr_ann"), join(2, "usr_ann"), join(3, "usr_cyd"), join(4, "usr_dan"), join(5, "usr_eve")},
+		{{}, chat(9, "from nobody"), join(0, "")},
+	}
+}
+
+// BenchmarkRoomTick is a room of 50 on one gateway in which everybody moves in every tick, from decoded inputs to what
+// the stream sends: 2,500 deliveries an iteration.
+func BenchmarkRoomTick(b *testing.B) {
+	const members = 50
+	s := &server{metrics: newMetrics(prometheus.NewRegistry())}
+	cfg := room.Config{Capacity: members, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8}
+	live := newLiveRoom("room_bench", 1, cfg, s.metrics)
+	st := newStream(1, "gateway-0", 8<<20, func(error) {})
+	live.attach(st)
+	inputs := make([]*roomv1.Input, members)
+	for i := range inputs {
+		link := uint32(i + 1)
+		live.core.Join(time.Now(), room.Link{Stream: 1, ID: link}, 1, room.Join{User: frames.User{ID: fmt.Sprint(i)}})
+		inputs[i] = &roomv1.Input{Link: link, Body: &roomv1.Input_State_{State: &roomv1.Input_State{
+			Position: &commonv1.Position{}, Values: make([]byte, 44),
+		}}}
+	}
+	var taken []*roomv1.Delivery
+	b.ReportAllocs()
+	for b.Loop() {
+		s.play(live, st, inputs)
+		live.tick()
+		taken, _ = st.take(context.Background(), taken)
+	}
+	b.ReportMetric(float64(b.N)*members*members/b.Elapsed().Seconds(), "deliveries/s")
+}
