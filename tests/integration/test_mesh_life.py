@@ -49,6 +49,16 @@ def test_a_process_that_is_killed_comes_back(world: World) -> None:
     eventually(lambda: httpx.get(f"{world.rest}/v1/rooms").status_code == 200)
 
 
+def test_sockets_through_the_edge_find_the_other_gateway_when_one_has_died(world: World) -> None:
+    guest, pids = world.guest(), world.where["pids"]
+    os.kill(pids["gateway-0"], signal.SIGKILL)
+    for _ in range(10):
+        with connect(world.addresses["ws"], subprotocols=["worldmesh.v1.json"]) as socket:  # type: ignore[list-item]
+            socket.send(json.dumps({"rid": 1, "hello": {"access_token": guest.access_token}}))
+            assert "welcome" in json.loads(socket.recv(timeout=5))
+    eventually(lambda: world.command("where", check=False).returncode == 0)
+
+
 def test_one_trace_goes_from_a_frame_through_the_whole_mesh_to_the_database(world: World, spans: SpanReceiver) -> None:
     guest = world.guest()
     with connect(world.addresses["gateways_ws"][0], subprotocols=["worldmesh.v1.json"]) as socket:  # type: ignore[list-item]

@@ -43,6 +43,18 @@ def typed(kind: str, **fields: object) -> Json:
     return {"@type": _TYPE + kind, **fields}
 
 
+ELSEWHERE: Json = {
+    "retry_host_predicate": [
+        {
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
+        }
+    ],
+    "host_selection_retry_max_attempts": 10,
+}
+"""A retry goes to another instance where there is one. Least-loaded choices may fall on the same one several times."""
+
+
 def address(port: int) -> Json:
     """A port of this machine."""
     return {"socket_address": {"address": HOST, "port_value": port}}
@@ -79,13 +91,7 @@ def route(method: Method, cluster: str) -> Json:
             "retry_on": retry_on,
             "num_retries": 2,
             "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
-            "retry_host_predicate": [
-                {
-                    "name": "envoy.retry_host_predicates.previous_hosts",
-                    "typed_config": typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
-                }
-            ],
-            "host_selection_retry_max_attempts": 3,
+            **ELSEWHERE,
         }
         if not method.streaming:
             policy["per_try_timeout"] = f"{method.timeout:g}s"

@@ -10,6 +10,7 @@ from worldmesh_mesh.topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, JWKS, Topology
 
 from .common import (
     CALLER_HEADER,
+    ELSEWHERE,
     HOST_HEADER,
     NOWHERE,
     SERVICE_HEADER,
@@ -207,7 +208,12 @@ def _cors(topology: Topology) -> Json:
 def _sockets() -> Json:
     return {
         "match": {"path": "/ws"},
-        "route": {"cluster": "sockets", "timeout": "0s", "idle_timeout": "90s"},
+        "route": {
+            "cluster": "sockets",
+            "timeout": "0s",
+            "idle_timeout": "90s",
+            "retry_policy": {"retry_on": "connect-failure", "num_retries": 2, **ELSEWHERE},
+        },
     }
 
 
