@@ -200,6 +200,8 @@ def attend(world: World) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    # A shell starts what runs in the background with SIGINT ignored; whoever sends it means it all the same.
+    signal.signal(signal.SIGINT, stop)
     try:
         world.wait()
     except KeyboardInterrupt:
