@@ -1,7 +1,7 @@
 // Puts the parts together: what the person does goes to the server, what the server says goes to the model.
 
 import {Model, STANDING, WALKING} from "./model.js";
-import {Session, Socket, inWords} from "./net.js";
+import {Session, Socket, inWords, randomText} from "./net.js";
 import {View} from "./view.js";
 import * as ui from "./ui.js";
 
@@ -14,7 +14,7 @@ const KEYS = {
 const model = new Model();
 const view = new View(ui.elements.canvas, model);
 const held = new Set();
-let session = null, socket = null, wanted = "", whisperTo = null;
+let session = null, socket = null, wanted = "", lastRoom = "", whisperTo = null;
 let sentAt = 0, wasWalking = false, frames = 0, fps = 0;
 
 const attempt = (work) => work.catch((error) => ui.toast(inWords(error)));
@@ -36,22 +36,42 @@ async function listRooms() {
   ui.rooms([...own, ...all.filter((r) => !known.has(r.room_id))], (id) => attempt(join(id)));
 }
 
+/** Enters a room; while the connection is down, as soon as it is back. */
 async function join(roomId) {
+  wanted = roomId;
+  if (!socket.online) return;
   try {
-    const {snapshot} = await socket.request({join: {room_id: roomId}});
-    wanted = roomId;
-    model.snapshot(snapshot, performance.now());
-    ui.entered(snapshot.display_name);
-    showMembers();
-    ui.say(`You entered ${snapshot.display_name}.`);
+    take(await enterRoom(roomId));
   } catch (error) {
+    if (!socket.online || wanted !== roomId) return; // coming back, or gone elsewhere
     toLobby();
     throw error;
   }
 }
 
+/** A room whose relay was lost is up again in a moment. */
+async function enterRoom(roomId) {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await socket.request({join: {room_id: roomId}});
+    } catch (error) {
+      if (error.reason !== "ROOM_UNAVAILABLE" || tries >= 5 || wanted !== roomId) throw error;
+      await new Promise((done) => setTimeout(done, 200 * 2 ** tries));
+    }
+  }
+}
+
+function entered(snapshot, now) {
+  const back = lastRoom === snapshot.room_id;
+  lastRoom = snapshot.room_id;
+  model.snapshot(snapshot, now);
+  ui.entered(snapshot.display_name, back);
+  showMembers();
+  ui.say(back ? "You are back." : `You entered ${snapshot.display_name}.`);
+}
+
 function toLobby() {
-  wanted = "";
+  wanted = lastRoom = "";
   whisper(null);
   model.reset();
   ui.show("lobby");
@@ -60,7 +80,8 @@ function toLobby() {
 
 function take(frame) {
   const now = performance.now();
-  if (frame.state_batch) model.states(frame.state_batch, now);
+  if (frame.snapshot) entered(frame.snapshot, now);
+  else if (frame.state_batch) model.states(frame.state_batch, now);
   else if (frame.correction) model.correction(frame.correction.state);
   else if (frame.room_event) event(frame.room_event, now);
   else if (frame.room_left) roomLeft(frame.room_left);
@@ -79,7 +100,7 @@ function event(e, now) {
 
 function roomLeft({reason}) {
   if (reason === "ROOM_UNAVAILABLE" && wanted) {
-    setTimeout(() => attempt(join(wanted)), 300);
+    attempt(join(wanted));
     return;
   }
   ui.toast(inWords({reason, message: reason}));
@@ -98,11 +119,14 @@ function whisper(user) {
 }
 
 function speak(text) {
-  const client_message_id = `${Date.now()}-${Math.random().toString(36).slice(2, 10)}`;
+  const client_message_id = randomText(9);
   return whisperTo
     ? socket.request({whisper: {target_user_id: whisperTo.user_id, text, client_message_id}})
     : socket.request({chat: {text, client_message_id}});
 }
+
+/** Letters are the same with Shift or Caps Lock. */
+const keyOf = (e) => (e.key.length === 1 ? e.key.toLowerCase() : e.key);
 
 function direction() {
   let x = 0, z = 0;
@@ -164,11 +188,12 @@ canvas.addEventListener("pointerdown", (e) => {
   return undefined;
 });
 addEventListener("keydown", (e) => {
-  if (e.target === text || !KEYS[e.key] || e.ctrlKey || e.metaKey) return;
-  held.add(e.key);
+  const key = keyOf(e);
+  if (!model.room || e.target instanceof HTMLInputElement || !KEYS[key] || e.ctrlKey || e.metaKey || e.altKey) return;
+  held.add(key);
   e.preventDefault();
 });
-addEventListener("keyup", (e) => held.delete(e.key));
+addEventListener("keyup", (e) => held.delete(keyOf(e)));
 addEventListener("blur", () => held.clear());
 requestAnimationFrame(frame);
 

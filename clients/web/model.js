@@ -19,9 +19,8 @@ class Avatar {
   constructor(user, state, now) {
     this.user = user;
     this.entity = state.entity;
-    this.yaw = state.yaw;
     this.animation = state.animation;
-    this.samples = [{at: now - DELAY_MS, ...state.position}];
+    this.samples = [{at: now - DELAY_MS, yaw: state.yaw, ...state.position}];
     this.bubble = null;
     this.emote = null;
   }
@@ -31,24 +30,33 @@ class Avatar {
     const last = this.samples[this.samples.length - 1];
     // After a rest the old sample would be walked from for the whole of it.
     if (now - last.at > 3 * DELAY_MS) this.samples.push({...last, at: now - DELAY_MS / 2});
-    this.samples.push({at: now, ...state.position});
+    this.samples.push({at: now, yaw: state.yaw, ...state.position});
     if (this.samples.length > 12) this.samples.splice(0, this.samples.length - 12);
-    this.yaw = state.yaw;
     this.animation = state.animation;
   }
 
-  /** Where to draw it. @param {number} now @returns {Vec3} */
-  at(now) {
+  /** The two samples around a moment, and how far it is from the first to the second. @param {number} now */
+  #around(now) {
     const time = now - DELAY_MS;
     const samples = this.samples;
     for (let i = samples.length - 1; i > 0; i--) {
       const a = samples[i - 1], b = samples[i];
-      if (time >= a.at) {
-        const t = Math.min(1, (time - a.at) / Math.max(1, b.at - a.at));
-        return {x: a.x + (b.x - a.x) * t, y: a.y + (b.y - a.y) * t, z: a.z + (b.z - a.z) * t};
-      }
+      if (time >= a.at) return {a, b, t: Math.min(1, (time - a.at) / Math.max(1, b.at - a.at))};
     }
-    return samples[0];
+    return {a: samples[0], b: samples[0], t: 0};
+  }
+
+  /** Where to draw it. @param {number} now @returns {Vec3} */
+  at(now) {
+    const {a, b, t} = this.#around(now);
+    return {x: a.x + (b.x - a.x) * t, y: a.y + (b.y - a.y) * t, z: a.z + (b.z - a.z) * t};
+  }
+
+  /** Which way it faces, turning the short way round. @param {number} now */
+  yawAt(now) {
+    const {a, b, t} = this.#around(now);
+    const turn = ((b.yaw - a.yaw + 1.5 * TURN) % TURN) - TURN / 2;
+    return (a.yaw + turn * t + TURN) % TURN;
   }
 
   /** @param {number} now */
@@ -161,9 +169,16 @@ export class Model {
 
 export function clamp(value, low, high) { return Math.min(high, Math.max(low, value)); }
 
-/** A colour of one's own, from the user's id. */
-export function colourOf(userId) {
+/** A number of one's own, from the user's id (FNV-1a, mixed so that all bits count). */
+export function hashOf(userId) {
   let hash = 2166136261;
   for (const c of userId) hash = Math.imul(hash ^ c.charCodeAt(0), 16777619) >>> 0;
-  return `hsl(${hash % 360} 62% 52%)`;
+  hash = Math.imul(hash ^ (hash >>> 16), 0x45d9f3b) >>> 0;
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+/** A colour of one's own, from the user's id: 24 hues that can be told apart, readable on light and dark. */
+export function colourOf(userId) {
+  const hash = hashOf(userId);
+  return `hsl(${(hash % 24) * 15} 58% ${50 + ((hash >>> 8) % 3) * 4}%)`;
 }

@@ -1,8 +1,8 @@
 // The ways to the server: REST for signing in and rooms, one socket in the JSON dialect for everything live.
 
 const DEVICE = "worldmesh.device";
-const REFRESH = "worldmesh.refresh";
-const HEARTBEAT_MS = 5000;
+const PING_MS = 5000;
+const LOST_MS = 12_000; // a ping that waits for so long is not answered any more
 
 /** An error that the server answered, with its stable reason. */
 export class ServerError extends Error {
@@ -19,9 +19,18 @@ const WORDS = {
   ROOM_ACCESS_DENIED: "The room does not admit you.",
   ROOM_UNAVAILABLE: "The room does not answer right now.",
   ROOM_LIMIT_REACHED: "You own as many rooms as one may.",
+  ROOM_CLOSED: "The room was closed.",
+  ROOM_ROLE_REQUIRED: "Only the room's owner may do that.",
   RATE_LIMITED: "Slow down a little.",
   MEMBER_NOT_FOUND: "They have left.",
   MEMBER_REPLACED: "You entered from another window.",
+  MEMBER_KICKED: "You were asked to leave the room.",
+  NOT_IN_ROOM: "Enter a room first.",
+  SESSION_REVOKED: "You were signed out.",
+  TOKEN_EXPIRED: "Your session ran out; signing in again.",
+  SLOW_CONSUMER: "Your connection is too slow right now.",
+  DRAINING: "This server takes a break; moving to another.",
+  DEADLINE_EXCEEDED: "That took too long. Try again.",
   UNAVAILABLE: "The server does not answer right now.",
 };
 
@@ -30,15 +39,29 @@ export function inWords(error) {
   return WORDS[error.reason] ?? error.message ?? String(error);
 }
 
+/** Random bytes as text. Unlike `crypto.randomUUID` this works without TLS, too. @param {number} bytes */
+export function randomText(bytes) {
+  const random = crypto.getRandomValues(new Uint8Array(bytes));
+  return btoa(String.fromCharCode(...random)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
 /** This browser's secret: whoever knows it is this guest. */
 function deviceId() {
   let id = localStorage.getItem(DEVICE);
   if (!id) {
-    const bytes = crypto.getRandomValues(new Uint8Array(24));
-    id = btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
+    id = randomText(24);
     localStorage.setItem(DEVICE, id);
   }
   return id;
+}
+
+/** A random UUID (RFC 9562, version 4). */
+function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/(.{8})(.{4})(.{4})(.{4})(.{12})/, "$1-$2-$3-$4-$5");
 }
 
 async function rest(method, path, body, token) {
@@ -60,6 +83,10 @@ async function rest(method, path, body, token) {
 
 /** Who one is, with an access token that is kept fresh. */
 export class Session {
+  // In memory only: a copied tab with the same refresh token would look like a thief to the server.
+  #refreshToken = "";
+  #timer = 0;
+
   static async guest() {
     const device_name = navigator.userAgent.match(/(Firefox|Edg|Chrome|Safari)/)?.[0] ?? "browser";
     return new Session(await rest("POST", "/v1/identity:signInGuest", {device_id: deviceId(), device_name}));
@@ -73,16 +100,19 @@ export class Session {
 
   #take(tokens) {
     this.token = tokens.access_token;
-    sessionStorage.setItem(REFRESH, tokens.refresh_token);
-    const life = parseFloat(tokens.access_expires_in) * 1000;
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.refresh().catch(() => {}), life * 0.7);
+    this.#refreshToken = tokens.refresh_token;
+    this.#refreshIn(parseFloat(tokens.access_expires_in) * 1000 * 0.7);
+  }
+
+  #refreshIn(ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.refresh().catch(() => this.#refreshIn(5000)), ms);
   }
 
   /** Renews the access token; when the session has ended, signs in anew. */
   async refresh() {
     try {
-      const answer = await rest("POST", "/v1/identity:refreshSession", {refresh_token: sessionStorage.getItem(REFRESH)});
+      const answer = await rest("POST", "/v1/identity:refreshSession", {refresh_token: this.#refreshToken});
       this.#take(answer.tokens);
     } catch (error) {
       if (error.reason === "UNAVAILABLE") throw error;
@@ -102,7 +132,7 @@ export class Session {
 
   createRoom(name, isPrivate) {
     const room = {display_name: name, access_policy: isPrivate ? "ACCESS_POLICY_PRIVATE" : "ACCESS_POLICY_PUBLIC"};
-    return rest("POST", "/v1/rooms", {room, request_id: crypto.randomUUID?.() ?? deviceId() + Date.now()}, this.token)
+    return rest("POST", "/v1/rooms", {room, request_id: uuid()}, this.token)
       .then((r) => r.room);
   }
 }
@@ -117,6 +147,10 @@ export class Socket {
   #waiting = new Map();
   #tries = 0;
   #ended = false;
+  #pinged = 0;
+
+  /** Whether the server has welcomed this socket. */
+  online = false;
 
   constructor(session, {onFrame, onState, onReady}) {
     this.session = session;
@@ -126,7 +160,7 @@ export class Socket {
     this.latency = NaN;
     session.onRefresh = (token) => this.request({refresh: {access_token: token}}).catch(() => {});
     this.#open();
-    this.timer = setInterval(() => this.#ping(), HEARTBEAT_MS);
+    this.timer = setInterval(() => this.#ping(), PING_MS);
   }
 
   #open() {
@@ -143,6 +177,7 @@ export class Socket {
     try {
       await this.request({hello: {access_token: this.session.token, device_name: "web"}});
       this.#tries = 0;
+      this.online = true;
       this.onState("online");
       this.#ping();
       this.onReady();
@@ -150,6 +185,8 @@ export class Socket {
   }
 
   #closed(code) {
+    this.online = false;
+    this.#pinged = 0;
     for (const {reject} of this.#waiting.values()) reject(new ServerError("UNAVAILABLE", "The connection was lost."));
     this.#waiting.clear();
     this.latency = NaN;
@@ -187,11 +224,23 @@ export class Socket {
   }
 
   async #ping() {
+    if (!this.online) return;
     const start = performance.now();
+    if (this.#pinged && start - this.#pinged > LOST_MS) { this.#lose(); return; }
+    this.#pinged ||= start;
     try {
       await this.request({ping: {client_time_ms: Date.now()}});
+      this.#pinged = 0;
       this.latency = performance.now() - start;
     } catch { /* it is down, and coming back */ }
+  }
+
+  /** Gives up a connection that is silent: its own closing could take minutes. */
+  #lose() {
+    const ws = this.#ws;
+    this.#ws = null;
+    ws?.close();
+    this.#closed(1006);
   }
 
   end() {

@@ -1,7 +1,7 @@
 // The page around the canvas. It knows elements, not frames.
 
 import {colourOf} from "./model.js";
-import {EMOTES} from "./view.js";
+import {EMOTES} from "./figure.js";
 
 const $ = (id) => document.getElementById(id);
 const LOG_LINES = 200;
@@ -64,11 +64,12 @@ export function show(place) {
   if (place === "lobby") { $("place").textContent = ""; $("room-name").value = ""; }
 }
 
-export function entered(name) {
+/** Shows the room; `back` keeps what was said before. */
+export function entered(name, back) {
   $("place").textContent = name;
-  $("log").replaceChildren();
+  if (!back) $("log").replaceChildren();
   show("room");
-  elements.canvas.focus();
+  if (!back) elements.canvas.focus();
 }
 
 export function members(avatars, self, onPick) {

@@ -1,9 +1,11 @@
-// Draws the room on a canvas. It looks at the model and changes nothing.
+// Shows the room on a canvas: a camera that follows, who stands where. It looks at the model and changes nothing.
 
-import {colourOf} from "./model.js";
+import {EMOTE_MS, bubble, emoteSign, figure, measureBubble, nameTag} from "./figure.js";
+import {ring, scene, target, themeOf} from "./scene.js";
 
-export const EMOTES = {wave: "👋", heart: "❤️", laugh: "😄", dance: "💃", clap: "👏"};
-const MIN_SCALE = 28, MAX_SCALE = 44; // pixels a metre
+const MIN_SCALE = 40, MAX_SCALE = 58; // pixels a metre
+const MARGIN = 2; // metres of garden in sight beyond the wall
+const GAP = 8; // pixels between bubbles, and to the canvas's edge
 
 export class View {
   /** @param {HTMLCanvasElement} canvas @param {import("./model.js").Model} model */
@@ -12,25 +14,28 @@ export class View {
     this.model = model;
     this.context = canvas.getContext("2d");
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
-    this.camera = {x: 0, z: 0, scale: 20};
+    this.dark = matchMedia("(prefers-color-scheme: dark)");
+    this.camera = {x: 0, z: 0, scale: MIN_SCALE, room: ""};
     new ResizeObserver(() => this.#resize()).observe(canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#colours());
+    this.dark.addEventListener("change", () => this.#colours());
     this.#colours();
     this.#resize();
   }
 
   #colours() {
     const style = getComputedStyle(document.documentElement);
-    const names = ["bg", "panel", "ink", "soft", "floor-a", "floor-b", "wall", "accent"];
+    const names = ["bg", "panel", "ink", "accent", "accent-ink"];
     this.colours = Object.fromEntries(names.map((n) => [n, style.getPropertyValue(`--${n}`).trim()]));
+    this.camera.room = "";
   }
 
   #resize() {
-    this.ratio = devicePixelRatio || 1;
+    this.ratio = Math.min(2, devicePixelRatio || 1);
     this.width = this.canvas.clientWidth;
     this.height = this.canvas.clientHeight;
     this.canvas.width = Math.round(this.width * this.ratio);
     this.canvas.height = Math.round(this.height * this.ratio);
+    this.camera.room = "";
   }
 
   /** The place in the room under a point of the canvas. */
@@ -44,152 +49,88 @@ export class View {
     return [this.width / 2 + (p.x - x) * scale, this.height / 2 + (p.z - z) * scale];
   }
 
-  /** The avatar under a point, if there is one. */
+  /** The avatar under a point, the nearest if there are several; never oneself. */
   avatarAt(px, py, now) {
-    for (const avatar of this.model.avatars.values()) {
+    const {scale} = this.camera;
+    const under = [...this.model.avatars.values()].filter((avatar) => {
       const [x, y] = this.#toScreen(this.model.place(avatar, now));
-      if (avatar.entity !== this.model.self && Math.hypot(px - x, py - y) < this.camera.scale * 0.8) return avatar;
-    }
-    return undefined;
+      return avatar.entity !== this.model.self && Math.abs(px - x) < scale * 0.45 && py < y + 22 && py > y - scale * 1.3;
+    });
+    return under.sort((a, b) => this.model.place(b, now).z - this.model.place(a, now).z)[0];
   }
 
   draw(now) {
-    const c = this.context;
+    const {room, self} = this.model;
+    if (!room || !this.width) return;
+    const c = this.context, s = this.#follow(room), beat = this.calm.matches ? 0 : now;
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    c.fillStyle = this.colours.bg;
-    c.fillRect(0, 0, this.width, this.height);
-    if (!this.model.room) return;
-    this.#follow();
-    this.#floor();
-    this.#target();
-    const avatars = [...this.model.avatars.values()]
-      .map((avatar) => ({avatar, place: this.model.place(avatar, now)}))
-      .sort((a, b) => a.place.z - b.place.z);
-    for (const {avatar, place} of avatars) this.#avatar(avatar, place, now);
-    for (const {avatar, place} of avatars) this.#above(avatar, place, now);
-  }
-
-  #follow() {
-    const {room, me} = this.model;
-    const fit = Math.min(this.width / (room.width + 3), this.height / (room.depth + 3));
-    const scale = Math.min(MAX_SCALE, Math.max(MIN_SCALE, fit));
-    const centre = (value, size, shown) => (shown >= size + 2 ? size / 2
-      : Math.min(size + 1 - shown / 2, Math.max(shown / 2 - 1, value)));
-    const x = centre(me.x, room.width, this.width / scale);
-    const z = centre(me.z, room.depth, this.height / scale);
-    const ease = this.calm.matches ? 1 : 0.15;
-    this.camera.scale = scale;
-    this.camera.x += (x - this.camera.x) * ease;
-    this.camera.z += (z - this.camera.z) * ease;
-  }
-
-  #floor() {
-    const c = this.context, {room} = this.model, s = this.camera.scale;
     const [left, top] = this.#toScreen({x: 0, z: 0});
-    c.save();
-    c.beginPath();
-    c.roundRect(left, top, room.width * s, room.depth * s, s * 0.8);
-    c.lineWidth = s * 0.5;
-    c.strokeStyle = this.colours.wall;
-    c.stroke();
-    c.fillStyle = this.colours["floor-a"];
-    c.fill();
-    c.clip();
-    c.fillStyle = this.colours["floor-b"];
-    const tile = 2;
-    for (let x = 0; x < room.width; x += tile) {
-      for (let z = (x / tile) % 2 ? 0 : tile; z < room.depth; z += 2 * tile) {
-        c.fillRect(left + x * s, top + z * s, tile * s, tile * s);
-      }
+    scene(c, {left, top, scale: s, width: this.width, height: this.height}, room, this.theme);
+    if (this.model.target) target(c, ...this.#toScreen(this.model.target), s, beat, this.colours.accent);
+    const people = this.#people(now);
+    for (const p of people) {
+      if (p.avatar.entity === self) ring(c, p.x, p.y, s, this.colours.accent);
+      figure(c, p.avatar.user, {...p, scale: s, beat});
     }
-    c.restore();
-  }
-
-  #target() {
-    const target = this.model.target;
-    if (!target) return;
-    const c = this.context, [x, y] = this.#toScreen(target), s = this.camera.scale;
-    c.strokeStyle = this.colours.accent;
-    c.lineWidth = 2;
-    c.beginPath();
-    c.ellipse(x, y, s * 0.35, s * 0.2, 0, 0, 7);
-    c.stroke();
-  }
-
-  #avatar(avatar, place, now) {
-    const c = this.context, s = this.camera.scale, [x, y] = this.#toScreen(place);
-    const self = avatar.entity === this.model.self;
-    const walking = self ? this.model.me.walking : avatar.walking(now);
-    const bounce = walking && !this.calm.matches ? Math.abs(Math.sin(now / 110)) * s * 0.14 : 0;
-    const yaw = (self ? this.model.me.yaw : avatar.yaw) / 65536 * 2 * Math.PI;
-    c.fillStyle = "rgb(0 0 0 / 18%)";
-    c.beginPath();
-    c.ellipse(x, y + s * 0.12, s * 0.5, s * 0.24, 0, 0, 7);
-    c.fill();
-    const colour = colourOf(avatar.user.user_id);
-    c.fillStyle = colour;
-    c.beginPath();
-    c.roundRect(x - s * 0.42, y - s * 0.95 - bounce, s * 0.84, s * 1.05, s * 0.42);
-    c.fill();
-    if (self) { c.lineWidth = 2; c.strokeStyle = this.colours.ink; c.stroke(); }
-    // Two eyes look where the avatar faces; from behind they are not seen.
-    const facing = -Math.cos(yaw);
-    if (facing > -0.5) {
-      c.fillStyle = "#fff";
-      for (const side of [-1, 1]) {
-        c.beginPath();
-        c.ellipse(x + Math.sin(yaw) * s * 0.16 + side * s * 0.15, y - s * 0.6 - bounce, s * 0.1, s * 0.13, 0, 0, 7);
-        c.fill();
-      }
-      c.fillStyle = "#20263a";
-      for (const side of [-1, 1]) {
-        c.beginPath();
-        c.arc(x + Math.sin(yaw) * s * 0.2 + side * s * 0.15, y - s * 0.58 - bounce, s * 0.055, 0, 7);
-        c.fill();
-      }
+    for (const p of people) nameTag(c, p.avatar.user, p.x, p.y + s * 0.24, p.avatar.entity === self, this.colours);
+    this.#bubbles(people, now);
+    for (const p of people) {
+      if (p.emote) emoteSign(c, p.emote, p.x, p.y, s, (now - p.avatar.emote.from) / EMOTE_MS, this.calm.matches);
     }
   }
 
-  #above(avatar, place, now) {
-    const c = this.context, s = this.camera.scale, [x, y] = this.#toScreen(place);
-    const self = avatar.entity === this.model.self;
-    c.textAlign = "center";
-    c.font = `${self ? 600 : 400} 12px system-ui, sans-serif`;
-    c.fillStyle = this.colours.ink;
-    c.fillText(avatar.user.username + (avatar.user.bot ? " 🤖" : ""), x, y + s * 0.12 + 18);
-    if (avatar.emote && now < avatar.emote.until) {
-      const t = (now - avatar.emote.from) / 1800;
-      c.font = `${s * 0.9}px system-ui`;
-      c.globalAlpha = 1 - t * t;
-      c.fillText(EMOTES[avatar.emote.id] ?? "✨", x, y - s * (1.3 + (this.calm.matches ? 0 : t * 0.8)));
-      c.globalAlpha = 1;
+  /** Everybody in sight, from the back to the front. */
+  #people(now) {
+    const {model} = this, people = [];
+    for (const avatar of model.avatars.values()) {
+      const self = avatar.entity === model.self;
+      const [x, y] = this.#toScreen(model.place(avatar, now));
+      if (x < -120 || x > this.width + 120 || y < -60 || y > this.height + 160) continue;
+      people.push({
+        avatar, x, y,
+        yaw: (self ? model.me.yaw : avatar.yawAt(now)) / 65536 * 2 * Math.PI,
+        walking: self ? model.me.walking : avatar.walking(now),
+        emote: avatar.emote && now < avatar.emote.until ? avatar.emote.id : "",
+      });
     }
-    if (avatar.bubble && now < avatar.bubble.until) this.#bubble(avatar.bubble.text, x, y - s * 1.2);
+    return people.sort((a, b) => a.y - b.y);
   }
 
-  #bubble(text, x, y) {
-    const c = this.context;
-    c.font = "13px system-ui, sans-serif";
-    const lines = wrap(text, 28).slice(0, 4);
-    const width = Math.max(...lines.map((l) => c.measureText(l).width)) + 20, height = lines.length * 17 + 10;
-    c.fillStyle = this.colours.panel;
-    c.strokeStyle = this.colours.wall;
-    c.lineWidth = 1;
-    c.beginPath();
-    c.roundRect(x - width / 2, y - height, width, height, 10);
-    c.fill();
-    c.stroke();
-    c.fillStyle = this.colours.ink;
-    lines.forEach((line, i) => c.fillText(line, x, y - height + 18 + i * 17));
+  /** Bubbles from the front to the back; one that would cover another moves up. */
+  #bubbles(people, now) {
+    const c = this.context, s = this.camera.scale, placed = [];
+    for (const {avatar, x, y} of people.toReversed()) {
+      if (!avatar.bubble || now >= avatar.bubble.until) continue;
+      const size = measureBubble(c, avatar.bubble.text);
+      const left = Math.max(GAP, Math.min(this.width - size.width - GAP, x - size.width / 2));
+      let top = y - s * 1.45 - size.height;
+      const covers = (o) => left < o.left + o.width && left + size.width > o.left
+        && top < o.top + o.height + GAP && top + size.height + GAP > o.top;
+      for (let other; (other = placed.find(covers));) top = other.top - size.height - GAP - 1;
+      top = Math.max(GAP, top);
+      placed.push({left, top, ...size});
+      bubble(c, size, left, top, {x, y: y - s * 1.22}, this.colours);
+      if (placed.length > 40) break;
+    }
   }
-}
 
-function wrap(text, width) {
-  const lines = [""];
-  for (const word of text.split(/\s+/)) {
-    const last = lines[lines.length - 1];
-    if (last && last.length + word.length + 1 > width) lines.push(word.slice(0, width));
-    else lines[lines.length - 1] = last ? `${last} ${word}` : word.slice(0, width);
+  /** Moves the camera; returns its scale. A room that fits is in the middle. */
+  #follow(room) {
+    const {camera} = this, {me} = this.model;
+    const fit = Math.min(this.width / (room.width + 2 * MARGIN), this.height / (room.depth + 2 * MARGIN));
+    camera.scale = Math.min(MAX_SCALE, Math.max(MIN_SCALE, fit));
+    const centre = (value, size, shown) => (shown >= size + 2 * MARGIN ? size / 2
+      : Math.min(size + MARGIN - shown / 2, Math.max(shown / 2 - MARGIN, value)));
+    const x = centre(me.x, room.width, this.width / camera.scale);
+    const z = centre(me.z, room.depth, this.height / camera.scale);
+    const fresh = camera.room !== room.id;
+    if (fresh) {
+      camera.room = room.id;
+      this.theme = themeOf(room.id, this.dark.matches);
+    }
+    const ease = fresh || this.calm.matches ? 1 : 0.14;
+    camera.x += (x - camera.x) * ease;
+    camera.z += (z - camera.z) * ease;
+    return camera.scale;
   }
-  return lines;
 }

@@ -1,0 +1,131 @@
+// What the model promises. Run by `tests/e2e/test_web_model.py`, or with `node --test clients/web/tests/`.
+
+import assert from "node:assert/strict";
+import {test} from "node:test";
+
+import {Model, WALKING, STANDING, colourOf} from "../model.js";
+
+const user = (id) => ({user_id: id, username: id, bot: false});
+const state = (entity, x, z, animation = STANDING, yaw = 0) => ({entity, position: {x, y: 0, z}, yaw, animation});
+const still = {x: 0, z: 0};
+
+/** A room of 20 × 10 m with oneself (entity 1) in the middle and Ben (entity 2) beside. */
+function entered(now = 1000) {
+  const model = new Model();
+  model.snapshot({
+    room_id: "room_a", display_name: "A", epoch: 3, seq: 7, width: 20, depth: 10, max_speed: 10, self_entity: 1,
+    members: [{user: user("ann"), state: state(1, 10, 5)}, {user: user("ben"), state: state(2, 12, 5)}],
+  }, now);
+  return model;
+}
+
+test("a snapshot puts everybody where they are", () => {
+  const model = entered();
+  assert.deepEqual([model.me.x, model.me.z], [10, 5]);
+  assert.equal(model.avatars.get(2).at(1000).x, 12);
+});
+
+test("others walk from one state to the next and do not jump", () => {
+  const model = entered(1000), ben = model.avatars.get(2);
+  model.states({states: [state(2, 12, 5, WALKING)]}, 5000);
+  model.states({states: [state(2, 13, 5, WALKING)]}, 5050);
+  const way = [5100, 5112, 5125, 5138, 5150].map((now) => ben.at(now).x);
+  assert.equal(way[0], 12);
+  assert.equal(way.at(-1), 13);
+  for (let i = 1; i < way.length; i++) assert.ok(way[i] > way[i - 1], String(way));
+});
+
+test("after a rest the way starts now, not at the last step", () => {
+  const model = entered(0), ben = model.avatars.get(2);
+  model.states({states: [state(2, 14, 5, WALKING)]}, 60_000);
+  assert.equal(ben.at(60_000).x, 12);
+  assert.equal(ben.at(60_100).x, 14);
+});
+
+test("a turn goes the short way round", () => {
+  const model = entered(0), ben = model.avatars.get(2);
+  model.states({states: [state(2, 12, 5, WALKING, 65_000)]}, 1000);
+  model.states({states: [state(2, 12, 5, WALKING, 500)]}, 1050);
+  const yaw = ben.yawAt(1125);
+  assert.ok(yaw > 65_000 || yaw < 500, String(yaw));
+});
+
+test("a walk to a place ends there, and within the server's speed", () => {
+  const model = entered();
+  model.target = {x: 13, y: 0, z: 9};
+  let seconds = 0;
+  for (; model.target && seconds < 10; seconds += 1 / 60) {
+    const {x, z} = model.me;
+    model.step(1 / 60, still);
+    assert.ok(Math.hypot(model.me.x - x, model.me.z - z) <= 10 / 60 + 1e-9);
+  }
+  assert.deepEqual([model.me.x, model.me.z].map((v) => Math.round(v * 1e6) / 1e6), [13, 9]);
+  assert.ok(seconds < 1);
+  model.step(1 / 60, still);
+  assert.equal(model.me.walking, false);
+});
+
+test("keys walk as fast along the diagonal, and no further than the wall", () => {
+  const model = entered();
+  model.step(0.1, {x: 1, z: 1});
+  assert.ok(Math.hypot(model.me.x - 10, model.me.z - 5) <= 1);
+  for (let i = 0; i < 100; i++) model.step(0.1, {x: 1, z: 0});
+  assert.equal(model.me.x, 20);
+});
+
+test("faces where it walks: east is a quarter of a turn", () => {
+  const model = entered();
+  model.step(0.1, {x: 1, z: 0});
+  assert.equal(model.me.yaw, 16_384);
+  model.step(0.1, {x: 0, z: -1});
+  assert.equal(model.me.yaw, 0);
+});
+
+test("a correction ends the walk where the server says", () => {
+  const model = entered();
+  model.target = {x: 20, y: 0, z: 5};
+  model.step(0.1, still);
+  model.correction(state(1, 10, 5));
+  assert.deepEqual([model.me.x, model.target], [10, null]);
+});
+
+test("one's own state does not pull back a prediction that is only ahead", () => {
+  const model = entered();
+  model.step(0.1, {x: 1, z: 0});
+  const {x} = model.me;
+  model.states({states: [state(1, 10, 5)]}, 2000);
+  assert.equal(model.me.x, x);
+  model.states({states: [state(1, 3, 5)]}, 2050);
+  assert.equal(model.me.x, 3);
+});
+
+test("an event is taken once, and never out of another epoch", () => {
+  const model = entered();
+  const chat = (epoch, seq) => ({epoch, seq, chat_message: {sender: user("ben"), text: "hi"}});
+  assert.equal(model.event(chat(3, 7), 0), false);
+  assert.equal(model.event(chat(2, 8), 0), false);
+  assert.equal(model.event(chat(3, 8), 0), true);
+  assert.equal(model.event(chat(3, 8), 0), false);
+  assert.equal(model.avatars.get(2).bubble.text, "hi");
+});
+
+test("a whisper has the number of the event before it, and is taken", () => {
+  const model = entered();
+  assert.equal(model.event({epoch: 3, seq: 7, whisper_message: {sender: user("ben"), text: "psst"}}, 0), true);
+  assert.equal(model.seq, 7);
+});
+
+test("who joins is there, who leaves is gone, and states of the gone are ignored", () => {
+  const model = entered();
+  model.event({epoch: 3, seq: 8, member_joined: {member: {user: user("cy"), state: state(3, 1, 1)}}}, 0);
+  assert.equal(model.byUser("cy").entity, 3);
+  model.event({epoch: 3, seq: 9, member_left: {entity: 3, user_id: "cy"}}, 0);
+  assert.equal(model.byUser("cy"), undefined);
+  model.states({states: [state(3, 2, 2)]}, 10);
+  assert.equal(model.avatars.size, 2);
+});
+
+test("a user's colour is always the same", () => {
+  assert.equal(colourOf("usr_1"), colourOf("usr_1"));
+  assert.notEqual(colourOf("usr_1"), colourOf("usr_2"));
+});
