@@ -11,7 +11,18 @@ from worldmesh_mesh.processes import MARK
 
 
 def sleeper(data: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["sleep", "60"], env=os.environ | {MARK: str(data)})
+    """A process that carries the mark of `data`'s world, and runs far enough to answer.
+
+    Popen returns once the child's exec has closed its pipe; the kernel gives it its new environment a moment later.
+    """
+    process = subprocess.Popen(
+        ["cat"], env=os.environ | {MARK: str(data)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"up\n")
+    assert process.stdout.read(3) == b"up\n"
+    return process
 
 
 def test_only_processes_of_the_worlds_own_folder_are_found_and_ended(tmp_path: Path) -> None:
@@ -24,7 +35,7 @@ def test_only_processes_of_the_worlds_own_folder_are_found_and_ended(tmp_path: P
     finally:
         for process in (ours, others):
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def test_one_that_does_not_listen_is_killed(tmp_path: Path) -> None:
