@@ -24,6 +24,7 @@ IDEMPOTENT_BY_NATURE = {
     "worldmesh.identity.v1.IdentityService.RevokeSession": "a revoked session stays revoked",
     "worldmesh.identity.v1.IdentityService.DeleteBot": "a deleted bot stays deleted",
     "worldmesh.world.v1.WorldService.DeleteRoom": "a deleted room stays deleted",
+    "worldmesh.world.v1.WorldService.AdvanceEra": "asked after the same era, it moves on once",
     "worldmesh.world.v1.WorldService.SetRoomRole": "setting a role twice leaves the same role",
 }
 """Mutations that Envoy may retry without a request_id, and why a repeat has no second effect."""

@@ -158,3 +158,25 @@ async def test_deleting_twice_is_as_deleting_once(world: WorldServiceStub) -> No
     for _ in range(2):
         await world.DeleteRoom(pb.DeleteRoomRequest(room_id=room.room_id), metadata=ANN)
     assert await reason(world.GetRoom(pb.GetRoomRequest(room_id=room.room_id), metadata=ANN)) == "ROOM_NOT_FOUND"
+
+
+async def test_the_era_moves_on_once_for_all_who_ask_after_the_same(world: WorldServiceStub) -> None:
+    first = (await world.AdvanceEra(pb.AdvanceEraRequest())).era
+    answers = await asyncio.gather(*(world.AdvanceEra(pb.AdvanceEraRequest(after=first)) for _ in range(20)))
+    assert {a.era for a in answers} == {first + 1}
+    assert (await world.AdvanceEra(pb.AdvanceEraRequest())).era == first + 1
+
+
+async def test_an_answer_for_everybody_names_those_with_a_role(world: WorldServiceStub) -> None:
+    public = await make(world)
+    await world.SetRoomRole(
+        pb.SetRoomRoleRequest(room_id=public.room_id, user_id="usr_mod", role=pb.ROOM_ROLE_MODERATOR),
+        metadata=ANN,
+    )
+    entry = await world.AuthorizeEntry(pb.AuthorizeEntryRequest(room_id=public.room_id, user_id="usr_x"))
+    assert entry.shared_for.ToTimedelta().total_seconds() == 2
+    assert set(entry.named_user_ids) == {public.owner_id, "usr_mod"}
+
+    private = await make(world, access_policy=pb.ACCESS_POLICY_PRIVATE)
+    entry = await world.AuthorizeEntry(pb.AuthorizeEntryRequest(room_id=private.room_id, user_id=private.owner_id))
+    assert not entry.HasField("shared_for")

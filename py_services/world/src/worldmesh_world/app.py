@@ -10,6 +10,7 @@ from worldmesh_kit import Kit, SystemClock, connect_mongo
 
 from . import demo
 from .adapters.follows import NoFollows
+from .adapters.mongo_eras import MongoEras
 from .adapters.mongo_roles import MongoRoles
 from .adapters.mongo_rooms import MongoRooms
 from .config import Settings
@@ -27,7 +28,14 @@ async def build(kit: Kit[Settings], settings: Settings) -> AsyncIterator[None]:
         await roles.ensure_indexes()
         if settings.world_demo:
             await demo.seed(rooms, clock)
-        world = World(rooms=rooms, roles=roles, follows=NoFollows(), clock=clock, limit=settings.world_rooms)
+        world = World(
+            rooms=rooms,
+            roles=roles,
+            eras=MongoEras(mongo),
+            follows=NoFollows(),
+            clock=clock,
+            limit=settings.world_rooms,
+        )
         rpc.add_WorldServiceServicer_to_server(WorldServicer(world), kit.server)
         kit.serves("worldmesh.world.v1.WorldService")
         yield

@@ -64,6 +64,14 @@ class Roles(Protocol):
         ...
 
 
+class Eras(Protocol):
+    """Keeps the era of room ownership."""
+
+    async def advance(self, after: int) -> int:
+        """Move on from an era, unless somebody has already; the present era. Never goes back."""
+        ...
+
+
 class FollowGraph(Protocol):
     """Knows who follows whom."""
 

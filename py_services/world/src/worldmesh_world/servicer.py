@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import grpc
 from google.protobuf.message import Message
@@ -17,6 +17,9 @@ from .domain.world import World
 Context = grpc.aio.ServicerContext[Message, Message]
 
 _DEFAULT_PAGE = 20
+
+_SHARED_FOR = timedelta(seconds=2)
+"""How long a gateway may admit others by one answer: so long a change of a room's access may be overlooked."""
 
 
 class WorldServicer(rpc.WorldServiceServicer):
@@ -84,12 +87,19 @@ class WorldServicer(rpc.WorldServiceServicer):
 
     async def AuthorizeEntry(self, request: pb.AuthorizeEntryRequest, context: Context) -> pb.AuthorizeEntryResponse:
         entry = await self._world.authorize_entry(request.room_id, request.user_id)
-        return pb.AuthorizeEntryResponse(
+        response = pb.AuthorizeEntryResponse(
             role=_role(entry.role),
             capacity=entry.room.capacity,
             settings=_settings(entry.room.settings.filled()),
             display_name=entry.room.display_name,
+            named_user_ids=entry.named_user_ids,
         )
+        if entry.shared:
+            response.shared_for.FromTimedelta(_SHARED_FOR)
+        return response
+
+    async def AdvanceEra(self, request: pb.AdvanceEraRequest, context: Context) -> pb.AdvanceEraResponse:
+        return pb.AdvanceEraResponse(era=await self._world.advance_era(request.after))
 
 
 def _user_id() -> str:

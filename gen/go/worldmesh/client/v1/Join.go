@@ -49,11 +49,27 @@ func (rcv *Join) RoomId() []byte {
 	return nil
 }
 
+func (rcv *Join) Resume(obj *Position) *Position {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		x := rcv._tab.Indirect(o + rcv._tab.Pos)
+		if obj == nil {
+			obj = new(Position)
+		}
+		obj.Init(rcv._tab.Bytes, x)
+		return obj
+	}
+	return nil
+}
+
 func JoinStart(builder *flatbuffers.Builder) {
-	builder.StartObject(1)
+	builder.StartObject(2)
 }
 func JoinAddRoomId(builder *flatbuffers.Builder, roomId flatbuffers.UOffsetT) {
 	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(roomId), 0)
+}
+func JoinAddResume(builder *flatbuffers.Builder, resume flatbuffers.UOffsetT) {
+	builder.PrependUOffsetTSlot(1, flatbuffers.UOffsetT(resume), 0)
 }
 func JoinEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

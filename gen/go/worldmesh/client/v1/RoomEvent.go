@@ -98,8 +98,20 @@ func (rcv *RoomEvent) Body(obj *flatbuffers.Table) bool {
 	return false
 }
 
+func (rcv *RoomEvent) Sub() uint32 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(14))
+	if o != 0 {
+		return rcv._tab.GetUint32(o + rcv._tab.Pos)
+	}
+	return 0
+}
+
+func (rcv *RoomEvent) MutateSub(n uint32) bool {
+	return rcv._tab.MutateUint32Slot(14, n)
+}
+
 func RoomEventStart(builder *flatbuffers.Builder) {
-	builder.StartObject(5)
+	builder.StartObject(6)
 }
 func RoomEventAddEpoch(builder *flatbuffers.Builder, epoch uint64) {
 	builder.PrependUint64Slot(0, epoch, 0)
@@ -115,6 +127,9 @@ func RoomEventAddBodyType(builder *flatbuffers.Builder, bodyType EventBody) {
 }
 func RoomEventAddBody(builder *flatbuffers.Builder, body flatbuffers.UOffsetT) {
 	builder.PrependUOffsetTSlot(4, flatbuffers.UOffsetT(body), 0)
+}
+func RoomEventAddSub(builder *flatbuffers.Builder, sub uint32) {
+	builder.PrependUint32Slot(5, sub, 0)
 }
 func RoomEventEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

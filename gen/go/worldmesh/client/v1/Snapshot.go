@@ -173,8 +173,44 @@ func (rcv *Snapshot) MembersLength() int {
 	return 0
 }
 
+func (rcv *Snapshot) Sub() uint32 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(26))
+	if o != 0 {
+		return rcv._tab.GetUint32(o + rcv._tab.Pos)
+	}
+	return 0
+}
+
+func (rcv *Snapshot) MutateSub(n uint32) bool {
+	return rcv._tab.MutateUint32Slot(26, n)
+}
+
+func (rcv *Snapshot) Resumed() bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(28))
+	if o != 0 {
+		return rcv._tab.GetBool(o + rcv._tab.Pos)
+	}
+	return false
+}
+
+func (rcv *Snapshot) MutateResumed(n bool) bool {
+	return rcv._tab.MutateBoolSlot(28, n)
+}
+
+func (rcv *Snapshot) Gap() bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(30))
+	if o != 0 {
+		return rcv._tab.GetBool(o + rcv._tab.Pos)
+	}
+	return false
+}
+
+func (rcv *Snapshot) MutateGap(n bool) bool {
+	return rcv._tab.MutateBoolSlot(30, n)
+}
+
 func SnapshotStart(builder *flatbuffers.Builder) {
-	builder.StartObject(11)
+	builder.StartObject(14)
 }
 func SnapshotAddRoomId(builder *flatbuffers.Builder, roomId flatbuffers.UOffsetT) {
 	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(roomId), 0)
@@ -211,6 +247,15 @@ func SnapshotAddMembers(builder *flatbuffers.Builder, members flatbuffers.UOffse
 }
 func SnapshotStartMembersVector(builder *flatbuffers.Builder, numElems int) flatbuffers.UOffsetT {
 	return builder.StartVector(4, numElems, 4)
+}
+func SnapshotAddSub(builder *flatbuffers.Builder, sub uint32) {
+	builder.PrependUint32Slot(11, sub, 0)
+}
+func SnapshotAddResumed(builder *flatbuffers.Builder, resumed bool) {
+	builder.PrependBoolSlot(12, resumed, false)
+}
+func SnapshotAddGap(builder *flatbuffers.Builder, gap bool) {
+	builder.PrependBoolSlot(13, gap, false)
 }
 func SnapshotEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

@@ -105,6 +105,8 @@ const (
 	ErrorReason_ERROR_REASON_MEMBER_KICKED ErrorReason = 307
 	// NOT_FOUND. The room was deleted.
 	ErrorReason_ERROR_REASON_ROOM_CLOSED ErrorReason = 308
+	// UNAVAILABLE. The room's log can't be written to now: nothing ordered is taken, state goes on. Details: RetryInfo.
+	ErrorReason_ERROR_REASON_LOG_UNAVAILABLE ErrorReason = 309
 	// INVALID_ARGUMENT. The frame does not decode, or a required part of it is missing.
 	ErrorReason_ERROR_REASON_FRAME_MALFORMED ErrorReason = 401
 	// INVALID_ARGUMENT. The frame is larger than its kind may be. Metadata: `limit`.
@@ -168,6 +170,7 @@ var (
 		306: "ERROR_REASON_MEMBER_REPLACED",
 		307: "ERROR_REASON_MEMBER_KICKED",
 		308: "ERROR_REASON_ROOM_CLOSED",
+		309: "ERROR_REASON_LOG_UNAVAILABLE",
 		401: "ERROR_REASON_FRAME_MALFORMED",
 		402: "ERROR_REASON_FRAME_TOO_LARGE",
 		403: "ERROR_REASON_FRAME_UNKNOWN",
@@ -218,6 +221,7 @@ var (
 		"ERROR_REASON_MEMBER_REPLACED":      306,
 		"ERROR_REASON_MEMBER_KICKED":        307,
 		"ERROR_REASON_ROOM_CLOSED":          308,
+		"ERROR_REASON_LOG_UNAVAILABLE":      309,
 		"ERROR_REASON_FRAME_MALFORMED":      401,
 		"ERROR_REASON_FRAME_TOO_LARGE":      402,
 		"ERROR_REASON_FRAME_UNKNOWN":        403,
@@ -262,7 +266,7 @@ var File_worldmesh_common_v1_errors_proto protoreflect.FileDescriptor
 
 const file_worldmesh_common_v1_errors_proto_rawDesc = "" +
 	"\n" +
-	" worldmesh/common/v1/errors.proto\x12\x13worldmesh.common.v1*\xf1\f\n" +
+	" worldmesh/common/v1/errors.proto\x12\x13worldmesh.common.v1*\x94\r\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aERROR_REASON_INVALID_FIELD\x10\x01\x12#\n" +
@@ -303,6 +307,7 @@ const file_worldmesh_common_v1_errors_proto_rawDesc = "" +
 	"\x1cERROR_REASON_MEMBER_REPLACED\x10\xb2\x02\x12\x1f\n" +
 	"\x1aERROR_REASON_MEMBER_KICKED\x10\xb3\x02\x12\x1d\n" +
 	"\x18ERROR_REASON_ROOM_CLOSED\x10\xb4\x02\x12!\n" +
+	"\x1cERROR_REASON_LOG_UNAVAILABLE\x10\xb5\x02\x12!\n" +
 	"\x1cERROR_REASON_FRAME_MALFORMED\x10\x91\x03\x12!\n" +
 	"\x1cERROR_REASON_FRAME_TOO_LARGE\x10\x92\x03\x12\x1f\n" +
 	"\x1aERROR_REASON_FRAME_UNKNOWN\x10\x93\x03\x12 \n" +

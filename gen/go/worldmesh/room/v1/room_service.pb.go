@@ -167,6 +167,144 @@ func (*AttachRequest_Open_) isAttachRequest_Body() {}
 
 func (*AttachRequest_Inputs_) isAttachRequest_Body() {}
 
+// A place in a room's ordered channel. Positions are ordered by their fields, in order. A room that goes on after
+// the loss of its relay goes on with the numbers; one whose log was lost begins again, in a greater epoch.
+type LogPosition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The epoch in which the event was logged: the number of the log's writer, which grows with every change of owner.
+	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Grows by one with each event that all members see. 0: before the first.
+	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Numbers the whispers after an event, from 1; 0 for the event itself.
+	Sub           uint32 `protobuf:"varint,3,opt,name=sub,proto3" json:"sub,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogPosition) Reset() {
+	*x = LogPosition{}
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogPosition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogPosition) ProtoMessage() {}
+
+func (x *LogPosition) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogPosition.ProtoReflect.Descriptor instead.
+func (*LogPosition) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *LogPosition) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LogPosition) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *LogPosition) GetSub() uint32 {
+	if x != nil {
+		return x.Sub
+	}
+	return 0
+}
+
+// A member who was in the room by an earlier stream.
+type Rejoin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its link on this stream, as in Input.
+	Link uint32 `protobuf:"varint,1,opt,name=link,proto3" json:"link,omitempty"`
+	// How it came in.
+	Join *Input_Join `protobuf:"bytes,2,opt,name=join,proto3" json:"join,omitempty"`
+	// The entity that it had.
+	Entity uint32 `protobuf:"varint,3,opt,name=entity,proto3" json:"entity,omitempty"`
+	// Its newest state; unset if it has not moved.
+	State         *Input_State `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rejoin) Reset() {
+	*x = Rejoin{}
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rejoin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rejoin) ProtoMessage() {}
+
+func (x *Rejoin) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rejoin.ProtoReflect.Descriptor instead.
+func (*Rejoin) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Rejoin) GetLink() uint32 {
+	if x != nil {
+		return x.Link
+	}
+	return 0
+}
+
+func (x *Rejoin) GetJoin() *Input_Join {
+	if x != nil {
+		return x.Join
+	}
+	return nil
+}
+
+func (x *Rejoin) GetEntity() uint32 {
+	if x != nil {
+		return x.Entity
+	}
+	return 0
+}
+
+func (x *Rejoin) GetState() *Input_State {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
 // What a relay must know of a room, with all defaults filled in.
 type RoomConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -190,7 +328,7 @@ type RoomConfig struct {
 
 func (x *RoomConfig) Reset() {
 	*x = RoomConfig{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[1]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -202,7 +340,7 @@ func (x *RoomConfig) String() string {
 func (*RoomConfig) ProtoMessage() {}
 
 func (x *RoomConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[1]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -215,7 +353,7 @@ func (x *RoomConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomConfig.ProtoReflect.Descriptor instead.
 func (*RoomConfig) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{1}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *RoomConfig) GetCapacity() int32 {
@@ -285,16 +423,21 @@ type Input struct {
 	//	*Input_Chat_
 	//	*Input_Whisper_
 	//	*Input_Emote_
+	//	*Input_Detach_
 	Body isInput_Body `protobuf_oneof:"body"`
 	// W3C trace context of the client frame, for the relay's span; empty for state.
-	Traceparent   string `protobuf:"bytes,9,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	Traceparent string `protobuf:"bytes,9,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	// The gateway's number for this input, unique for its member's session; 0 for state. The relay answers each
+	// numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
+	// is answered again and not done again.
+	Number        uint64 `protobuf:"varint,10,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Input) Reset() {
 	*x = Input{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[2]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -306,7 +449,7 @@ func (x *Input) String() string {
 func (*Input) ProtoMessage() {}
 
 func (x *Input) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[2]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -319,7 +462,7 @@ func (x *Input) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input.ProtoReflect.Descriptor instead.
 func (*Input) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{2}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Input) GetLink() uint32 {
@@ -397,11 +540,27 @@ func (x *Input) GetEmote() *Input_Emote {
 	return nil
 }
 
+func (x *Input) GetDetach() *Input_Detach {
+	if x != nil {
+		if x, ok := x.Body.(*Input_Detach_); ok {
+			return x.Detach
+		}
+	}
+	return nil
+}
+
 func (x *Input) GetTraceparent() string {
 	if x != nil {
 		return x.Traceparent
 	}
 	return ""
+}
+
+func (x *Input) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
 }
 
 type isInput_Body interface {
@@ -438,6 +597,11 @@ type Input_Emote_ struct {
 	Emote *Input_Emote `protobuf:"bytes,8,opt,name=emote,proto3,oneof"`
 }
 
+type Input_Detach_ struct {
+	// Has lost its socket.
+	Detach *Input_Detach `protobuf:"bytes,11,opt,name=detach,proto3,oneof"`
+}
+
 func (*Input_Join_) isInput_Body() {}
 
 func (*Input_Leave_) isInput_Body() {}
@@ -450,6 +614,8 @@ func (*Input_Whisper_) isInput_Body() {}
 
 func (*Input_Emote_) isInput_Body() {}
 
+func (*Input_Detach_) isInput_Body() {}
+
 // Response of Attach.
 type AttachResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -459,6 +625,7 @@ type AttachResponse struct {
 	//
 	//	*AttachResponse_Opened_
 	//	*AttachResponse_Deliveries_
+	//	*AttachResponse_Moved_
 	Body          isAttachResponse_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -466,7 +633,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[3]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +645,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[3]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +658,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{3}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AttachResponse) GetBody() isAttachResponse_Body {
@@ -519,6 +686,15 @@ func (x *AttachResponse) GetDeliveries() *AttachResponse_Deliveries {
 	return nil
 }
 
+func (x *AttachResponse) GetMoved() *AttachResponse_Moved {
+	if x != nil {
+		if x, ok := x.Body.(*AttachResponse_Moved_); ok {
+			return x.Moved
+		}
+	}
+	return nil
+}
+
 type isAttachResponse_Body interface {
 	isAttachResponse_Body()
 }
@@ -533,9 +709,16 @@ type AttachResponse_Deliveries_ struct {
 	Deliveries *AttachResponse_Deliveries `protobuf:"bytes,2,opt,name=deliveries,proto3,oneof"`
 }
 
+type AttachResponse_Moved_ struct {
+	// Last: the room is, or is about to be, on another relay. The gateway attaches again.
+	Moved *AttachResponse_Moved `protobuf:"bytes,3,opt,name=moved,proto3,oneof"`
+}
+
 func (*AttachResponse_Opened_) isAttachResponse_Body() {}
 
 func (*AttachResponse_Deliveries_) isAttachResponse_Body() {}
+
+func (*AttachResponse_Moved_) isAttachResponse_Body() {}
 
 // Something that some members of a stream are to receive, or that the gateway must know of them.
 type Delivery struct {
@@ -550,14 +733,19 @@ type Delivery struct {
 	// Links that do not receive it although `links` is empty.
 	ExceptLinks []uint32 `protobuf:"varint,4,rep,packed,name=except_links,json=exceptLinks,proto3" json:"except_links,omitempty"`
 	// What became of a member.
-	Membership    *Membership `protobuf:"bytes,5,opt,name=membership,proto3" json:"membership,omitempty"`
+	Membership *Membership `protobuf:"bytes,5,opt,name=membership,proto3" json:"membership,omitempty"`
+	// Where it stands in the ordered channel; unset for what does not. A gateway drops what it has had already, unless
+	// `links` is set.
+	Position *LogPosition `protobuf:"bytes,6,opt,name=position,proto3" json:"position,omitempty"`
+	// The number of the input, of the only link in `links`, that this answers; 0 if it answers none.
+	Answered      uint64 `protobuf:"varint,7,opt,name=answered,proto3" json:"answered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[4]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -569,7 +757,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[4]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -582,7 +770,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Delivery) GetFrame() []byte {
@@ -620,6 +808,20 @@ func (x *Delivery) GetMembership() *Membership {
 	return nil
 }
 
+func (x *Delivery) GetPosition() *LogPosition {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *Delivery) GetAnswered() uint64 {
+	if x != nil {
+		return x.Answered
+	}
+	return 0
+}
+
 // What became of a member of this stream.
 type Membership struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -639,7 +841,7 @@ type Membership struct {
 
 func (x *Membership) Reset() {
 	*x = Membership{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[5]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +853,7 @@ func (x *Membership) String() string {
 func (*Membership) ProtoMessage() {}
 
 func (x *Membership) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[5]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +866,7 @@ func (x *Membership) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Membership.ProtoReflect.Descriptor instead.
 func (*Membership) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Membership) GetLink() uint32 {
@@ -744,7 +946,7 @@ type GetLiveRoomRequest struct {
 
 func (x *GetLiveRoomRequest) Reset() {
 	*x = GetLiveRoomRequest{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[6]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +958,7 @@ func (x *GetLiveRoomRequest) String() string {
 func (*GetLiveRoomRequest) ProtoMessage() {}
 
 func (x *GetLiveRoomRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[6]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +971,7 @@ func (x *GetLiveRoomRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLiveRoomRequest.ProtoReflect.Descriptor instead.
 func (*GetLiveRoomRequest) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{6}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetLiveRoomRequest) GetRoomId() string {
@@ -798,7 +1000,7 @@ type GetLiveRoomResponse struct {
 
 func (x *GetLiveRoomResponse) Reset() {
 	*x = GetLiveRoomResponse{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[7]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +1012,7 @@ func (x *GetLiveRoomResponse) String() string {
 func (*GetLiveRoomResponse) ProtoMessage() {}
 
 func (x *GetLiveRoomResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[7]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +1025,7 @@ func (x *GetLiveRoomResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLiveRoomResponse.ProtoReflect.Descriptor instead.
 func (*GetLiveRoomResponse) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{7}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetLiveRoomResponse) GetRelayId() string {
@@ -880,7 +1082,7 @@ type LiveMember struct {
 
 func (x *LiveMember) Reset() {
 	*x = LiveMember{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[8]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +1094,7 @@ func (x *LiveMember) String() string {
 func (*LiveMember) ProtoMessage() {}
 
 func (x *LiveMember) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[8]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +1107,7 @@ func (x *LiveMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveMember.ProtoReflect.Descriptor instead.
 func (*LiveMember) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{8}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LiveMember) GetUser() *v1.PublicUser {
@@ -943,6 +1145,116 @@ func (x *LiveMember) GetGatewayId() string {
 	return ""
 }
 
+// Request of GetRelay.
+type GetRelayRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRelayRequest) Reset() {
+	*x = GetRelayRequest{}
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRelayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRelayRequest) ProtoMessage() {}
+
+func (x *GetRelayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRelayRequest.ProtoReflect.Descriptor instead.
+func (*GetRelayRequest) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{11}
+}
+
+// Response of GetRelay.
+type GetRelayResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The relay's instance, for example `relay-0`.
+	RelayId string `protobuf:"bytes,1,opt,name=relay_id,json=relayId,proto3" json:"relay_id,omitempty"`
+	// Chosen anew at each start: what an earlier start owned is nobody's.
+	Incarnation string `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// Rooms that it owns.
+	Rooms int32 `protobuf:"varint,3,opt,name=rooms,proto3" json:"rooms,omitempty"`
+	// Whether it gives its rooms away and takes no new ones.
+	Draining      bool `protobuf:"varint,4,opt,name=draining,proto3" json:"draining,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRelayResponse) Reset() {
+	*x = GetRelayResponse{}
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRelayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRelayResponse) ProtoMessage() {}
+
+func (x *GetRelayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRelayResponse.ProtoReflect.Descriptor instead.
+func (*GetRelayResponse) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetRelayResponse) GetRelayId() string {
+	if x != nil {
+		return x.RelayId
+	}
+	return ""
+}
+
+func (x *GetRelayResponse) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
+func (x *GetRelayResponse) GetRooms() int32 {
+	if x != nil {
+		return x.Rooms
+	}
+	return 0
+}
+
+func (x *GetRelayResponse) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
 // The beginning of a stream.
 type AttachRequest_Open struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -951,14 +1263,19 @@ type AttachRequest_Open struct {
 	// The gateway's instance, for example `gateway-0`.
 	GatewayId string `protobuf:"bytes,2,opt,name=gateway_id,json=gatewayId,proto3" json:"gateway_id,omitempty"`
 	// What the relay must know of the room, as world's AuthorizeEntry told it.
-	Config        *RoomConfig `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
+	Config *RoomConfig `protobuf:"bytes,3,opt,name=config,proto3" json:"config,omitempty"`
+	// The newest event of the ordered channel that this gateway has had from any relay; unset if none. The relay
+	// sends what came after it.
+	Seen *LogPosition `protobuf:"bytes,4,opt,name=seen,proto3" json:"seen,omitempty"`
+	// The members who were in by an earlier stream of this gateway.
+	Rejoins       []*Rejoin `protobuf:"bytes,5,rep,name=rejoins,proto3" json:"rejoins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AttachRequest_Open) Reset() {
 	*x = AttachRequest_Open{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[9]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1287,7 @@ func (x *AttachRequest_Open) String() string {
 func (*AttachRequest_Open) ProtoMessage() {}
 
 func (x *AttachRequest_Open) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[9]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,6 +1324,20 @@ func (x *AttachRequest_Open) GetConfig() *RoomConfig {
 	return nil
 }
 
+func (x *AttachRequest_Open) GetSeen() *LogPosition {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
+func (x *AttachRequest_Open) GetRejoins() []*Rejoin {
+	if x != nil {
+		return x.Rejoins
+	}
+	return nil
+}
+
 // Several inputs at once: state waits a few milliseconds for company, everything else is sent at once.
 type AttachRequest_Inputs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1018,7 +1349,7 @@ type AttachRequest_Inputs struct {
 
 func (x *AttachRequest_Inputs) Reset() {
 	*x = AttachRequest_Inputs{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[10]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1361,7 @@ func (x *AttachRequest_Inputs) String() string {
 func (*AttachRequest_Inputs) ProtoMessage() {}
 
 func (x *AttachRequest_Inputs) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[10]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1061,14 +1392,17 @@ type Input_Join struct {
 	// The gateway's session: a member who joins twice is known by it.
 	GatewaySessionId string `protobuf:"bytes,2,opt,name=gateway_session_id,json=gatewaySessionId,proto3" json:"gateway_session_id,omitempty"`
 	// The member's role, as worldmesh.world.v1.RoomRole numbers it.
-	Role          int32 `protobuf:"varint,3,opt,name=role,proto3" json:"role,omitempty"`
+	Role int32 `protobuf:"varint,3,opt,name=role,proto3" json:"role,omitempty"`
+	// Set by a client that comes back: what it has seen. A member who is still in goes on as it was, and receives
+	// what it has missed.
+	Resume        *LogPosition `protobuf:"bytes,4,opt,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Input_Join) Reset() {
 	*x = Input_Join{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[11]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1414,7 @@ func (x *Input_Join) String() string {
 func (*Input_Join) ProtoMessage() {}
 
 func (x *Input_Join) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[11]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1427,7 @@ func (x *Input_Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Join.ProtoReflect.Descriptor instead.
 func (*Input_Join) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{2, 0}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 0}
 }
 
 func (x *Input_Join) GetUser() *v1.PublicUser {
@@ -1117,6 +1451,13 @@ func (x *Input_Join) GetRole() int32 {
 	return 0
 }
 
+func (x *Input_Join) GetResume() *LogPosition {
+	if x != nil {
+		return x.Resume
+	}
+	return nil
+}
+
 // Leaves the room.
 type Input_Leave struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1126,7 +1467,7 @@ type Input_Leave struct {
 
 func (x *Input_Leave) Reset() {
 	*x = Input_Leave{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[12]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1479,7 @@ func (x *Input_Leave) String() string {
 func (*Input_Leave) ProtoMessage() {}
 
 func (x *Input_Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[12]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1492,44 @@ func (x *Input_Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Leave.ProtoReflect.Descriptor instead.
 func (*Input_Leave) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{2, 1}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 1}
+}
+
+// Has lost its socket: it stays in the room for a while, and its user may resume.
+type Input_Detach struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Input_Detach) Reset() {
+	*x = Input_Detach{}
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Input_Detach) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Input_Detach) ProtoMessage() {}
+
+func (x *Input_Detach) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Input_Detach.ProtoReflect.Descriptor instead.
+func (*Input_Detach) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 2}
 }
 
 // The member's entity as it is now. The relay checks speed and bounds and corrects what is out of them.
@@ -1171,7 +1549,7 @@ type Input_State struct {
 
 func (x *Input_State) Reset() {
 	*x = Input_State{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[13]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1561,7 @@ func (x *Input_State) String() string {
 func (*Input_State) ProtoMessage() {}
 
 func (x *Input_State) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[13]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1574,7 @@ func (x *Input_State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_State.ProtoReflect.Descriptor instead.
 func (*Input_State) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{2, 2}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 3}
 }
 
 func (x *Input_State) GetPosition() *v1.Position {
@@ -1240,7 +1618,7 @@ type Input_Chat struct {
 
 func (x *Input_Chat) Reset() {
 	*x = Input_Chat{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[14]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1630,7 @@ func (x *Input_Chat) String() string {
 func (*Input_Chat) ProtoMessage() {}
 
 func (x *Input_Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[14]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1643,7 @@ func (x *Input_Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Chat.ProtoReflect.Descriptor instead.
 func (*Input_Chat) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{2, 3}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 4}
 }
 
 func (x *Input_Chat) GetText() string {
@@ -1297,7 +1675,7 @@ type Input_Whisper struct {
 
 func (x *Input_Whisper) Reset() {
 	*x = Input_Whisper{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[15]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1687,7 @@ func (x *Input_Whisper) String() string {
 func (*Input_Whisper) ProtoMessage() {}
 
 func (x *Input_Whisper) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[15]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1700,7 @@ func (x *Input_Whisper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Whisper.ProtoReflect.Descriptor instead.
 func (*Input_Whisper) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{2, 4}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 5}
 }
 
 func (x *Input_Whisper) GetTargetUserId() string {
@@ -1361,7 +1739,7 @@ type Input_Emote struct {
 
 func (x *Input_Emote) Reset() {
 	*x = Input_Emote{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[16]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1751,7 @@ func (x *Input_Emote) String() string {
 func (*Input_Emote) ProtoMessage() {}
 
 func (x *Input_Emote) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[16]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1764,7 @@ func (x *Input_Emote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Emote.ProtoReflect.Descriptor instead.
 func (*Input_Emote) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{2, 5}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 6}
 }
 
 func (x *Input_Emote) GetEmoteId() string {
@@ -1410,6 +1788,61 @@ func (x *Input_Emote) GetClientMessageId() string {
 	return ""
 }
 
+// The room is on another relay.
+type AttachResponse_Moved struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where its relay listens, for the header `x-worldmesh-relay`; empty if whichever relay takes it may have it.
+	RelayAddress string `protobuf:"bytes,1,opt,name=relay_address,json=relayAddress,proto3" json:"relay_address,omitempty"`
+	// The epoch of the owner there, if it is known: an attachment of a smaller epoch is not the room any more.
+	Epoch         uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttachResponse_Moved) Reset() {
+	*x = AttachResponse_Moved{}
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttachResponse_Moved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttachResponse_Moved) ProtoMessage() {}
+
+func (x *AttachResponse_Moved) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttachResponse_Moved.ProtoReflect.Descriptor instead.
+func (*AttachResponse_Moved) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 0}
+}
+
+func (x *AttachResponse_Moved) GetRelayAddress() string {
+	if x != nil {
+		return x.RelayAddress
+	}
+	return ""
+}
+
+func (x *AttachResponse_Moved) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 // The room is here.
 type AttachResponse_Opened struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1423,7 +1856,7 @@ type AttachResponse_Opened struct {
 
 func (x *AttachResponse_Opened) Reset() {
 	*x = AttachResponse_Opened{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[17]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1435,7 +1868,7 @@ func (x *AttachResponse_Opened) String() string {
 func (*AttachResponse_Opened) ProtoMessage() {}
 
 func (x *AttachResponse_Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[17]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1448,7 +1881,7 @@ func (x *AttachResponse_Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse_Opened.ProtoReflect.Descriptor instead.
 func (*AttachResponse_Opened) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{3, 0}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 1}
 }
 
 func (x *AttachResponse_Opened) GetEpoch() uint64 {
@@ -1476,7 +1909,7 @@ type AttachResponse_Deliveries struct {
 
 func (x *AttachResponse_Deliveries) Reset() {
 	*x = AttachResponse_Deliveries{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1921,7 @@ func (x *AttachResponse_Deliveries) String() string {
 func (*AttachResponse_Deliveries) ProtoMessage() {}
 
 func (x *AttachResponse_Deliveries) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1934,7 @@ func (x *AttachResponse_Deliveries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse_Deliveries.ProtoReflect.Descriptor instead.
 func (*AttachResponse_Deliveries) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{3, 1}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 2}
 }
 
 func (x *AttachResponse_Deliveries) GetDeliveries() []*Delivery {
@@ -1515,18 +1948,30 @@ var File_worldmesh_room_v1_room_service_proto protoreflect.FileDescriptor
 
 const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\n" +
-	"$worldmesh/room/v1/room_service.proto\x12\x11worldmesh.room.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a worldmesh/common/v1/errors.proto\x1a\"worldmesh/options/v1/options.proto\"\xfb\x02\n" +
+	"$worldmesh/room/v1/room_service.proto\x12\x11worldmesh.room.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a worldmesh/common/v1/errors.proto\x1a\"worldmesh/options/v1/options.proto\"\xf0\x03\n" +
 	"\rAttachRequest\x12;\n" +
 	"\x04open\x18\x01 \x01(\v2%.worldmesh.room.v1.AttachRequest.OpenH\x00R\x04open\x12A\n" +
-	"\x06inputs\x18\x02 \x01(\v2'.worldmesh.room.v1.AttachRequest.InputsH\x00R\x06inputs\x1a\x93\x01\n" +
+	"\x06inputs\x18\x02 \x01(\v2'.worldmesh.room.v1.AttachRequest.InputsH\x00R\x06inputs\x1a\x88\x02\n" +
 	"\x04Open\x12\"\n" +
 	"\aroom_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12(\n" +
 	"\n" +
 	"gateway_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\tgatewayId\x12=\n" +
-	"\x06config\x18\x03 \x01(\v2\x1d.worldmesh.room.v1.RoomConfigB\x06\xbaH\x03\xc8\x01\x01R\x06config\x1aE\n" +
+	"\x06config\x18\x03 \x01(\v2\x1d.worldmesh.room.v1.RoomConfigB\x06\xbaH\x03\xc8\x01\x01R\x06config\x122\n" +
+	"\x04seen\x18\x04 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\x04seen\x12?\n" +
+	"\arejoins\x18\x05 \x03(\v2\x19.worldmesh.room.v1.RejoinB\n" +
+	"\xbaH\a\x92\x01\x04\x10\x80\x80\x01R\arejoins\x1aE\n" +
 	"\x06Inputs\x12;\n" +
 	"\x06inputs\x18\x01 \x03(\v2\x18.worldmesh.room.v1.InputB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x06inputsB\r\n" +
-	"\x04body\x12\x05\xbaH\x02\b\x01\"\xab\x02\n" +
+	"\x04body\x12\x05\xbaH\x02\b\x01\"G\n" +
+	"\vLogPosition\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x10\n" +
+	"\x03sub\x18\x03 \x01(\rR\x03sub\"\xae\x01\n" +
+	"\x06Rejoin\x12\x1b\n" +
+	"\x04link\x18\x01 \x01(\rB\a\xbaH\x04*\x02 \x00R\x04link\x129\n" +
+	"\x04join\x18\x02 \x01(\v2\x1d.worldmesh.room.v1.Input.JoinB\x06\xbaH\x03\xc8\x01\x01R\x04join\x12\x16\n" +
+	"\x06entity\x18\x03 \x01(\rR\x06entity\x124\n" +
+	"\x05state\x18\x04 \x01(\v2\x1e.worldmesh.room.v1.Input.StateR\x05state\"\xab\x02\n" +
 	"\n" +
 	"RoomConfig\x12#\n" +
 	"\bcapacity\x18\x01 \x01(\x05B\a\xbaH\x04\x1a\x02 \x00R\bcapacity\x12 \n" +
@@ -1541,7 +1986,8 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\xbaH\a\n" +
 	"\x05%\x00\x00\x00\x00R\bmaxSpeed\x12;\n" +
 	"\x05spawn\x18\x06 \x01(\v2\x1d.worldmesh.common.v1.PositionB\x06\xbaH\x03\xc8\x01\x01R\x05spawn\x12*\n" +
-	"\fdisplay_name\x18\a \x01(\tB\a\xbaH\x04r\x02\x18<R\vdisplayName\"\x94\t\n" +
+	"\fdisplay_name\x18\a \x01(\tB\a\xbaH\x04r\x02\x18<R\vdisplayName\"\xa9\n" +
+	"\n" +
 	"\x05Input\x12\x1b\n" +
 	"\x04link\x18\x01 \x01(\rB\a\xbaH\x04*\x02 \x00R\x04link\x12\x10\n" +
 	"\x03rid\x18\x02 \x01(\rR\x03rid\x123\n" +
@@ -1550,13 +1996,18 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\x05state\x18\x05 \x01(\v2\x1e.worldmesh.room.v1.Input.StateH\x00R\x05state\x123\n" +
 	"\x04chat\x18\x06 \x01(\v2\x1d.worldmesh.room.v1.Input.ChatH\x00R\x04chat\x12<\n" +
 	"\awhisper\x18\a \x01(\v2 .worldmesh.room.v1.Input.WhisperH\x00R\awhisper\x126\n" +
-	"\x05emote\x18\b \x01(\v2\x1e.worldmesh.room.v1.Input.EmoteH\x00R\x05emote\x12)\n" +
-	"\vtraceparent\x18\t \x01(\tB\a\xbaH\x04r\x02\x187R\vtraceparent\x1a\x90\x01\n" +
+	"\x05emote\x18\b \x01(\v2\x1e.worldmesh.room.v1.Input.EmoteH\x00R\x05emote\x129\n" +
+	"\x06detach\x18\v \x01(\v2\x1f.worldmesh.room.v1.Input.DetachH\x00R\x06detach\x12)\n" +
+	"\vtraceparent\x18\t \x01(\tB\a\xbaH\x04r\x02\x187R\vtraceparent\x12\x16\n" +
+	"\x06number\x18\n" +
+	" \x01(\x04R\x06number\x1a\xc8\x01\n" +
 	"\x04Join\x12;\n" +
 	"\x04user\x18\x01 \x01(\v2\x1f.worldmesh.common.v1.PublicUserB\x06\xbaH\x03\xc8\x01\x01R\x04user\x127\n" +
 	"\x12gateway_session_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x10gatewaySessionId\x12\x12\n" +
-	"\x04role\x18\x03 \x01(\x05R\x04role\x1a\a\n" +
-	"\x05Leave\x1a\xb2\x01\n" +
+	"\x04role\x18\x03 \x01(\x05R\x04role\x126\n" +
+	"\x06resume\x18\x04 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\x06resume\x1a\a\n" +
+	"\x05Leave\x1a\b\n" +
+	"\x06Detach\x1a\xb2\x01\n" +
 	"\x05State\x12A\n" +
 	"\bposition\x18\x01 \x01(\v2\x1d.worldmesh.common.v1.PositionB\x06\xbaH\x03\xc8\x01\x01R\bposition\x12\x1b\n" +
 	"\x03yaw\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x10\x80\x80\x04R\x03yaw\x12'\n" +
@@ -1575,12 +2026,16 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\bemote_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\aemoteId\x12-\n" +
 	"\x0etarget_user_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\ftargetUserId\x123\n" +
 	"\x11client_message_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x0fclientMessageIdB\r\n" +
-	"\x04body\x12\x05\xbaH\x02\b\x01\"\xb2\x02\n" +
+	"\x04body\x12\x05\xbaH\x02\b\x01\"\xb7\x03\n" +
 	"\x0eAttachResponse\x12B\n" +
 	"\x06opened\x18\x01 \x01(\v2(.worldmesh.room.v1.AttachResponse.OpenedH\x00R\x06opened\x12N\n" +
 	"\n" +
 	"deliveries\x18\x02 \x01(\v2,.worldmesh.room.v1.AttachResponse.DeliveriesH\x00R\n" +
-	"deliveries\x1a9\n" +
+	"deliveries\x12?\n" +
+	"\x05moved\x18\x03 \x01(\v2'.worldmesh.room.v1.AttachResponse.MovedH\x00R\x05moved\x1aB\n" +
+	"\x05Moved\x12#\n" +
+	"\rrelay_address\x18\x01 \x01(\tR\frelayAddress\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x1a9\n" +
 	"\x06Opened\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x19\n" +
 	"\brelay_id\x18\x02 \x01(\tR\arelayId\x1aI\n" +
@@ -1589,7 +2044,7 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x1b.worldmesh.room.v1.DeliveryR\n" +
 	"deliveriesB\x06\n" +
-	"\x04body\"\xce\x01\n" +
+	"\x04body\"\xa6\x02\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\fR\x05frame\x124\n" +
 	"\achannel\x18\x02 \x01(\x0e2\x1a.worldmesh.room.v1.ChannelR\achannel\x12\x14\n" +
@@ -1597,7 +2052,9 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\fexcept_links\x18\x04 \x03(\rR\vexceptLinks\x12=\n" +
 	"\n" +
 	"membership\x18\x05 \x01(\v2\x1d.worldmesh.room.v1.MembershipR\n" +
-	"membership\"\xce\x01\n" +
+	"membership\x12:\n" +
+	"\bposition\x18\x06 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\bposition\x12\x1a\n" +
+	"\banswered\x18\a \x01(\x04R\banswered\"\xce\x01\n" +
 	"\n" +
 	"Membership\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\rR\x04link\x12%\n" +
@@ -1620,14 +2077,21 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\bposition\x18\x03 \x01(\v2\x1d.worldmesh.common.v1.PositionR\bposition\x127\n" +
 	"\tjoin_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinTime\x12\x1d\n" +
 	"\n" +
-	"gateway_id\x18\x05 \x01(\tR\tgatewayId*J\n" +
+	"gateway_id\x18\x05 \x01(\tR\tgatewayId\"\x11\n" +
+	"\x0fGetRelayRequest\"\x81\x01\n" +
+	"\x10GetRelayResponse\x12\x19\n" +
+	"\brelay_id\x18\x01 \x01(\tR\arelayId\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x14\n" +
+	"\x05rooms\x18\x03 \x01(\x05R\x05rooms\x12\x1a\n" +
+	"\bdraining\x18\x04 \x01(\bR\bdraining*J\n" +
 	"\aChannel\x12\x17\n" +
 	"\x13CHANNEL_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCHANNEL_STATE\x10\x01\x12\x13\n" +
-	"\x0fCHANNEL_ORDERED\x10\x022\xfc\x01\n" +
+	"\x0fCHANNEL_ORDERED\x10\x022\xf2\x02\n" +
 	"\vRoomService\x12f\n" +
-	"\x06Attach\x12 .worldmesh.room.v1.AttachRequest\x1a!.worldmesh.room.v1.AttachResponse\"\x13\xaa\xd4\x18\x0f\b\x01\x1a\agateway \x020\x01(\x010\x01\x12\x84\x01\n" +
-	"\vGetLiveRoom\x12%.worldmesh.room.v1.GetLiveRoomRequest\x1a&.worldmesh.room.v1.GetLiveRoomResponse\"&\xaa\xd4\x18\"\b\x02\x12\x06server\x1a\agateway\x1a\x05world \x03*\x02\b\x010\x01B\xcf\x01\n" +
+	"\x06Attach\x12 .worldmesh.room.v1.AttachRequest\x1a!.worldmesh.room.v1.AttachResponse\"\x13\xaa\xd4\x18\x0f\b\x01\x1a\agateway \x020\x01(\x010\x01\x12\x8b\x01\n" +
+	"\vGetLiveRoom\x12%.worldmesh.room.v1.GetLiveRoomRequest\x1a&.worldmesh.room.v1.GetLiveRoomResponse\"-\xaa\xd4\x18)\b\x02\x12\x06server\x1a\agateway\x1a\x05relay\x1a\x05world \x03*\x02\b\x010\x01\x12m\n" +
+	"\bGetRelay\x12\".worldmesh.room.v1.GetRelayRequest\x1a#.worldmesh.room.v1.GetRelayResponse\"\x18\xaa\xd4\x18\x14\b\x01\x1a\x05relay \x02*\x05\x10\x80\xe5\x9aw0\x01B\xcf\x01\n" +
 	"\x15com.worldmesh.room.v1B\x10RoomServiceProtoP\x01Z>github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1;roomv1\xa2\x02\x03WRX\xaa\x02\x11Worldmesh.Room.V1\xca\x02\x11Worldmesh\\Room\\V1\xe2\x02\x1dWorldmesh\\Room\\V1\\GPBMetadata\xea\x02\x13Worldmesh::Room::V1b\x06proto3"
 
 var (
@@ -1643,67 +2107,83 @@ func file_worldmesh_room_v1_room_service_proto_rawDescGZIP() []byte {
 }
 
 var file_worldmesh_room_v1_room_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_worldmesh_room_v1_room_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_worldmesh_room_v1_room_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_worldmesh_room_v1_room_service_proto_goTypes = []any{
 	(Channel)(0),                      // 0: worldmesh.room.v1.Channel
 	(*AttachRequest)(nil),             // 1: worldmesh.room.v1.AttachRequest
-	(*RoomConfig)(nil),                // 2: worldmesh.room.v1.RoomConfig
-	(*Input)(nil),                     // 3: worldmesh.room.v1.Input
-	(*AttachResponse)(nil),            // 4: worldmesh.room.v1.AttachResponse
-	(*Delivery)(nil),                  // 5: worldmesh.room.v1.Delivery
-	(*Membership)(nil),                // 6: worldmesh.room.v1.Membership
-	(*GetLiveRoomRequest)(nil),        // 7: worldmesh.room.v1.GetLiveRoomRequest
-	(*GetLiveRoomResponse)(nil),       // 8: worldmesh.room.v1.GetLiveRoomResponse
-	(*LiveMember)(nil),                // 9: worldmesh.room.v1.LiveMember
-	(*AttachRequest_Open)(nil),        // 10: worldmesh.room.v1.AttachRequest.Open
-	(*AttachRequest_Inputs)(nil),      // 11: worldmesh.room.v1.AttachRequest.Inputs
-	(*Input_Join)(nil),                // 12: worldmesh.room.v1.Input.Join
-	(*Input_Leave)(nil),               // 13: worldmesh.room.v1.Input.Leave
-	(*Input_State)(nil),               // 14: worldmesh.room.v1.Input.State
-	(*Input_Chat)(nil),                // 15: worldmesh.room.v1.Input.Chat
-	(*Input_Whisper)(nil),             // 16: worldmesh.room.v1.Input.Whisper
-	(*Input_Emote)(nil),               // 17: worldmesh.room.v1.Input.Emote
-	(*AttachResponse_Opened)(nil),     // 18: worldmesh.room.v1.AttachResponse.Opened
-	(*AttachResponse_Deliveries)(nil), // 19: worldmesh.room.v1.AttachResponse.Deliveries
-	(*v1.Position)(nil),               // 20: worldmesh.common.v1.Position
-	(v1.ErrorReason)(0),               // 21: worldmesh.common.v1.ErrorReason
-	(*v1.PublicUser)(nil),             // 22: worldmesh.common.v1.PublicUser
-	(*timestamppb.Timestamp)(nil),     // 23: google.protobuf.Timestamp
+	(*LogPosition)(nil),               // 2: worldmesh.room.v1.LogPosition
+	(*Rejoin)(nil),                    // 3: worldmesh.room.v1.Rejoin
+	(*RoomConfig)(nil),                // 4: worldmesh.room.v1.RoomConfig
+	(*Input)(nil),                     // 5: worldmesh.room.v1.Input
+	(*AttachResponse)(nil),            // 6: worldmesh.room.v1.AttachResponse
+	(*Delivery)(nil),                  // 7: worldmesh.room.v1.Delivery
+	(*Membership)(nil),                // 8: worldmesh.room.v1.Membership
+	(*GetLiveRoomRequest)(nil),        // 9: worldmesh.room.v1.GetLiveRoomRequest
+	(*GetLiveRoomResponse)(nil),       // 10: worldmesh.room.v1.GetLiveRoomResponse
+	(*LiveMember)(nil),                // 11: worldmesh.room.v1.LiveMember
+	(*GetRelayRequest)(nil),           // 12: worldmesh.room.v1.GetRelayRequest
+	(*GetRelayResponse)(nil),          // 13: worldmesh.room.v1.GetRelayResponse
+	(*AttachRequest_Open)(nil),        // 14: worldmesh.room.v1.AttachRequest.Open
+	(*AttachRequest_Inputs)(nil),      // 15: worldmesh.room.v1.AttachRequest.Inputs
+	(*Input_Join)(nil),                // 16: worldmesh.room.v1.Input.Join
+	(*Input_Leave)(nil),               // 17: worldmesh.room.v1.Input.Leave
+	(*Input_Detach)(nil),              // 18: worldmesh.room.v1.Input.Detach
+	(*Input_State)(nil),               // 19: worldmesh.room.v1.Input.State
+	(*Input_Chat)(nil),                // 20: worldmesh.room.v1.Input.Chat
+	(*Input_Whisper)(nil),             // 21: worldmesh.room.v1.Input.Whisper
+	(*Input_Emote)(nil),               // 22: worldmesh.room.v1.Input.Emote
+	(*AttachResponse_Moved)(nil),      // 23: worldmesh.room.v1.AttachResponse.Moved
+	(*AttachResponse_Opened)(nil),     // 24: worldmesh.room.v1.AttachResponse.Opened
+	(*AttachResponse_Deliveries)(nil), // 25: worldmesh.room.v1.AttachResponse.Deliveries
+	(*v1.Position)(nil),               // 26: worldmesh.common.v1.Position
+	(v1.ErrorReason)(0),               // 27: worldmesh.common.v1.ErrorReason
+	(*v1.PublicUser)(nil),             // 28: worldmesh.common.v1.PublicUser
+	(*timestamppb.Timestamp)(nil),     // 29: google.protobuf.Timestamp
 }
 var file_worldmesh_room_v1_room_service_proto_depIdxs = []int32{
-	10, // 0: worldmesh.room.v1.AttachRequest.open:type_name -> worldmesh.room.v1.AttachRequest.Open
-	11, // 1: worldmesh.room.v1.AttachRequest.inputs:type_name -> worldmesh.room.v1.AttachRequest.Inputs
-	20, // 2: worldmesh.room.v1.RoomConfig.spawn:type_name -> worldmesh.common.v1.Position
-	12, // 3: worldmesh.room.v1.Input.join:type_name -> worldmesh.room.v1.Input.Join
-	13, // 4: worldmesh.room.v1.Input.leave:type_name -> worldmesh.room.v1.Input.Leave
-	14, // 5: worldmesh.room.v1.Input.state:type_name -> worldmesh.room.v1.Input.State
-	15, // 6: worldmesh.room.v1.Input.chat:type_name -> worldmesh.room.v1.Input.Chat
-	16, // 7: worldmesh.room.v1.Input.whisper:type_name -> worldmesh.room.v1.Input.Whisper
-	17, // 8: worldmesh.room.v1.Input.emote:type_name -> worldmesh.room.v1.Input.Emote
-	18, // 9: worldmesh.room.v1.AttachResponse.opened:type_name -> worldmesh.room.v1.AttachResponse.Opened
-	19, // 10: worldmesh.room.v1.AttachResponse.deliveries:type_name -> worldmesh.room.v1.AttachResponse.Deliveries
-	0,  // 11: worldmesh.room.v1.Delivery.channel:type_name -> worldmesh.room.v1.Channel
-	6,  // 12: worldmesh.room.v1.Delivery.membership:type_name -> worldmesh.room.v1.Membership
-	21, // 13: worldmesh.room.v1.Membership.refused:type_name -> worldmesh.common.v1.ErrorReason
-	21, // 14: worldmesh.room.v1.Membership.removed:type_name -> worldmesh.common.v1.ErrorReason
-	9,  // 15: worldmesh.room.v1.GetLiveRoomResponse.members:type_name -> worldmesh.room.v1.LiveMember
-	22, // 16: worldmesh.room.v1.LiveMember.user:type_name -> worldmesh.common.v1.PublicUser
-	20, // 17: worldmesh.room.v1.LiveMember.position:type_name -> worldmesh.common.v1.Position
-	23, // 18: worldmesh.room.v1.LiveMember.join_time:type_name -> google.protobuf.Timestamp
-	2,  // 19: worldmesh.room.v1.AttachRequest.Open.config:type_name -> worldmesh.room.v1.RoomConfig
-	3,  // 20: worldmesh.room.v1.AttachRequest.Inputs.inputs:type_name -> worldmesh.room.v1.Input
-	22, // 21: worldmesh.room.v1.Input.Join.user:type_name -> worldmesh.common.v1.PublicUser
-	20, // 22: worldmesh.room.v1.Input.State.position:type_name -> worldmesh.common.v1.Position
-	5,  // 23: worldmesh.room.v1.AttachResponse.Deliveries.deliveries:type_name -> worldmesh.room.v1.Delivery
-	1,  // 24: worldmesh.room.v1.RoomService.Attach:input_type -> worldmesh.room.v1.AttachRequest
-	7,  // 25: worldmesh.room.v1.RoomService.GetLiveRoom:input_type -> worldmesh.room.v1.GetLiveRoomRequest
-	4,  // 26: worldmesh.room.v1.RoomService.Attach:output_type -> worldmesh.room.v1.AttachResponse
-	8,  // 27: worldmesh.room.v1.RoomService.GetLiveRoom:output_type -> worldmesh.room.v1.GetLiveRoomResponse
-	26, // [26:28] is the sub-list for method output_type
-	24, // [24:26] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	14, // 0: worldmesh.room.v1.AttachRequest.open:type_name -> worldmesh.room.v1.AttachRequest.Open
+	15, // 1: worldmesh.room.v1.AttachRequest.inputs:type_name -> worldmesh.room.v1.AttachRequest.Inputs
+	16, // 2: worldmesh.room.v1.Rejoin.join:type_name -> worldmesh.room.v1.Input.Join
+	19, // 3: worldmesh.room.v1.Rejoin.state:type_name -> worldmesh.room.v1.Input.State
+	26, // 4: worldmesh.room.v1.RoomConfig.spawn:type_name -> worldmesh.common.v1.Position
+	16, // 5: worldmesh.room.v1.Input.join:type_name -> worldmesh.room.v1.Input.Join
+	17, // 6: worldmesh.room.v1.Input.leave:type_name -> worldmesh.room.v1.Input.Leave
+	19, // 7: worldmesh.room.v1.Input.state:type_name -> worldmesh.room.v1.Input.State
+	20, // 8: worldmesh.room.v1.Input.chat:type_name -> worldmesh.room.v1.Input.Chat
+	21, // 9: worldmesh.room.v1.Input.whisper:type_name -> worldmesh.room.v1.Input.Whisper
+	22, // 10: worldmesh.room.v1.Input.emote:type_name -> worldmesh.room.v1.Input.Emote
+	18, // 11: worldmesh.room.v1.Input.detach:type_name -> worldmesh.room.v1.Input.Detach
+	24, // 12: worldmesh.room.v1.AttachResponse.opened:type_name -> worldmesh.room.v1.AttachResponse.Opened
+	25, // 13: worldmesh.room.v1.AttachResponse.deliveries:type_name -> worldmesh.room.v1.AttachResponse.Deliveries
+	23, // 14: worldmesh.room.v1.AttachResponse.moved:type_name -> worldmesh.room.v1.AttachResponse.Moved
+	0,  // 15: worldmesh.room.v1.Delivery.channel:type_name -> worldmesh.room.v1.Channel
+	8,  // 16: worldmesh.room.v1.Delivery.membership:type_name -> worldmesh.room.v1.Membership
+	2,  // 17: worldmesh.room.v1.Delivery.position:type_name -> worldmesh.room.v1.LogPosition
+	27, // 18: worldmesh.room.v1.Membership.refused:type_name -> worldmesh.common.v1.ErrorReason
+	27, // 19: worldmesh.room.v1.Membership.removed:type_name -> worldmesh.common.v1.ErrorReason
+	11, // 20: worldmesh.room.v1.GetLiveRoomResponse.members:type_name -> worldmesh.room.v1.LiveMember
+	28, // 21: worldmesh.room.v1.LiveMember.user:type_name -> worldmesh.common.v1.PublicUser
+	26, // 22: worldmesh.room.v1.LiveMember.position:type_name -> worldmesh.common.v1.Position
+	29, // 23: worldmesh.room.v1.LiveMember.join_time:type_name -> google.protobuf.Timestamp
+	4,  // 24: worldmesh.room.v1.AttachRequest.Open.config:type_name -> worldmesh.room.v1.RoomConfig
+	2,  // 25: worldmesh.room.v1.AttachRequest.Open.seen:type_name -> worldmesh.room.v1.LogPosition
+	3,  // 26: worldmesh.room.v1.AttachRequest.Open.rejoins:type_name -> worldmesh.room.v1.Rejoin
+	5,  // 27: worldmesh.room.v1.AttachRequest.Inputs.inputs:type_name -> worldmesh.room.v1.Input
+	28, // 28: worldmesh.room.v1.Input.Join.user:type_name -> worldmesh.common.v1.PublicUser
+	2,  // 29: worldmesh.room.v1.Input.Join.resume:type_name -> worldmesh.room.v1.LogPosition
+	26, // 30: worldmesh.room.v1.Input.State.position:type_name -> worldmesh.common.v1.Position
+	7,  // 31: worldmesh.room.v1.AttachResponse.Deliveries.deliveries:type_name -> worldmesh.room.v1.Delivery
+	1,  // 32: worldmesh.room.v1.RoomService.Attach:input_type -> worldmesh.room.v1.AttachRequest
+	9,  // 33: worldmesh.room.v1.RoomService.GetLiveRoom:input_type -> worldmesh.room.v1.GetLiveRoomRequest
+	12, // 34: worldmesh.room.v1.RoomService.GetRelay:input_type -> worldmesh.room.v1.GetRelayRequest
+	6,  // 35: worldmesh.room.v1.RoomService.Attach:output_type -> worldmesh.room.v1.AttachResponse
+	10, // 36: worldmesh.room.v1.RoomService.GetLiveRoom:output_type -> worldmesh.room.v1.GetLiveRoomResponse
+	13, // 37: worldmesh.room.v1.RoomService.GetRelay:output_type -> worldmesh.room.v1.GetRelayResponse
+	35, // [35:38] is the sub-list for method output_type
+	32, // [32:35] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_worldmesh_room_v1_room_service_proto_init() }
@@ -1715,19 +2195,21 @@ func file_worldmesh_room_v1_room_service_proto_init() {
 		(*AttachRequest_Open_)(nil),
 		(*AttachRequest_Inputs_)(nil),
 	}
-	file_worldmesh_room_v1_room_service_proto_msgTypes[2].OneofWrappers = []any{
+	file_worldmesh_room_v1_room_service_proto_msgTypes[4].OneofWrappers = []any{
 		(*Input_Join_)(nil),
 		(*Input_Leave_)(nil),
 		(*Input_State_)(nil),
 		(*Input_Chat_)(nil),
 		(*Input_Whisper_)(nil),
 		(*Input_Emote_)(nil),
-	}
-	file_worldmesh_room_v1_room_service_proto_msgTypes[3].OneofWrappers = []any{
-		(*AttachResponse_Opened_)(nil),
-		(*AttachResponse_Deliveries_)(nil),
+		(*Input_Detach_)(nil),
 	}
 	file_worldmesh_room_v1_room_service_proto_msgTypes[5].OneofWrappers = []any{
+		(*AttachResponse_Opened_)(nil),
+		(*AttachResponse_Deliveries_)(nil),
+		(*AttachResponse_Moved_)(nil),
+	}
+	file_worldmesh_room_v1_room_service_proto_msgTypes[7].OneofWrappers = []any{
 		(*Membership_JoinedEntity)(nil),
 		(*Membership_Refused)(nil),
 		(*Membership_Removed)(nil),
@@ -1738,7 +2220,7 @@ func file_worldmesh_room_v1_room_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_worldmesh_room_v1_room_service_proto_rawDesc), len(file_worldmesh_room_v1_room_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

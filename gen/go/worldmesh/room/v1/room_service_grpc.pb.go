@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	RoomService_Attach_FullMethodName      = "/worldmesh.room.v1.RoomService/Attach"
 	RoomService_GetLiveRoom_FullMethodName = "/worldmesh.room.v1.RoomService/GetLiveRoom"
+	RoomService_GetRelay_FullMethodName    = "/worldmesh.room.v1.RoomService/GetRelay"
 )
 
 // RoomServiceClient is the client API for RoomService service.
@@ -34,10 +35,15 @@ const (
 type RoomServiceClient interface {
 	// The stream of one gateway for one room. It carries all members of that room on that gateway: their inputs
 	// one way, encoded client frames with their audience the other way. The first request is `open`; the first
-	// response is `opened`. When the stream ends, its members have left.
+	// response is `opened`, or `moved` if another relay owns the room. When the stream ends, its members stay in
+	// the room for a while: the gateway attaches again, here or at another relay, says who they are and what they
+	// have seen, and repeats the inputs that were not answered; nobody else notices.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
 	// Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio.
 	GetLiveRoom(ctx context.Context, in *GetLiveRoomRequest, opts ...grpc.CallOption) (*GetLiveRoomResponse, error)
+	// Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+	// takes a room whose owner is said to be dead.
+	GetRelay(ctx context.Context, in *GetRelayRequest, opts ...grpc.CallOption) (*GetRelayResponse, error)
 }
 
 type roomServiceClient struct {
@@ -71,6 +77,16 @@ func (c *roomServiceClient) GetLiveRoom(ctx context.Context, in *GetLiveRoomRequ
 	return out, nil
 }
 
+func (c *roomServiceClient) GetRelay(ctx context.Context, in *GetRelayRequest, opts ...grpc.CallOption) (*GetRelayResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRelayResponse)
+	err := c.cc.Invoke(ctx, RoomService_GetRelay_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RoomServiceServer is the server API for RoomService service.
 // All implementations must embed UnimplementedRoomServiceServer
 // for forward compatibility.
@@ -80,10 +96,15 @@ func (c *roomServiceClient) GetLiveRoom(ctx context.Context, in *GetLiveRoomRequ
 type RoomServiceServer interface {
 	// The stream of one gateway for one room. It carries all members of that room on that gateway: their inputs
 	// one way, encoded client frames with their audience the other way. The first request is `open`; the first
-	// response is `opened`. When the stream ends, its members have left.
+	// response is `opened`, or `moved` if another relay owns the room. When the stream ends, its members stay in
+	// the room for a while: the gateway attaches again, here or at another relay, says who they are and what they
+	// have seen, and repeats the inputs that were not answered; nobody else notices.
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
 	// Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio.
 	GetLiveRoom(context.Context, *GetLiveRoomRequest) (*GetLiveRoomResponse, error)
+	// Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+	// takes a room whose owner is said to be dead.
+	GetRelay(context.Context, *GetRelayRequest) (*GetRelayResponse, error)
 	mustEmbedUnimplementedRoomServiceServer()
 }
 
@@ -99,6 +120,9 @@ func (UnimplementedRoomServiceServer) Attach(grpc.BidiStreamingServer[AttachRequ
 }
 func (UnimplementedRoomServiceServer) GetLiveRoom(context.Context, *GetLiveRoomRequest) (*GetLiveRoomResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetLiveRoom not implemented")
+}
+func (UnimplementedRoomServiceServer) GetRelay(context.Context, *GetRelayRequest) (*GetRelayResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRelay not implemented")
 }
 func (UnimplementedRoomServiceServer) mustEmbedUnimplementedRoomServiceServer() {}
 func (UnimplementedRoomServiceServer) testEmbeddedByValue()                     {}
@@ -146,6 +170,24 @@ func _RoomService_GetLiveRoom_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RoomService_GetRelay_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRelayRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RoomServiceServer).GetRelay(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RoomService_GetRelay_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RoomServiceServer).GetRelay(ctx, req.(*GetRelayRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RoomService_ServiceDesc is the grpc.ServiceDesc for RoomService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -156,6 +198,10 @@ var RoomService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetLiveRoom",
 			Handler:    _RoomService_GetLiveRoom_Handler,
+		},
+		{
+			MethodName: "GetRelay",
+			Handler:    _RoomService_GetRelay_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -15,6 +15,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
@@ -1232,7 +1233,11 @@ type AuthorizeEntryResponse struct {
 	// Size and pace, with all defaults filled in.
 	Settings *RoomSettings `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Shown to members.
-	DisplayName   string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// For so long the same answer, without a role, goes for everybody who is not named below; unset: for this user only.
+	SharedFor *durationpb.Duration `protobuf:"bytes,5,opt,name=shared_for,json=sharedFor,proto3" json:"shared_for,omitempty"`
+	// The users for whom another answer may go: those with a role.
+	NamedUserIds  []string `protobuf:"bytes,6,rep,name=named_user_ids,json=namedUserIds,proto3" json:"named_user_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1295,11 +1300,117 @@ func (x *AuthorizeEntryResponse) GetDisplayName() string {
 	return ""
 }
 
+func (x *AuthorizeEntryResponse) GetSharedFor() *durationpb.Duration {
+	if x != nil {
+		return x.SharedFor
+	}
+	return nil
+}
+
+func (x *AuthorizeEntryResponse) GetNamedUserIds() []string {
+	if x != nil {
+		return x.NamedUserIds
+	}
+	return nil
+}
+
+// Request of AdvanceEra.
+type AdvanceEraRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The era that is to end; 0 asks for the present one, and begins the first if there is none.
+	After         uint64 `protobuf:"varint,1,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdvanceEraRequest) Reset() {
+	*x = AdvanceEraRequest{}
+	mi := &file_worldmesh_world_v1_world_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdvanceEraRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdvanceEraRequest) ProtoMessage() {}
+
+func (x *AdvanceEraRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_world_v1_world_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdvanceEraRequest.ProtoReflect.Descriptor instead.
+func (*AdvanceEraRequest) Descriptor() ([]byte, []int) {
+	return file_worldmesh_world_v1_world_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AdvanceEraRequest) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+// Response of AdvanceEra.
+type AdvanceEraResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The present era, greater than the one asked after. Kept with majority writes: it never goes back.
+	Era           uint64 `protobuf:"varint,1,opt,name=era,proto3" json:"era,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdvanceEraResponse) Reset() {
+	*x = AdvanceEraResponse{}
+	mi := &file_worldmesh_world_v1_world_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdvanceEraResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdvanceEraResponse) ProtoMessage() {}
+
+func (x *AdvanceEraResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_world_v1_world_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdvanceEraResponse.ProtoReflect.Descriptor instead.
+func (*AdvanceEraResponse) Descriptor() ([]byte, []int) {
+	return file_worldmesh_world_v1_world_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AdvanceEraResponse) GetEra() uint64 {
+	if x != nil {
+		return x.Era
+	}
+	return 0
+}
+
 var File_worldmesh_world_v1_world_service_proto protoreflect.FileDescriptor
 
 const file_worldmesh_world_v1_world_service_proto_rawDesc = "" +
 	"\n" +
-	"&worldmesh/world/v1/world_service.proto\x12\x12worldmesh.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a\"worldmesh/options/v1/options.proto\"\xfb\x03\n" +
+	"&worldmesh/world/v1/world_service.proto\x12\x12worldmesh.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a\"worldmesh/options/v1/options.proto\"\xfb\x03\n" +
 	"\x04Room\x12 \n" +
 	"\aroom_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06roomId\x12\x1f\n" +
 	"\bowner_id\x18\x02 \x01(\tB\x04\xe2A\x01\x03R\aownerId\x12*\n" +
@@ -1383,12 +1494,20 @@ const file_worldmesh_world_v1_world_service_proto_rawDesc = "" +
 	"grant_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tgrantTime\"_\n" +
 	"\x15AuthorizeEntryRequest\x12\"\n" +
 	"\aroom_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\"\n" +
-	"\auser_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"\xc7\x01\n" +
+	"\auser_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"\xa7\x02\n" +
 	"\x16AuthorizeEntryResponse\x120\n" +
 	"\x04role\x18\x01 \x01(\x0e2\x1c.worldmesh.world.v1.RoomRoleR\x04role\x12\x1a\n" +
 	"\bcapacity\x18\x02 \x01(\x05R\bcapacity\x12<\n" +
 	"\bsettings\x18\x03 \x01(\v2 .worldmesh.world.v1.RoomSettingsR\bsettings\x12!\n" +
-	"\fdisplay_name\x18\x04 \x01(\tR\vdisplayName*\x9b\x01\n" +
+	"\fdisplay_name\x18\x04 \x01(\tR\vdisplayName\x128\n" +
+	"\n" +
+	"shared_for\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tsharedFor\x12$\n" +
+	"\x0enamed_user_ids\x18\x06 \x03(\tR\fnamedUserIds\"5\n" +
+	"\x11AdvanceEraRequest\x12 \n" +
+	"\x05after\x18\x01 \x01(\x04B\n" +
+	"\xbaH\a2\x05\x10\x80\x80\x80\x01R\x05after\"&\n" +
+	"\x12AdvanceEraResponse\x12\x10\n" +
+	"\x03era\x18\x01 \x01(\x04R\x03era*\x9b\x01\n" +
 	"\fAccessPolicy\x12\x1d\n" +
 	"\x19ACCESS_POLICY_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ACCESS_POLICY_PUBLIC\x10\x01\x12\x1a\n" +
@@ -1400,7 +1519,7 @@ const file_worldmesh_world_v1_world_service_proto_rawDesc = "" +
 	"\x0fROOM_ROLE_GUEST\x10\x01\x12\x16\n" +
 	"\x12ROOM_ROLE_DESIGNER\x10\x02\x12\x17\n" +
 	"\x13ROOM_ROLE_MODERATOR\x10\x03\x12\x13\n" +
-	"\x0fROOM_ROLE_OWNER\x10\x042\xf8\b\n" +
+	"\x0fROOM_ROLE_OWNER\x10\x042\xea\t\n" +
 	"\fWorldService\x12\x85\x01\n" +
 	"\n" +
 	"CreateRoom\x12%.worldmesh.world.v1.CreateRoomRequest\x1a&.worldmesh.world.v1.CreateRoomResponse\"(\xaa\xd4\x18\x10\b\x03\x12\x06client \x03*\x02\b\x02\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/rooms\x12{\n" +
@@ -1412,7 +1531,9 @@ const file_worldmesh_world_v1_world_service_proto_rawDesc = "" +
 	"DeleteRoom\x12%.worldmesh.world.v1.DeleteRoomRequest\x1a&.worldmesh.world.v1.DeleteRoomResponse\"/\xaa\xd4\x18\x10\b\x03\x12\x06client \x03*\x02\b\x02\x82\xd3\xe4\x93\x02\x15*\x13/v1/rooms/{room_id}\x12\xa2\x01\n" +
 	"\vSetRoomRole\x12&.worldmesh.world.v1.SetRoomRoleRequest\x1a'.worldmesh.world.v1.SetRoomRoleResponse\"B\xaa\xd4\x18\x10\b\x03\x12\x06client \x03*\x02\b\x02\x82\xd3\xe4\x93\x02(:\x01*\x1a#/v1/rooms/{room_id}/roles/{user_id}\x12\x9b\x01\n" +
 	"\rListRoomRoles\x12(.worldmesh.world.v1.ListRoomRolesRequest\x1a).worldmesh.world.v1.ListRoomRolesResponse\"5\xaa\xd4\x18\x10\b\x03\x12\x06client \x03*\x02\b\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/rooms/{room_id}/roles\x12~\n" +
-	"\x0eAuthorizeEntry\x12).worldmesh.world.v1.AuthorizeEntryRequest\x1a*.worldmesh.world.v1.AuthorizeEntryResponse\"\x15\xaa\xd4\x18\x11\b\x01\x1a\agateway \x03*\x02\b\x02B\xd7\x01\n" +
+	"\x0eAuthorizeEntry\x12).worldmesh.world.v1.AuthorizeEntryRequest\x1a*.worldmesh.world.v1.AuthorizeEntryResponse\"\x15\xaa\xd4\x18\x11\b\x01\x1a\agateway \x03*\x02\b\x02\x12p\n" +
+	"\n" +
+	"AdvanceEra\x12%.worldmesh.world.v1.AdvanceEraRequest\x1a&.worldmesh.world.v1.AdvanceEraResponse\"\x13\xaa\xd4\x18\x0f\b\x01\x1a\x05relay \x03*\x02\b\x02B\xd7\x01\n" +
 	"\x16com.worldmesh.world.v1B\x11WorldServiceProtoP\x01Z@github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1;worldv1\xa2\x02\x03WWX\xaa\x02\x12Worldmesh.World.V1\xca\x02\x12Worldmesh\\World\\V1\xe2\x02\x1eWorldmesh\\World\\V1\\GPBMetadata\xea\x02\x14Worldmesh::World::V1b\x06proto3"
 
 var (
@@ -1428,7 +1549,7 @@ func file_worldmesh_world_v1_world_service_proto_rawDescGZIP() []byte {
 }
 
 var file_worldmesh_world_v1_world_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_worldmesh_world_v1_world_service_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_worldmesh_world_v1_world_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_worldmesh_world_v1_world_service_proto_goTypes = []any{
 	(AccessPolicy)(0),              // 0: worldmesh.world.v1.AccessPolicy
 	(RoomRole)(0),                  // 1: worldmesh.world.v1.RoomRole
@@ -1451,50 +1572,56 @@ var file_worldmesh_world_v1_world_service_proto_goTypes = []any{
 	(*RoomRoleGrant)(nil),          // 18: worldmesh.world.v1.RoomRoleGrant
 	(*AuthorizeEntryRequest)(nil),  // 19: worldmesh.world.v1.AuthorizeEntryRequest
 	(*AuthorizeEntryResponse)(nil), // 20: worldmesh.world.v1.AuthorizeEntryResponse
-	(*timestamppb.Timestamp)(nil),  // 21: google.protobuf.Timestamp
-	(*v1.Position)(nil),            // 22: worldmesh.common.v1.Position
-	(*fieldmaskpb.FieldMask)(nil),  // 23: google.protobuf.FieldMask
+	(*AdvanceEraRequest)(nil),      // 21: worldmesh.world.v1.AdvanceEraRequest
+	(*AdvanceEraResponse)(nil),     // 22: worldmesh.world.v1.AdvanceEraResponse
+	(*timestamppb.Timestamp)(nil),  // 23: google.protobuf.Timestamp
+	(*v1.Position)(nil),            // 24: worldmesh.common.v1.Position
+	(*fieldmaskpb.FieldMask)(nil),  // 25: google.protobuf.FieldMask
+	(*durationpb.Duration)(nil),    // 26: google.protobuf.Duration
 }
 var file_worldmesh_world_v1_world_service_proto_depIdxs = []int32{
 	0,  // 0: worldmesh.world.v1.Room.access_policy:type_name -> worldmesh.world.v1.AccessPolicy
 	3,  // 1: worldmesh.world.v1.Room.settings:type_name -> worldmesh.world.v1.RoomSettings
-	21, // 2: worldmesh.world.v1.Room.create_time:type_name -> google.protobuf.Timestamp
-	21, // 3: worldmesh.world.v1.Room.update_time:type_name -> google.protobuf.Timestamp
-	22, // 4: worldmesh.world.v1.RoomSettings.spawn:type_name -> worldmesh.common.v1.Position
+	23, // 2: worldmesh.world.v1.Room.create_time:type_name -> google.protobuf.Timestamp
+	23, // 3: worldmesh.world.v1.Room.update_time:type_name -> google.protobuf.Timestamp
+	24, // 4: worldmesh.world.v1.RoomSettings.spawn:type_name -> worldmesh.common.v1.Position
 	2,  // 5: worldmesh.world.v1.CreateRoomRequest.room:type_name -> worldmesh.world.v1.Room
 	2,  // 6: worldmesh.world.v1.CreateRoomResponse.room:type_name -> worldmesh.world.v1.Room
 	2,  // 7: worldmesh.world.v1.GetRoomResponse.room:type_name -> worldmesh.world.v1.Room
 	2,  // 8: worldmesh.world.v1.ListRoomsResponse.rooms:type_name -> worldmesh.world.v1.Room
 	2,  // 9: worldmesh.world.v1.UpdateRoomRequest.room:type_name -> worldmesh.world.v1.Room
-	23, // 10: worldmesh.world.v1.UpdateRoomRequest.update_mask:type_name -> google.protobuf.FieldMask
+	25, // 10: worldmesh.world.v1.UpdateRoomRequest.update_mask:type_name -> google.protobuf.FieldMask
 	2,  // 11: worldmesh.world.v1.UpdateRoomResponse.room:type_name -> worldmesh.world.v1.Room
 	1,  // 12: worldmesh.world.v1.SetRoomRoleRequest.role:type_name -> worldmesh.world.v1.RoomRole
 	18, // 13: worldmesh.world.v1.ListRoomRolesResponse.grants:type_name -> worldmesh.world.v1.RoomRoleGrant
 	1,  // 14: worldmesh.world.v1.RoomRoleGrant.role:type_name -> worldmesh.world.v1.RoomRole
-	21, // 15: worldmesh.world.v1.RoomRoleGrant.grant_time:type_name -> google.protobuf.Timestamp
+	23, // 15: worldmesh.world.v1.RoomRoleGrant.grant_time:type_name -> google.protobuf.Timestamp
 	1,  // 16: worldmesh.world.v1.AuthorizeEntryResponse.role:type_name -> worldmesh.world.v1.RoomRole
 	3,  // 17: worldmesh.world.v1.AuthorizeEntryResponse.settings:type_name -> worldmesh.world.v1.RoomSettings
-	4,  // 18: worldmesh.world.v1.WorldService.CreateRoom:input_type -> worldmesh.world.v1.CreateRoomRequest
-	6,  // 19: worldmesh.world.v1.WorldService.GetRoom:input_type -> worldmesh.world.v1.GetRoomRequest
-	8,  // 20: worldmesh.world.v1.WorldService.ListRooms:input_type -> worldmesh.world.v1.ListRoomsRequest
-	10, // 21: worldmesh.world.v1.WorldService.UpdateRoom:input_type -> worldmesh.world.v1.UpdateRoomRequest
-	12, // 22: worldmesh.world.v1.WorldService.DeleteRoom:input_type -> worldmesh.world.v1.DeleteRoomRequest
-	14, // 23: worldmesh.world.v1.WorldService.SetRoomRole:input_type -> worldmesh.world.v1.SetRoomRoleRequest
-	16, // 24: worldmesh.world.v1.WorldService.ListRoomRoles:input_type -> worldmesh.world.v1.ListRoomRolesRequest
-	19, // 25: worldmesh.world.v1.WorldService.AuthorizeEntry:input_type -> worldmesh.world.v1.AuthorizeEntryRequest
-	5,  // 26: worldmesh.world.v1.WorldService.CreateRoom:output_type -> worldmesh.world.v1.CreateRoomResponse
-	7,  // 27: worldmesh.world.v1.WorldService.GetRoom:output_type -> worldmesh.world.v1.GetRoomResponse
-	9,  // 28: worldmesh.world.v1.WorldService.ListRooms:output_type -> worldmesh.world.v1.ListRoomsResponse
-	11, // 29: worldmesh.world.v1.WorldService.UpdateRoom:output_type -> worldmesh.world.v1.UpdateRoomResponse
-	13, // 30: worldmesh.world.v1.WorldService.DeleteRoom:output_type -> worldmesh.world.v1.DeleteRoomResponse
-	15, // 31: worldmesh.world.v1.WorldService.SetRoomRole:output_type -> worldmesh.world.v1.SetRoomRoleResponse
-	17, // 32: worldmesh.world.v1.WorldService.ListRoomRoles:output_type -> worldmesh.world.v1.ListRoomRolesResponse
-	20, // 33: worldmesh.world.v1.WorldService.AuthorizeEntry:output_type -> worldmesh.world.v1.AuthorizeEntryResponse
-	26, // [26:34] is the sub-list for method output_type
-	18, // [18:26] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	26, // 18: worldmesh.world.v1.AuthorizeEntryResponse.shared_for:type_name -> google.protobuf.Duration
+	4,  // 19: worldmesh.world.v1.WorldService.CreateRoom:input_type -> worldmesh.world.v1.CreateRoomRequest
+	6,  // 20: worldmesh.world.v1.WorldService.GetRoom:input_type -> worldmesh.world.v1.GetRoomRequest
+	8,  // 21: worldmesh.world.v1.WorldService.ListRooms:input_type -> worldmesh.world.v1.ListRoomsRequest
+	10, // 22: worldmesh.world.v1.WorldService.UpdateRoom:input_type -> worldmesh.world.v1.UpdateRoomRequest
+	12, // 23: worldmesh.world.v1.WorldService.DeleteRoom:input_type -> worldmesh.world.v1.DeleteRoomRequest
+	14, // 24: worldmesh.world.v1.WorldService.SetRoomRole:input_type -> worldmesh.world.v1.SetRoomRoleRequest
+	16, // 25: worldmesh.world.v1.WorldService.ListRoomRoles:input_type -> worldmesh.world.v1.ListRoomRolesRequest
+	19, // 26: worldmesh.world.v1.WorldService.AuthorizeEntry:input_type -> worldmesh.world.v1.AuthorizeEntryRequest
+	21, // 27: worldmesh.world.v1.WorldService.AdvanceEra:input_type -> worldmesh.world.v1.AdvanceEraRequest
+	5,  // 28: worldmesh.world.v1.WorldService.CreateRoom:output_type -> worldmesh.world.v1.CreateRoomResponse
+	7,  // 29: worldmesh.world.v1.WorldService.GetRoom:output_type -> worldmesh.world.v1.GetRoomResponse
+	9,  // 30: worldmesh.world.v1.WorldService.ListRooms:output_type -> worldmesh.world.v1.ListRoomsResponse
+	11, // 31: worldmesh.world.v1.WorldService.UpdateRoom:output_type -> worldmesh.world.v1.UpdateRoomResponse
+	13, // 32: worldmesh.world.v1.WorldService.DeleteRoom:output_type -> worldmesh.world.v1.DeleteRoomResponse
+	15, // 33: worldmesh.world.v1.WorldService.SetRoomRole:output_type -> worldmesh.world.v1.SetRoomRoleResponse
+	17, // 34: worldmesh.world.v1.WorldService.ListRoomRoles:output_type -> worldmesh.world.v1.ListRoomRolesResponse
+	20, // 35: worldmesh.world.v1.WorldService.AuthorizeEntry:output_type -> worldmesh.world.v1.AuthorizeEntryResponse
+	22, // 36: worldmesh.world.v1.WorldService.AdvanceEra:output_type -> worldmesh.world.v1.AdvanceEraResponse
+	28, // [28:37] is the sub-list for method output_type
+	19, // [19:28] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_worldmesh_world_v1_world_service_proto_init() }
@@ -1508,7 +1635,7 @@ func file_worldmesh_world_v1_world_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_worldmesh_world_v1_world_service_proto_rawDesc), len(file_worldmesh_world_v1_world_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -29,6 +29,7 @@ const (
 	WorldService_SetRoomRole_FullMethodName    = "/worldmesh.world.v1.WorldService/SetRoomRole"
 	WorldService_ListRoomRoles_FullMethodName  = "/worldmesh.world.v1.WorldService/ListRoomRoles"
 	WorldService_AuthorizeEntry_FullMethodName = "/worldmesh.world.v1.WorldService/AuthorizeEntry"
+	WorldService_AdvanceEra_FullMethodName     = "/worldmesh.world.v1.WorldService/AdvanceEra"
 )
 
 // WorldServiceClient is the client API for WorldService service.
@@ -54,6 +55,9 @@ type WorldServiceClient interface {
 	// Decides whether a user may enter a room, and tells the gateway what the relay must know of it.
 	// Answers ROOM_NOT_FOUND or ROOM_ACCESS_DENIED otherwise.
 	AuthorizeEntry(ctx context.Context, in *AuthorizeEntryRequest, opts ...grpc.CallOption) (*AuthorizeEntryResponse, error)
+	// Moves the era of room ownership on: a relay asks for it when Redis may have forgotten who owns which room. Of
+	// several who ask after the same era, all get the same next one.
+	AdvanceEra(ctx context.Context, in *AdvanceEraRequest, opts ...grpc.CallOption) (*AdvanceEraResponse, error)
 }
 
 type worldServiceClient struct {
@@ -144,6 +148,16 @@ func (c *worldServiceClient) AuthorizeEntry(ctx context.Context, in *AuthorizeEn
 	return out, nil
 }
 
+func (c *worldServiceClient) AdvanceEra(ctx context.Context, in *AdvanceEraRequest, opts ...grpc.CallOption) (*AdvanceEraResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AdvanceEraResponse)
+	err := c.cc.Invoke(ctx, WorldService_AdvanceEra_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // WorldServiceServer is the server API for WorldService service.
 // All implementations must embed UnimplementedWorldServiceServer
 // for forward compatibility.
@@ -167,6 +181,9 @@ type WorldServiceServer interface {
 	// Decides whether a user may enter a room, and tells the gateway what the relay must know of it.
 	// Answers ROOM_NOT_FOUND or ROOM_ACCESS_DENIED otherwise.
 	AuthorizeEntry(context.Context, *AuthorizeEntryRequest) (*AuthorizeEntryResponse, error)
+	// Moves the era of room ownership on: a relay asks for it when Redis may have forgotten who owns which room. Of
+	// several who ask after the same era, all get the same next one.
+	AdvanceEra(context.Context, *AdvanceEraRequest) (*AdvanceEraResponse, error)
 	mustEmbedUnimplementedWorldServiceServer()
 }
 
@@ -200,6 +217,9 @@ func (UnimplementedWorldServiceServer) ListRoomRoles(context.Context, *ListRoomR
 }
 func (UnimplementedWorldServiceServer) AuthorizeEntry(context.Context, *AuthorizeEntryRequest) (*AuthorizeEntryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AuthorizeEntry not implemented")
+}
+func (UnimplementedWorldServiceServer) AdvanceEra(context.Context, *AdvanceEraRequest) (*AdvanceEraResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AdvanceEra not implemented")
 }
 func (UnimplementedWorldServiceServer) mustEmbedUnimplementedWorldServiceServer() {}
 func (UnimplementedWorldServiceServer) testEmbeddedByValue()                      {}
@@ -366,6 +386,24 @@ func _WorldService_AuthorizeEntry_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WorldService_AdvanceEra_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AdvanceEraRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WorldServiceServer).AdvanceEra(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WorldService_AdvanceEra_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WorldServiceServer).AdvanceEra(ctx, req.(*AdvanceEraRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // WorldService_ServiceDesc is the grpc.ServiceDesc for WorldService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -404,6 +442,10 @@ var WorldService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AuthorizeEntry",
 			Handler:    _WorldService_AuthorizeEntry_Handler,
+		},
+		{
+			MethodName: "AdvanceEra",
+			Handler:    _WorldService_AdvanceEra_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -6,6 +6,7 @@ import flatbuffers
 from flatbuffers.compat import import_numpy
 from typing import Any
 from typing import Optional
+from worldmesh.client.v1.Position import Position
 np = import_numpy()
 
 class Join(object):
@@ -33,8 +34,18 @@ class Join(object):
             return self._tab.String(o + self._tab.Pos)
         return None
 
+    # Join
+    def Resume(self) -> Optional[Position]:
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            x = self._tab.Indirect(o + self._tab.Pos)
+            obj = Position()
+            obj.Init(self._tab.Bytes, x)
+            return obj
+        return None
+
 def JoinStart(builder: flatbuffers.Builder):
-    builder.StartObject(1)
+    builder.StartObject(2)
 
 def Start(builder: flatbuffers.Builder):
     JoinStart(builder)
@@ -44,6 +55,12 @@ def JoinAddRoomId(builder: flatbuffers.Builder, roomId: int):
 
 def AddRoomId(builder: flatbuffers.Builder, roomId: int):
     JoinAddRoomId(builder, roomId)
+
+def JoinAddResume(builder: flatbuffers.Builder, resume: int):
+    builder.PrependUOffsetTRelativeSlot(1, flatbuffers.number_types.UOffsetTFlags.py_type(resume), 0)
+
+def AddResume(builder: flatbuffers.Builder, resume: int):
+    JoinAddResume(builder, resume)
 
 def JoinEnd(builder: flatbuffers.Builder) -> int:
     return builder.EndObject()

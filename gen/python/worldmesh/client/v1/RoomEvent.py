@@ -64,8 +64,15 @@ class RoomEvent(object):
             return obj
         return None
 
+    # RoomEvent
+    def Sub(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(14))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
 def RoomEventStart(builder: flatbuffers.Builder):
-    builder.StartObject(5)
+    builder.StartObject(6)
 
 def Start(builder: flatbuffers.Builder):
     RoomEventStart(builder)
@@ -99,6 +106,12 @@ def RoomEventAddBody(builder: flatbuffers.Builder, body: int):
 
 def AddBody(builder: flatbuffers.Builder, body: int):
     RoomEventAddBody(builder, body)
+
+def RoomEventAddSub(builder: flatbuffers.Builder, sub: int):
+    builder.PrependUint32Slot(5, sub, 0)
+
+def AddSub(builder: flatbuffers.Builder, sub: int):
+    RoomEventAddSub(builder, sub)
 
 def RoomEventEnd(builder: flatbuffers.Builder) -> int:
     return builder.EndObject()

@@ -121,8 +121,29 @@ class Snapshot(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(24))
         return o == 0
 
+    # Snapshot
+    def Sub(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(26))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, o + self._tab.Pos)
+        return 0
+
+    # Snapshot
+    def Resumed(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(28))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return False
+
+    # Snapshot
+    def Gap(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(30))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return False
+
 def SnapshotStart(builder: flatbuffers.Builder):
-    builder.StartObject(11)
+    builder.StartObject(14)
 
 def Start(builder: flatbuffers.Builder):
     SnapshotStart(builder)
@@ -198,6 +219,24 @@ def SnapshotStartMembersVector(builder, numElems: int) -> int:
 
 def StartMembersVector(builder, numElems: int) -> int:
     return SnapshotStartMembersVector(builder, numElems)
+
+def SnapshotAddSub(builder: flatbuffers.Builder, sub: int):
+    builder.PrependUint32Slot(11, sub, 0)
+
+def AddSub(builder: flatbuffers.Builder, sub: int):
+    SnapshotAddSub(builder, sub)
+
+def SnapshotAddResumed(builder: flatbuffers.Builder, resumed: bool):
+    builder.PrependBoolSlot(12, resumed, 0)
+
+def AddResumed(builder: flatbuffers.Builder, resumed: bool):
+    SnapshotAddResumed(builder, resumed)
+
+def SnapshotAddGap(builder: flatbuffers.Builder, gap: bool):
+    builder.PrependBoolSlot(13, gap, 0)
+
+def AddGap(builder: flatbuffers.Builder, gap: bool):
+    SnapshotAddGap(builder, gap)
 
 def SnapshotEnd(builder: flatbuffers.Builder) -> int:
     return builder.EndObject()

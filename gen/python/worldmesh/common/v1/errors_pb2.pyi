@@ -98,6 +98,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED. A moderator removed the member from the room."""
     ERROR_REASON_ROOM_CLOSED: _ErrorReason.ValueType  # 308
     """NOT_FOUND. The room was deleted."""
+    ERROR_REASON_LOG_UNAVAILABLE: _ErrorReason.ValueType  # 309
+    """UNAVAILABLE. The room's log can't be written to now: nothing ordered is taken, state goes on. Details: RetryInfo."""
     ERROR_REASON_FRAME_MALFORMED: _ErrorReason.ValueType  # 401
     """INVALID_ARGUMENT. The frame does not decode, or a required part of it is missing."""
     ERROR_REASON_FRAME_TOO_LARGE: _ErrorReason.ValueType  # 402
@@ -201,6 +203,8 @@ ERROR_REASON_MEMBER_KICKED: ErrorReason.ValueType  # 307
 """PERMISSION_DENIED. A moderator removed the member from the room."""
 ERROR_REASON_ROOM_CLOSED: ErrorReason.ValueType  # 308
 """NOT_FOUND. The room was deleted."""
+ERROR_REASON_LOG_UNAVAILABLE: ErrorReason.ValueType  # 309
+"""UNAVAILABLE. The room's log can't be written to now: nothing ordered is taken, state goes on. Details: RetryInfo."""
 ERROR_REASON_FRAME_MALFORMED: ErrorReason.ValueType  # 401
 """INVALID_ARGUMENT. The frame does not decode, or a required part of it is missing."""
 ERROR_REASON_FRAME_TOO_LARGE: ErrorReason.ValueType  # 402

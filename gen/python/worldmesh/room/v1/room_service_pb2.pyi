@@ -61,6 +61,8 @@ class AttachRequest(_message.Message):
         ROOM_ID_FIELD_NUMBER: _builtins.int
         GATEWAY_ID_FIELD_NUMBER: _builtins.int
         CONFIG_FIELD_NUMBER: _builtins.int
+        SEEN_FIELD_NUMBER: _builtins.int
+        REJOINS_FIELD_NUMBER: _builtins.int
         room_id: _builtins.str
         """The room, as in the header `x-room-id`."""
         gateway_id: _builtins.str
@@ -69,16 +71,28 @@ class AttachRequest(_message.Message):
         def config(self) -> Global___RoomConfig:
             """What the relay must know of the room, as world's AuthorizeEntry told it."""
 
+        @_builtins.property
+        def seen(self) -> Global___LogPosition:
+            """The newest event of the ordered channel that this gateway has had from any relay; unset if none. The relay
+            sends what came after it.
+            """
+
+        @_builtins.property
+        def rejoins(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rejoin]:
+            """The members who were in by an earlier stream of this gateway."""
+
         def __init__(
             self,
             *,
             room_id: _builtins.str = ...,
             gateway_id: _builtins.str = ...,
             config: Global___RoomConfig | None = ...,
+            seen: Global___LogPosition | None = ...,
+            rejoins: _abc.Iterable[Global___Rejoin] | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "seen", b"seen"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "gateway_id", b"gateway_id", "room_id", b"room_id"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "gateway_id", b"gateway_id", "rejoins", b"rejoins", "room_id", b"room_id", "seen", b"seen"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -129,6 +143,76 @@ class AttachRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
 Global___AttachRequest: _TypeAlias = AttachRequest  # noqa: Y015
+
+@_typing.final
+class LogPosition(_message.Message):
+    """A place in a room's ordered channel. Positions are ordered by their fields, in order. A room that goes on after
+    the loss of its relay goes on with the numbers; one whose log was lost begins again, in a greater epoch.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQ_FIELD_NUMBER: _builtins.int
+    SUB_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The epoch in which the event was logged: the number of the log's writer, which grows with every change of owner."""
+    seq: _builtins.int
+    """Grows by one with each event that all members see. 0: before the first."""
+    sub: _builtins.int
+    """Numbers the whispers after an event, from 1; 0 for the event itself."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        seq: _builtins.int = ...,
+        sub: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "seq", b"seq", "sub", b"sub"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogPosition: _TypeAlias = LogPosition  # noqa: Y015
+
+@_typing.final
+class Rejoin(_message.Message):
+    """A member who was in the room by an earlier stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_FIELD_NUMBER: _builtins.int
+    JOIN_FIELD_NUMBER: _builtins.int
+    ENTITY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    link: _builtins.int
+    """Its link on this stream, as in Input."""
+    entity: _builtins.int
+    """The entity that it had."""
+    @_builtins.property
+    def join(self) -> Global___Input.Join:
+        """How it came in."""
+
+    @_builtins.property
+    def state(self) -> Global___Input.State:
+        """Its newest state; unset if it has not moved."""
+
+    def __init__(
+        self,
+        *,
+        link: _builtins.int = ...,
+        join: Global___Input.Join | None = ...,
+        entity: _builtins.int = ...,
+        state: Global___Input.State | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["join", b"join", "state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entity", b"entity", "join", b"join", "link", b"link", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rejoin: _TypeAlias = Rejoin  # noqa: Y015
 
 @_typing.final
 class RoomConfig(_message.Message):
@@ -193,6 +277,7 @@ class Input(_message.Message):
         USER_FIELD_NUMBER: _builtins.int
         GATEWAY_SESSION_ID_FIELD_NUMBER: _builtins.int
         ROLE_FIELD_NUMBER: _builtins.int
+        RESUME_FIELD_NUMBER: _builtins.int
         gateway_session_id: _builtins.str
         """The gateway's session: a member who joins twice is known by it."""
         role: _builtins.int
@@ -201,22 +286,44 @@ class Input(_message.Message):
         def user(self) -> _avatar_pb2.PublicUser:
             """Who."""
 
+        @_builtins.property
+        def resume(self) -> Global___LogPosition:
+            """Set by a client that comes back: what it has seen. A member who is still in goes on as it was, and receives
+            what it has missed.
+            """
+
         def __init__(
             self,
             *,
             user: _avatar_pb2.PublicUser | None = ...,
             gateway_session_id: _builtins.str = ...,
             role: _builtins.int = ...,
+            resume: Global___LogPosition | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["resume", b"resume", "user", b"user"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway_session_id", b"gateway_session_id", "role", b"role", "user", b"user"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway_session_id", b"gateway_session_id", "resume", b"resume", "role", b"role", "user", b"user"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
     class Leave(_message.Message):
         """Leaves the room."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        def __init__(
+            self,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Detach(_message.Message):
+        """Has lost its socket: it stays in the room for a while, and its user may resume."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -351,7 +458,9 @@ class Input(_message.Message):
     CHAT_FIELD_NUMBER: _builtins.int
     WHISPER_FIELD_NUMBER: _builtins.int
     EMOTE_FIELD_NUMBER: _builtins.int
+    DETACH_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
     link: _builtins.int
     """The member, as the gateway numbers its connections on this stream; chosen at `join`, not 0, and not used
     again on this stream before the member has left.
@@ -360,6 +469,11 @@ class Input(_message.Message):
     """The client's request id, echoed in the reply frame; 0 if the client wants no reply."""
     traceparent: _builtins.str
     """W3C trace context of the client frame, for the relay's span; empty for state."""
+    number: _builtins.int
+    """The gateway's number for this input, unique for its member's session; 0 for state. The relay answers each
+    numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
+    is answered again and not done again.
+    """
     @_builtins.property
     def join(self) -> Global___Input.Join:
         """Enters."""
@@ -384,6 +498,10 @@ class Input(_message.Message):
     def emote(self) -> Global___Input.Emote:
         """Does an emote."""
 
+    @_builtins.property
+    def detach(self) -> Global___Input.Detach:
+        """Has lost its socket."""
+
     def __init__(
         self,
         *,
@@ -395,13 +513,15 @@ class Input(_message.Message):
         chat: Global___Input.Chat | None = ...,
         whisper: Global___Input.Whisper | None = ...,
         emote: Global___Input.Emote | None = ...,
+        detach: Global___Input.Detach | None = ...,
         traceparent: _builtins.str = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "chat", b"chat", "emote", b"emote", "join", b"join", "leave", b"leave", "state", b"state", "whisper", b"whisper"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "chat", b"chat", "detach", b"detach", "emote", b"emote", "join", b"join", "leave", b"leave", "state", b"state", "whisper", b"whisper"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "chat", b"chat", "emote", b"emote", "join", b"join", "leave", b"leave", "link", b"link", "rid", b"rid", "state", b"state", "traceparent", b"traceparent", "whisper", b"whisper"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "chat", b"chat", "detach", b"detach", "emote", b"emote", "join", b"join", "leave", b"leave", "link", b"link", "number", b"number", "rid", b"rid", "state", b"state", "traceparent", b"traceparent", "whisper", b"whisper"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["join", "leave", "state", "chat", "whisper", "emote"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["join", "leave", "state", "chat", "whisper", "emote", "detach"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -412,6 +532,30 @@ class AttachResponse(_message.Message):
     """Response of Attach."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Moved(_message.Message):
+        """The room is on another relay."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        RELAY_ADDRESS_FIELD_NUMBER: _builtins.int
+        EPOCH_FIELD_NUMBER: _builtins.int
+        relay_address: _builtins.str
+        """Where its relay listens, for the header `x-worldmesh-relay`; empty if whichever relay takes it may have it."""
+        epoch: _builtins.int
+        """The epoch of the owner there, if it is known: an attachment of a smaller epoch is not the room any more."""
+        def __init__(
+            self,
+            *,
+            relay_address: _builtins.str = ...,
+            epoch: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "relay_address", b"relay_address"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
     class Opened(_message.Message):
@@ -461,6 +605,7 @@ class AttachResponse(_message.Message):
 
     OPENED_FIELD_NUMBER: _builtins.int
     DELIVERIES_FIELD_NUMBER: _builtins.int
+    MOVED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> Global___AttachResponse.Opened:
         """First: the room is here."""
@@ -469,17 +614,22 @@ class AttachResponse(_message.Message):
     def deliveries(self) -> Global___AttachResponse.Deliveries:
         """Then: what members are to receive, in order."""
 
+    @_builtins.property
+    def moved(self) -> Global___AttachResponse.Moved:
+        """Last: the room is, or is about to be, on another relay. The gateway attaches again."""
+
     def __init__(
         self,
         *,
         opened: Global___AttachResponse.Opened | None = ...,
         deliveries: Global___AttachResponse.Deliveries | None = ...,
+        moved: Global___AttachResponse.Moved | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "deliveries", b"deliveries", "opened", b"opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "deliveries", b"deliveries", "moved", b"moved", "opened", b"opened"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "deliveries", b"deliveries", "opened", b"opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "deliveries", b"deliveries", "moved", b"moved", "opened", b"opened"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["opened", "deliveries"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["opened", "deliveries", "moved"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -496,12 +646,16 @@ class Delivery(_message.Message):
     LINKS_FIELD_NUMBER: _builtins.int
     EXCEPT_LINKS_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    ANSWERED_FIELD_NUMBER: _builtins.int
     frame: _builtins.bytes
     """An encoded FlatBuffers ServerFrame (client.fbs), the same bytes for all who receive it. May be empty when
     only `membership` is told.
     """
     channel: Global___Channel.ValueType
     """The channel."""
+    answered: _builtins.int
+    """The number of the input, of the only link in `links`, that this answers; 0 if it answers none."""
     @_builtins.property
     def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The links that receive it; empty means all members of this stream."""
@@ -514,6 +668,12 @@ class Delivery(_message.Message):
     def membership(self) -> Global___Membership:
         """What became of a member."""
 
+    @_builtins.property
+    def position(self) -> Global___LogPosition:
+        """Where it stands in the ordered channel; unset for what does not. A gateway drops what it has had already, unless
+        `links` is set.
+        """
+
     def __init__(
         self,
         *,
@@ -522,10 +682,12 @@ class Delivery(_message.Message):
         links: _abc.Iterable[_builtins.int] | None = ...,
         except_links: _abc.Iterable[_builtins.int] | None = ...,
         membership: Global___Membership | None = ...,
+        position: Global___LogPosition | None = ...,
+        answered: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "except_links", b"except_links", "frame", b"frame", "links", b"links", "membership", b"membership"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "channel", b"channel", "except_links", b"except_links", "frame", b"frame", "links", b"links", "membership", b"membership", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -672,3 +834,54 @@ class LiveMember(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LiveMember: _TypeAlias = LiveMember  # noqa: Y015
+
+@_typing.final
+class GetRelayRequest(_message.Message):
+    """Request of GetRelay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRelayRequest: _TypeAlias = GetRelayRequest  # noqa: Y015
+
+@_typing.final
+class GetRelayResponse(_message.Message):
+    """Response of GetRelay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELAY_ID_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    ROOMS_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    relay_id: _builtins.str
+    """The relay's instance, for example `relay-0`."""
+    incarnation: _builtins.str
+    """Chosen anew at each start: what an earlier start owned is nobody's."""
+    rooms: _builtins.int
+    """Rooms that it owns."""
+    draining: _builtins.bool
+    """Whether it gives its rooms away and takes no new ones."""
+    def __init__(
+        self,
+        *,
+        relay_id: _builtins.str = ...,
+        incarnation: _builtins.str = ...,
+        rooms: _builtins.int = ...,
+        draining: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "incarnation", b"incarnation", "relay_id", b"relay_id", "rooms", b"rooms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRelayResponse: _TypeAlias = GetRelayResponse  # noqa: Y015

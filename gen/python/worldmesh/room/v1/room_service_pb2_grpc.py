@@ -46,6 +46,11 @@ class RoomServiceStub:
                 request_serializer=worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetLiveRoomRequest.SerializeToString,
                 response_deserializer=worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetLiveRoomResponse.FromString,
                 _registered_method=True)
+        self.GetRelay = channel.unary_unary(
+                '/worldmesh.room.v1.RoomService/GetRelay',
+                request_serializer=worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetRelayRequest.SerializeToString,
+                response_deserializer=worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetRelayResponse.FromString,
+                _registered_method=True)
 
 
 class RoomServiceServicer:
@@ -56,7 +61,9 @@ class RoomServiceServicer:
     def Attach(self, request_iterator, context):
         """The stream of one gateway for one room. It carries all members of that room on that gateway: their inputs
         one way, encoded client frames with their audience the other way. The first request is `open`; the first
-        response is `opened`. When the stream ends, its members have left.
+        response is `opened`, or `moved` if another relay owns the room. When the stream ends, its members stay in
+        the room for a while: the gateway attaches again, here or at another relay, says who they are and what they
+        have seen, and repeats the inputs that were not answered; nobody else notices.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +71,14 @@ class RoomServiceServicer:
 
     def GetLiveRoom(self, request, context):
         """Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRelay(self, request, context):
+        """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+        takes a room whose owner is said to be dead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,6 +96,11 @@ def add_RoomServiceServicer_to_server(servicer, server):
                     servicer.GetLiveRoom,
                     request_deserializer=worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetLiveRoomRequest.FromString,
                     response_serializer=worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetLiveRoomResponse.SerializeToString,
+            ),
+            'GetRelay': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRelay,
+                    request_deserializer=worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetRelayRequest.FromString,
+                    response_serializer=worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetRelayResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +159,33 @@ class RoomService:
             '/worldmesh.room.v1.RoomService/GetLiveRoom',
             worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetLiveRoomRequest.SerializeToString,
             worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetLiveRoomResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRelay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/worldmesh.room.v1.RoomService/GetRelay',
+            worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetRelayRequest.SerializeToString,
+            worldmesh_dot_room_dot_v1_dot_room__service__pb2.GetRelayResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,10 +38,16 @@ class RoomServiceStub:
     Attach: _grpc.StreamStreamMultiCallable[_room_service_pb2.AttachRequest, _room_service_pb2.AttachResponse]
     """The stream of one gateway for one room. It carries all members of that room on that gateway: their inputs
     one way, encoded client frames with their audience the other way. The first request is `open`; the first
-    response is `opened`. When the stream ends, its members have left.
+    response is `opened`, or `moved` if another relay owns the room. When the stream ends, its members stay in
+    the room for a while: the gateway attaches again, here or at another relay, says who they are and what they
+    have seen, and repeats the inputs that were not answered; nobody else notices.
     """
     GetLiveRoom: _grpc.UnaryUnaryMultiCallable[_room_service_pb2.GetLiveRoomRequest, _room_service_pb2.GetLiveRoomResponse]
     """Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio."""
+    GetRelay: _grpc.UnaryUnaryMultiCallable[_room_service_pb2.GetRelayRequest, _room_service_pb2.GetRelayResponse]
+    """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+    takes a room whose owner is said to be dead.
+    """
 
 @_typing.type_check_only
 class RoomServiceAsyncStub(RoomServiceStub):
@@ -53,10 +59,16 @@ class RoomServiceAsyncStub(RoomServiceStub):
     Attach: _aio.StreamStreamMultiCallable[_room_service_pb2.AttachRequest, _room_service_pb2.AttachResponse]  # type: ignore[assignment]
     """The stream of one gateway for one room. It carries all members of that room on that gateway: their inputs
     one way, encoded client frames with their audience the other way. The first request is `open`; the first
-    response is `opened`. When the stream ends, its members have left.
+    response is `opened`, or `moved` if another relay owns the room. When the stream ends, its members stay in
+    the room for a while: the gateway attaches again, here or at another relay, says who they are and what they
+    have seen, and repeats the inputs that were not answered; nobody else notices.
     """
     GetLiveRoom: _aio.UnaryUnaryMultiCallable[_room_service_pb2.GetLiveRoomRequest, _room_service_pb2.GetLiveRoomResponse]  # type: ignore[assignment]
     """Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio."""
+    GetRelay: _aio.UnaryUnaryMultiCallable[_room_service_pb2.GetRelayRequest, _room_service_pb2.GetRelayResponse]  # type: ignore[assignment]
+    """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+    takes a room whose owner is said to be dead.
+    """
 
 class RoomServiceServicer(metaclass=_abc_1.ABCMeta):
     """Live rooms. A relay holds a room in memory while it has members; calls reach the relay of a room by the
@@ -71,7 +83,9 @@ class RoomServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_room_service_pb2.AttachResponse], _abc.AsyncIterator[_room_service_pb2.AttachResponse]]:
         """The stream of one gateway for one room. It carries all members of that room on that gateway: their inputs
         one way, encoded client frames with their audience the other way. The first request is `open`; the first
-        response is `opened`. When the stream ends, its members have left.
+        response is `opened`, or `moved` if another relay owns the room. When the stream ends, its members stay in
+        the room for a while: the gateway attaches again, here or at another relay, says who they are and what they
+        have seen, and repeats the inputs that were not answered; nobody else notices.
         """
 
     @_abc_1.abstractmethod
@@ -81,5 +95,15 @@ class RoomServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_room_service_pb2.GetLiveRoomResponse, _abc.Awaitable[_room_service_pb2.GetLiveRoomResponse]]:
         """Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio."""
+
+    @_abc_1.abstractmethod
+    def GetRelay(
+        self,
+        request: _room_service_pb2.GetRelayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_room_service_pb2.GetRelayResponse, _abc.Awaitable[_room_service_pb2.GetRelayResponse]]:
+        """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+        takes a room whose owner is said to be dead.
+        """
 
 def add_RoomServiceServicer_to_server(servicer: RoomServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

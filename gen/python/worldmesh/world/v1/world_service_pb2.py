@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from worldmesh.common.v1 import avatar_pb2 as worldmesh_dot_common_dot_v1_dot_avatar__pb2
 from worldmesh.options.v1 import options_pb2 as worldmesh_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&worldmesh/world/v1/world_service.proto\x12\x12worldmesh.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a\"worldmesh/options/v1/options.proto\"\xfb\x03\n\x04Room\x12 \n\x07room_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06roomId\x12\x1f\n\x08owner_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x07ownerId\x12*\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x0b\x64isplayName\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x0b\x64\x65scription\x12O\n\raccess_policy\x18\x05 \x01(\x0e\x32 .worldmesh.world.v1.AccessPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0c\x61\x63\x63\x65ssPolicy\x12&\n\x08\x63\x61pacity\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x88\'(\x00R\x08\x63\x61pacity\x12<\n\x08settings\x18\x07 \x01(\x0b\x32 .worldmesh.world.v1.RoomSettingsR\x08settings\x12\x1b\n\x04\x65tag\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\x12\x41\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\"\xe3\x01\n\x0cRoomSettings\x12%\n\x05width\x18\x01 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00@\x1c\x46-\x00\x00\x00\x00R\x05width\x12%\n\x05\x64\x65pth\x18\x02 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00@\x1c\x46-\x00\x00\x00\x00R\x05\x64\x65pth\x12\"\n\x07tick_hz\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x00R\x06tickHz\x12,\n\tmax_speed\x18\x04 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\xc8\x42-\x00\x00\x00\x00R\x08maxSpeed\x12\x33\n\x05spawn\x18\x05 \x01(\x0b\x32\x1d.worldmesh.common.v1.PositionR\x05spawn\"\xcb\x01\n\x11\x43reateRoomRequest\x12\x8b\x01\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomB]\xbaHZ\xba\x01T\n\x1aroom.display_name.required\x12\x18\x64isplay_name must be set\x1a\x1cthis.display_name.size() > 0\xc8\x01\x01R\x04room\x12(\n\nrequest_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x10\x18@R\trequestId\"B\n\x12\x43reateRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"4\n\x0eGetRoomRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\"?\n\x0fGetRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"\xb1\x01\n\x10ListRoomsRequest\x12&\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\x12\"\n\x08owner_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x07ownerId\x12(\n\x0bname_prefix\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18<R\nnamePrefix\"k\n\x11ListRoomsResponse\x12.\n\x05rooms\x18\x01 \x03(\x0b\x32\x18.worldmesh.world.v1.RoomR\x05rooms\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xde\x02\n\x11UpdateRoomRequest\x12|\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomBN\xbaHK\xba\x01\x45\n\x15room.room_id.required\x12\x13room_id must be set\x1a\x17this.room_id.size() > 0\xc8\x01\x01R\x04room\x12\xca\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x8c\x01\xbaH\x88\x01\xba\x01\x81\x01\n\x10update_mask.size\x12)at most 16 paths of at most 64 characters\x1a\x42this.paths.size() <= 16 && this.paths.all(path, path.size() <= 64)\xc8\x01\x01R\nupdateMask\"B\n\x12UpdateRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"T\n\x11\x44\x65leteRoomRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\x1b\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\"\x14\n\x12\x44\x65leteRoomResponse\"\x9a\x01\n\x12SetRoomRoleRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\"\n\x07user_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12<\n\x04role\x18\x03 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x04R\x04role\"\x15\n\x13SetRoomRoleResponse\"\x8b\x01\n\x14ListRoomRolesRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12&\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"z\n\x15ListRoomRolesResponse\x12\x39\n\x06grants\x18\x01 \x03(\x0b\x32!.worldmesh.world.v1.RoomRoleGrantR\x06grants\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb4\x01\n\rRoomRoleGrant\x12\x17\n\x07user_id\x18\x01 \x01(\tR\x06userId\x12\x30\n\x04role\x18\x02 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleR\x04role\x12\x1d\n\ngranted_by\x18\x03 \x01(\tR\tgrantedBy\x12\x39\n\ngrant_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tgrantTime\"_\n\x15\x41uthorizeEntryRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\"\n\x07user_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"\xc7\x01\n\x16\x41uthorizeEntryResponse\x12\x30\n\x04role\x18\x01 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleR\x04role\x12\x1a\n\x08\x63\x61pacity\x18\x02 \x01(\x05R\x08\x63\x61pacity\x12<\n\x08settings\x18\x03 \x01(\x0b\x32 .worldmesh.world.v1.RoomSettingsR\x08settings\x12!\n\x0c\x64isplay_name\x18\x04 \x01(\tR\x0b\x64isplayName*\x9b\x01\n\x0c\x41\x63\x63\x65ssPolicy\x12\x1d\n\x19\x41\x43\x43\x45SS_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43\x43\x45SS_POLICY_PUBLIC\x10\x01\x12\x1a\n\x16\x41\x43\x43\x45SS_POLICY_UNLISTED\x10\x02\x12\x1b\n\x17\x41\x43\x43\x45SS_POLICY_FOLLOWERS\x10\x03\x12\x19\n\x15\x41\x43\x43\x45SS_POLICY_PRIVATE\x10\x04*\x80\x01\n\x08RoomRole\x12\x19\n\x15ROOM_ROLE_UNSPECIFIED\x10\x00\x12\x13\n\x0fROOM_ROLE_GUEST\x10\x01\x12\x16\n\x12ROOM_ROLE_DESIGNER\x10\x02\x12\x17\n\x13ROOM_ROLE_MODERATOR\x10\x03\x12\x13\n\x0fROOM_ROLE_OWNER\x10\x04\x32\xf8\x08\n\x0cWorldService\x12\x85\x01\n\nCreateRoom\x12%.worldmesh.world.v1.CreateRoomRequest\x1a&.worldmesh.world.v1.CreateRoomResponse\"(\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x0e\"\t/v1/rooms:\x01*\x12{\n\x07GetRoom\x12\".worldmesh.world.v1.GetRoomRequest\x1a#.worldmesh.world.v1.GetRoomResponse\"\'\xaa\xd4\x18\x08\x08\x04 \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/rooms/{room_id}\x12w\n\tListRooms\x12$.worldmesh.world.v1.ListRoomsRequest\x1a%.worldmesh.world.v1.ListRoomsResponse\"\x1d\xaa\xd4\x18\x08\x08\x04 \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/rooms\x12\x97\x01\n\nUpdateRoom\x12%.worldmesh.world.v1.UpdateRoomRequest\x1a&.worldmesh.world.v1.UpdateRoomResponse\":\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x02*\x02\x08\x02\x82\xd3\xe4\x93\x02 2\x18/v1/rooms/{room.room_id}:\x04room\x12\x8c\x01\n\nDeleteRoom\x12%.worldmesh.world.v1.DeleteRoomRequest\x1a&.worldmesh.world.v1.DeleteRoomResponse\"/\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x15*\x13/v1/rooms/{room_id}\x12\xa2\x01\n\x0bSetRoomRole\x12&.worldmesh.world.v1.SetRoomRoleRequest\x1a\'.worldmesh.world.v1.SetRoomRoleResponse\"B\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02(\x1a#/v1/rooms/{room_id}/roles/{user_id}:\x01*\x12\x9b\x01\n\rListRoomRoles\x12(.worldmesh.world.v1.ListRoomRolesRequest\x1a).worldmesh.world.v1.ListRoomRolesResponse\"5\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/rooms/{room_id}/roles\x12~\n\x0e\x41uthorizeEntry\x12).worldmesh.world.v1.AuthorizeEntryRequest\x1a*.worldmesh.world.v1.AuthorizeEntryResponse\"\x15\xaa\xd4\x18\x11\x08\x01\x1a\x07gateway \x03*\x02\x08\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&worldmesh/world/v1/world_service.proto\x12\x12worldmesh.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a\"worldmesh/options/v1/options.proto\"\xfb\x03\n\x04Room\x12 \n\x07room_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06roomId\x12\x1f\n\x08owner_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03R\x07ownerId\x12*\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18<R\x0b\x64isplayName\x12*\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03R\x0b\x64\x65scription\x12O\n\raccess_policy\x18\x05 \x01(\x0e\x32 .worldmesh.world.v1.AccessPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0c\x61\x63\x63\x65ssPolicy\x12&\n\x08\x63\x61pacity\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x88\'(\x00R\x08\x63\x61pacity\x12<\n\x08settings\x18\x07 \x01(\x0b\x32 .worldmesh.world.v1.RoomSettingsR\x08settings\x12\x1b\n\x04\x65tag\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\x12\x41\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\ncreateTime\x12\x41\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03R\nupdateTime\"\xe3\x01\n\x0cRoomSettings\x12%\n\x05width\x18\x01 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00@\x1c\x46-\x00\x00\x00\x00R\x05width\x12%\n\x05\x64\x65pth\x18\x02 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00@\x1c\x46-\x00\x00\x00\x00R\x05\x64\x65pth\x12\"\n\x07tick_hz\x18\x03 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18<(\x00R\x06tickHz\x12,\n\tmax_speed\x18\x04 \x01(\x02\x42\x0f\xbaH\x0c\n\n\x1d\x00\x00\xc8\x42-\x00\x00\x00\x00R\x08maxSpeed\x12\x33\n\x05spawn\x18\x05 \x01(\x0b\x32\x1d.worldmesh.common.v1.PositionR\x05spawn\"\xcb\x01\n\x11\x43reateRoomRequest\x12\x8b\x01\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomB]\xbaHZ\xba\x01T\n\x1aroom.display_name.required\x12\x18\x64isplay_name must be set\x1a\x1cthis.display_name.size() > 0\xc8\x01\x01R\x04room\x12(\n\nrequest_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x10\x18@R\trequestId\"B\n\x12\x43reateRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"4\n\x0eGetRoomRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\"?\n\x0fGetRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"\xb1\x01\n\x10ListRoomsRequest\x12&\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\x12\"\n\x08owner_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x07ownerId\x12(\n\x0bname_prefix\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18<R\nnamePrefix\"k\n\x11ListRoomsResponse\x12.\n\x05rooms\x18\x01 \x03(\x0b\x32\x18.worldmesh.world.v1.RoomR\x05rooms\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xde\x02\n\x11UpdateRoomRequest\x12|\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomBN\xbaHK\xba\x01\x45\n\x15room.room_id.required\x12\x13room_id must be set\x1a\x17this.room_id.size() > 0\xc8\x01\x01R\x04room\x12\xca\x01\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x8c\x01\xbaH\x88\x01\xba\x01\x81\x01\n\x10update_mask.size\x12)at most 16 paths of at most 64 characters\x1a\x42this.paths.size() <= 16 && this.paths.all(path, path.size() <= 64)\xc8\x01\x01R\nupdateMask\"B\n\x12UpdateRoomResponse\x12,\n\x04room\x18\x01 \x01(\x0b\x32\x18.worldmesh.world.v1.RoomR\x04room\"T\n\x11\x44\x65leteRoomRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\x1b\n\x04\x65tag\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x04\x65tag\"\x14\n\x12\x44\x65leteRoomResponse\"\x9a\x01\n\x12SetRoomRoleRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\"\n\x07user_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12<\n\x04role\x18\x03 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x04R\x04role\"\x15\n\x13SetRoomRoleResponse\"\x8b\x01\n\x14ListRoomRolesRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12&\n\tpage_size\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x08pageSize\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04R\tpageToken\"z\n\x15ListRoomRolesResponse\x12\x39\n\x06grants\x18\x01 \x03(\x0b\x32!.worldmesh.world.v1.RoomRoleGrantR\x06grants\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb4\x01\n\rRoomRoleGrant\x12\x17\n\x07user_id\x18\x01 \x01(\tR\x06userId\x12\x30\n\x04role\x18\x02 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleR\x04role\x12\x1d\n\ngranted_by\x18\x03 \x01(\tR\tgrantedBy\x12\x39\n\ngrant_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tgrantTime\"_\n\x15\x41uthorizeEntryRequest\x12\"\n\x07room_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12\"\n\x07user_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\"\xa7\x02\n\x16\x41uthorizeEntryResponse\x12\x30\n\x04role\x18\x01 \x01(\x0e\x32\x1c.worldmesh.world.v1.RoomRoleR\x04role\x12\x1a\n\x08\x63\x61pacity\x18\x02 \x01(\x05R\x08\x63\x61pacity\x12<\n\x08settings\x18\x03 \x01(\x0b\x32 .worldmesh.world.v1.RoomSettingsR\x08settings\x12!\n\x0c\x64isplay_name\x18\x04 \x01(\tR\x0b\x64isplayName\x12\x38\n\nshared_for\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\tsharedFor\x12$\n\x0enamed_user_ids\x18\x06 \x03(\tR\x0cnamedUserIds\"5\n\x11\x41\x64vanceEraRequest\x12 \n\x05\x61\x66ter\x18\x01 \x01(\x04\x42\n\xbaH\x07\x32\x05\x10\x80\x80\x80\x01R\x05\x61\x66ter\"&\n\x12\x41\x64vanceEraResponse\x12\x10\n\x03\x65ra\x18\x01 \x01(\x04R\x03\x65ra*\x9b\x01\n\x0c\x41\x63\x63\x65ssPolicy\x12\x1d\n\x19\x41\x43\x43\x45SS_POLICY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43\x43\x45SS_POLICY_PUBLIC\x10\x01\x12\x1a\n\x16\x41\x43\x43\x45SS_POLICY_UNLISTED\x10\x02\x12\x1b\n\x17\x41\x43\x43\x45SS_POLICY_FOLLOWERS\x10\x03\x12\x19\n\x15\x41\x43\x43\x45SS_POLICY_PRIVATE\x10\x04*\x80\x01\n\x08RoomRole\x12\x19\n\x15ROOM_ROLE_UNSPECIFIED\x10\x00\x12\x13\n\x0fROOM_ROLE_GUEST\x10\x01\x12\x16\n\x12ROOM_ROLE_DESIGNER\x10\x02\x12\x17\n\x13ROOM_ROLE_MODERATOR\x10\x03\x12\x13\n\x0fROOM_ROLE_OWNER\x10\x04\x32\xea\t\n\x0cWorldService\x12\x85\x01\n\nCreateRoom\x12%.worldmesh.world.v1.CreateRoomRequest\x1a&.worldmesh.world.v1.CreateRoomResponse\"(\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x0e\"\t/v1/rooms:\x01*\x12{\n\x07GetRoom\x12\".worldmesh.world.v1.GetRoomRequest\x1a#.worldmesh.world.v1.GetRoomResponse\"\'\xaa\xd4\x18\x08\x08\x04 \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/rooms/{room_id}\x12w\n\tListRooms\x12$.worldmesh.world.v1.ListRoomsRequest\x1a%.worldmesh.world.v1.ListRoomsResponse\"\x1d\xaa\xd4\x18\x08\x08\x04 \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/rooms\x12\x97\x01\n\nUpdateRoom\x12%.worldmesh.world.v1.UpdateRoomRequest\x1a&.worldmesh.world.v1.UpdateRoomResponse\":\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x02*\x02\x08\x02\x82\xd3\xe4\x93\x02 2\x18/v1/rooms/{room.room_id}:\x04room\x12\x8c\x01\n\nDeleteRoom\x12%.worldmesh.world.v1.DeleteRoomRequest\x1a&.worldmesh.world.v1.DeleteRoomResponse\"/\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x15*\x13/v1/rooms/{room_id}\x12\xa2\x01\n\x0bSetRoomRole\x12&.worldmesh.world.v1.SetRoomRoleRequest\x1a\'.worldmesh.world.v1.SetRoomRoleResponse\"B\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02(\x1a#/v1/rooms/{room_id}/roles/{user_id}:\x01*\x12\x9b\x01\n\rListRoomRoles\x12(.worldmesh.world.v1.ListRoomRolesRequest\x1a).worldmesh.world.v1.ListRoomRolesResponse\"5\xaa\xd4\x18\x10\x08\x03\x12\x06\x63lient \x03*\x02\x08\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/rooms/{room_id}/roles\x12~\n\x0e\x41uthorizeEntry\x12).worldmesh.world.v1.AuthorizeEntryRequest\x1a*.worldmesh.world.v1.AuthorizeEntryResponse\"\x15\xaa\xd4\x18\x11\x08\x01\x1a\x07gateway \x03*\x02\x08\x02\x12p\n\nAdvanceEra\x12%.worldmesh.world.v1.AdvanceEraRequest\x1a&.worldmesh.world.v1.AdvanceEraResponse\"\x13\xaa\xd4\x18\x0f\x08\x01\x1a\x05relay \x03*\x02\x08\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -102,6 +103,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZEENTRYREQUEST'].fields_by_name['room_id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_AUTHORIZEENTRYREQUEST'].fields_by_name['user_id']._loaded_options = None
   _globals['_AUTHORIZEENTRYREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_ADVANCEERAREQUEST'].fields_by_name['after']._loaded_options = None
+  _globals['_ADVANCEERAREQUEST'].fields_by_name['after']._serialized_options = b'\272H\0072\005\020\200\200\200\001'
   _globals['_WORLDSERVICE'].methods_by_name['CreateRoom']._loaded_options = None
   _globals['_WORLDSERVICE'].methods_by_name['CreateRoom']._serialized_options = b'\252\324\030\020\010\003\022\006client \003*\002\010\002\202\323\344\223\002\016\"\t/v1/rooms:\001*'
   _globals['_WORLDSERVICE'].methods_by_name['GetRoom']._loaded_options = None
@@ -118,48 +121,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORLDSERVICE'].methods_by_name['ListRoomRoles']._serialized_options = b'\252\324\030\020\010\003\022\006client \003*\002\010\002\202\323\344\223\002\033\022\031/v1/rooms/{room_id}/roles'
   _globals['_WORLDSERVICE'].methods_by_name['AuthorizeEntry']._loaded_options = None
   _globals['_WORLDSERVICE'].methods_by_name['AuthorizeEntry']._serialized_options = b'\252\324\030\021\010\001\032\007gateway \003*\002\010\002'
-  _globals['_ACCESSPOLICY']._serialized_start=3171
-  _globals['_ACCESSPOLICY']._serialized_end=3326
-  _globals['_ROOMROLE']._serialized_start=3329
-  _globals['_ROOMROLE']._serialized_end=3457
-  _globals['_ROOM']._serialized_start=292
-  _globals['_ROOM']._serialized_end=799
-  _globals['_ROOMSETTINGS']._serialized_start=802
-  _globals['_ROOMSETTINGS']._serialized_end=1029
-  _globals['_CREATEROOMREQUEST']._serialized_start=1032
-  _globals['_CREATEROOMREQUEST']._serialized_end=1235
-  _globals['_CREATEROOMRESPONSE']._serialized_start=1237
-  _globals['_CREATEROOMRESPONSE']._serialized_end=1303
-  _globals['_GETROOMREQUEST']._serialized_start=1305
-  _globals['_GETROOMREQUEST']._serialized_end=1357
-  _globals['_GETROOMRESPONSE']._serialized_start=1359
-  _globals['_GETROOMRESPONSE']._serialized_end=1422
-  _globals['_LISTROOMSREQUEST']._serialized_start=1425
-  _globals['_LISTROOMSREQUEST']._serialized_end=1602
-  _globals['_LISTROOMSRESPONSE']._serialized_start=1604
-  _globals['_LISTROOMSRESPONSE']._serialized_end=1711
-  _globals['_UPDATEROOMREQUEST']._serialized_start=1714
-  _globals['_UPDATEROOMREQUEST']._serialized_end=2064
-  _globals['_UPDATEROOMRESPONSE']._serialized_start=2066
-  _globals['_UPDATEROOMRESPONSE']._serialized_end=2132
-  _globals['_DELETEROOMREQUEST']._serialized_start=2134
-  _globals['_DELETEROOMREQUEST']._serialized_end=2218
-  _globals['_DELETEROOMRESPONSE']._serialized_start=2220
-  _globals['_DELETEROOMRESPONSE']._serialized_end=2240
-  _globals['_SETROOMROLEREQUEST']._serialized_start=2243
-  _globals['_SETROOMROLEREQUEST']._serialized_end=2397
-  _globals['_SETROOMROLERESPONSE']._serialized_start=2399
-  _globals['_SETROOMROLERESPONSE']._serialized_end=2420
-  _globals['_LISTROOMROLESREQUEST']._serialized_start=2423
-  _globals['_LISTROOMROLESREQUEST']._serialized_end=2562
-  _globals['_LISTROOMROLESRESPONSE']._serialized_start=2564
-  _globals['_LISTROOMROLESRESPONSE']._serialized_end=2686
-  _globals['_ROOMROLEGRANT']._serialized_start=2689
-  _globals['_ROOMROLEGRANT']._serialized_end=2869
-  _globals['_AUTHORIZEENTRYREQUEST']._serialized_start=2871
-  _globals['_AUTHORIZEENTRYREQUEST']._serialized_end=2966
-  _globals['_AUTHORIZEENTRYRESPONSE']._serialized_start=2969
-  _globals['_AUTHORIZEENTRYRESPONSE']._serialized_end=3168
-  _globals['_WORLDSERVICE']._serialized_start=3460
-  _globals['_WORLDSERVICE']._serialized_end=4604
+  _globals['_WORLDSERVICE'].methods_by_name['AdvanceEra']._loaded_options = None
+  _globals['_WORLDSERVICE'].methods_by_name['AdvanceEra']._serialized_options = b'\252\324\030\017\010\001\032\005relay \003*\002\010\002'
+  _globals['_ACCESSPOLICY']._serialized_start=3394
+  _globals['_ACCESSPOLICY']._serialized_end=3549
+  _globals['_ROOMROLE']._serialized_start=3552
+  _globals['_ROOMROLE']._serialized_end=3680
+  _globals['_ROOM']._serialized_start=324
+  _globals['_ROOM']._serialized_end=831
+  _globals['_ROOMSETTINGS']._serialized_start=834
+  _globals['_ROOMSETTINGS']._serialized_end=1061
+  _globals['_CREATEROOMREQUEST']._serialized_start=1064
+  _globals['_CREATEROOMREQUEST']._serialized_end=1267
+  _globals['_CREATEROOMRESPONSE']._serialized_start=1269
+  _globals['_CREATEROOMRESPONSE']._serialized_end=1335
+  _globals['_GETROOMREQUEST']._serialized_start=1337
+  _globals['_GETROOMREQUEST']._serialized_end=1389
+  _globals['_GETROOMRESPONSE']._serialized_start=1391
+  _globals['_GETROOMRESPONSE']._serialized_end=1454
+  _globals['_LISTROOMSREQUEST']._serialized_start=1457
+  _globals['_LISTROOMSREQUEST']._serialized_end=1634
+  _globals['_LISTROOMSRESPONSE']._serialized_start=1636
+  _globals['_LISTROOMSRESPONSE']._serialized_end=1743
+  _globals['_UPDATEROOMREQUEST']._serialized_start=1746
+  _globals['_UPDATEROOMREQUEST']._serialized_end=2096
+  _globals['_UPDATEROOMRESPONSE']._serialized_start=2098
+  _globals['_UPDATEROOMRESPONSE']._serialized_end=2164
+  _globals['_DELETEROOMREQUEST']._serialized_start=2166
+  _globals['_DELETEROOMREQUEST']._serialized_end=2250
+  _globals['_DELETEROOMRESPONSE']._serialized_start=2252
+  _globals['_DELETEROOMRESPONSE']._serialized_end=2272
+  _globals['_SETROOMROLEREQUEST']._serialized_start=2275
+  _globals['_SETROOMROLEREQUEST']._serialized_end=2429
+  _globals['_SETROOMROLERESPONSE']._serialized_start=2431
+  _globals['_SETROOMROLERESPONSE']._serialized_end=2452
+  _globals['_LISTROOMROLESREQUEST']._serialized_start=2455
+  _globals['_LISTROOMROLESREQUEST']._serialized_end=2594
+  _globals['_LISTROOMROLESRESPONSE']._serialized_start=2596
+  _globals['_LISTROOMROLESRESPONSE']._serialized_end=2718
+  _globals['_ROOMROLEGRANT']._serialized_start=2721
+  _globals['_ROOMROLEGRANT']._serialized_end=2901
+  _globals['_AUTHORIZEENTRYREQUEST']._serialized_start=2903
+  _globals['_AUTHORIZEENTRYREQUEST']._serialized_end=2998
+  _globals['_AUTHORIZEENTRYRESPONSE']._serialized_start=3001
+  _globals['_AUTHORIZEENTRYRESPONSE']._serialized_end=3296
+  _globals['_ADVANCEERAREQUEST']._serialized_start=3298
+  _globals['_ADVANCEERAREQUEST']._serialized_end=3351
+  _globals['_ADVANCEERARESPONSE']._serialized_start=3353
+  _globals['_ADVANCEERARESPONSE']._serialized_end=3391
+  _globals['_WORLDSERVICE']._serialized_start=3683
+  _globals['_WORLDSERVICE']._serialized_end=4941
 # @@protoc_insertion_point(module_scope)

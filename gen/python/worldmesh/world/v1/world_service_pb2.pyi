@@ -5,6 +5,7 @@ Rooms as things that are kept: who owns them, who may enter, what they are calle
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -624,6 +625,8 @@ class AuthorizeEntryResponse(_message.Message):
     CAPACITY_FIELD_NUMBER: _builtins.int
     SETTINGS_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    SHARED_FOR_FIELD_NUMBER: _builtins.int
+    NAMED_USER_IDS_FIELD_NUMBER: _builtins.int
     role: Global___RoomRole.ValueType
     """The user's role in the room."""
     capacity: _builtins.int
@@ -634,6 +637,14 @@ class AuthorizeEntryResponse(_message.Message):
     def settings(self) -> Global___RoomSettings:
         """Size and pace, with all defaults filled in."""
 
+    @_builtins.property
+    def shared_for(self) -> _duration_pb2.Duration:
+        """For so long the same answer, without a role, goes for everybody who is not named below; unset: for this user only."""
+
+    @_builtins.property
+    def named_user_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The users for whom another answer may go: those with a role."""
+
     def __init__(
         self,
         *,
@@ -641,11 +652,57 @@ class AuthorizeEntryResponse(_message.Message):
         capacity: _builtins.int = ...,
         settings: Global___RoomSettings | None = ...,
         display_name: _builtins.str = ...,
+        shared_for: _duration_pb2.Duration | None = ...,
+        named_user_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "shared_for", b"shared_for"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "display_name", b"display_name", "role", b"role", "settings", b"settings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity", b"capacity", "display_name", b"display_name", "named_user_ids", b"named_user_ids", "role", b"role", "settings", b"settings", "shared_for", b"shared_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuthorizeEntryResponse: _TypeAlias = AuthorizeEntryResponse  # noqa: Y015
+
+@_typing.final
+class AdvanceEraRequest(_message.Message):
+    """Request of AdvanceEra."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """The era that is to end; 0 asks for the present one, and begins the first if there is none."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvanceEraRequest: _TypeAlias = AdvanceEraRequest  # noqa: Y015
+
+@_typing.final
+class AdvanceEraResponse(_message.Message):
+    """Response of AdvanceEra."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERA_FIELD_NUMBER: _builtins.int
+    era: _builtins.int
+    """The present era, greater than the one asked after. Kept with majority writes: it never goes back."""
+    def __init__(
+        self,
+        *,
+        era: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["era", b"era"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdvanceEraResponse: _TypeAlias = AdvanceEraResponse  # noqa: Y015

@@ -75,6 +75,11 @@ class WorldServiceStub:
                 request_serializer=worldmesh_dot_world_dot_v1_dot_world__service__pb2.AuthorizeEntryRequest.SerializeToString,
                 response_deserializer=worldmesh_dot_world_dot_v1_dot_world__service__pb2.AuthorizeEntryResponse.FromString,
                 _registered_method=True)
+        self.AdvanceEra = channel.unary_unary(
+                '/worldmesh.world.v1.WorldService/AdvanceEra',
+                request_serializer=worldmesh_dot_world_dot_v1_dot_world__service__pb2.AdvanceEraRequest.SerializeToString,
+                response_deserializer=worldmesh_dot_world_dot_v1_dot_world__service__pb2.AdvanceEraResponse.FromString,
+                _registered_method=True)
 
 
 class WorldServiceServicer:
@@ -138,6 +143,14 @@ class WorldServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AdvanceEra(self, request, context):
+        """Moves the era of room ownership on: a relay asks for it when Redis may have forgotten who owns which room. Of
+        several who ask after the same era, all get the same next one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WorldServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -180,6 +193,11 @@ def add_WorldServiceServicer_to_server(servicer, server):
                     servicer.AuthorizeEntry,
                     request_deserializer=worldmesh_dot_world_dot_v1_dot_world__service__pb2.AuthorizeEntryRequest.FromString,
                     response_serializer=worldmesh_dot_world_dot_v1_dot_world__service__pb2.AuthorizeEntryResponse.SerializeToString,
+            ),
+            'AdvanceEra': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdvanceEra,
+                    request_deserializer=worldmesh_dot_world_dot_v1_dot_world__service__pb2.AdvanceEraRequest.FromString,
+                    response_serializer=worldmesh_dot_world_dot_v1_dot_world__service__pb2.AdvanceEraResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -399,6 +417,33 @@ class WorldService:
             '/worldmesh.world.v1.WorldService/AuthorizeEntry',
             worldmesh_dot_world_dot_v1_dot_world__service__pb2.AuthorizeEntryRequest.SerializeToString,
             worldmesh_dot_world_dot_v1_dot_world__service__pb2.AuthorizeEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdvanceEra(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/worldmesh.world.v1.WorldService/AdvanceEra',
+            worldmesh_dot_world_dot_v1_dot_world__service__pb2.AdvanceEraRequest.SerializeToString,
+            worldmesh_dot_world_dot_v1_dot_world__service__pb2.AdvanceEraResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,10 @@ class WorldServiceStub:
     """Decides whether a user may enter a room, and tells the gateway what the relay must know of it.
     Answers ROOM_NOT_FOUND or ROOM_ACCESS_DENIED otherwise.
     """
+    AdvanceEra: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.AdvanceEraRequest, _world_service_pb2.AdvanceEraResponse]
+    """Moves the era of room ownership on: a relay asks for it when Redis may have forgotten who owns which room. Of
+    several who ask after the same era, all get the same next one.
+    """
 
 @_typing.type_check_only
 class WorldServiceAsyncStub(WorldServiceStub):
@@ -74,6 +78,10 @@ class WorldServiceAsyncStub(WorldServiceStub):
     AuthorizeEntry: _aio.UnaryUnaryMultiCallable[_world_service_pb2.AuthorizeEntryRequest, _world_service_pb2.AuthorizeEntryResponse]  # type: ignore[assignment]
     """Decides whether a user may enter a room, and tells the gateway what the relay must know of it.
     Answers ROOM_NOT_FOUND or ROOM_ACCESS_DENIED otherwise.
+    """
+    AdvanceEra: _aio.UnaryUnaryMultiCallable[_world_service_pb2.AdvanceEraRequest, _world_service_pb2.AdvanceEraResponse]  # type: ignore[assignment]
+    """Moves the era of room ownership on: a relay asks for it when Redis may have forgotten who owns which room. Of
+    several who ask after the same era, all get the same next one.
     """
 
 class WorldServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -143,6 +151,16 @@ class WorldServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_world_service_pb2.AuthorizeEntryResponse, _abc.Awaitable[_world_service_pb2.AuthorizeEntryResponse]]:
         """Decides whether a user may enter a room, and tells the gateway what the relay must know of it.
         Answers ROOM_NOT_FOUND or ROOM_ACCESS_DENIED otherwise.
+        """
+
+    @_abc_1.abstractmethod
+    def AdvanceEra(
+        self,
+        request: _world_service_pb2.AdvanceEraRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_world_service_pb2.AdvanceEraResponse, _abc.Awaitable[_world_service_pb2.AdvanceEraResponse]]:
+        """Moves the era of room ownership on: a relay asks for it when Redis may have forgotten who owns which room. Of
+        several who ask after the same era, all get the same next one.
         """
 
 def add_WorldServiceServicer_to_server(servicer: WorldServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,6 +24,11 @@ def check_entry(room: Room, role: Role, *, follows_owner: bool) -> None:
         raise errors.access_denied()
 
 
+def open_to_all(room: Room) -> bool:
+    """Whether everybody may enter, by knowing the room's id at least."""
+    return room.access_policy in (AccessPolicy.PUBLIC, AccessPolicy.UNLISTED)
+
+
 def check_update(room: Room, role: Role) -> None:
     """Owner and designers change a room."""
     check_known(room, role)

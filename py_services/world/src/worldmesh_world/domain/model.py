@@ -105,3 +105,7 @@ class Entry:
 
     room: Room
     role: Role
+    shared: bool = False
+    """Whether everybody without a role of its own gets the same answer."""
+    named_user_ids: tuple[str, ...] = ()
+    """Those who may get another, if it is shared: all with a role."""

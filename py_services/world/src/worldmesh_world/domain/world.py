@@ -9,18 +9,24 @@ from datetime import datetime
 
 from worldmesh_kit import Clock, new_id
 
-from worldmesh_world.ports import FollowGraph, MadeBy, RequestKnownError, Roles, Rooms
+from worldmesh_world.ports import Eras, FollowGraph, MadeBy, RequestKnownError, Roles, Rooms
 
 from . import access, changes, errors
 from .model import DEFAULT_CAPACITY, AccessPolicy, Entry, Role, RoleGrant, Room, RoomDraft
+
+_NAMED = 100
+"""How many users with roles an answer for everybody may name; rooms with more are asked about one by one."""
 
 
 class World:
     """The rules of rooms over what keeps them."""
 
-    def __init__(self, *, rooms: Rooms, roles: Roles, follows: FollowGraph, clock: Clock, limit: int) -> None:
+    def __init__(
+        self, *, rooms: Rooms, roles: Roles, eras: Eras, follows: FollowGraph, clock: Clock, limit: int
+    ) -> None:
         self._rooms = rooms
         self._roles = roles
+        self._eras = eras
         self._follows = follows
         self._clock = clock
         self._limit = limit
@@ -129,7 +135,16 @@ class World:
             and await self._follows.follows(user_id, room.owner_id)
         )
         access.check_entry(room, role, follows_owner=follows)
-        return Entry(room, role)
+        if not access.open_to_all(room):
+            return Entry(room, role)
+        named = await self._roles.list(room_id, "", _NAMED + 1)
+        if len(named) > _NAMED:
+            return Entry(room, role)
+        return Entry(room, role, shared=True, named_user_ids=(room.owner_id, *(g.user_id for g in named)))
+
+    async def advance_era(self, after: int) -> int:
+        """Move the era of room ownership on, once for all who saw the same one end."""
+        return await self._eras.advance(after)
 
     async def _room_and_role(self, room_id: str, user_id: str) -> tuple[Room, Role]:
         room = await self._rooms.get(room_id)

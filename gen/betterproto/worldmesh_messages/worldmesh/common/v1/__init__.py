@@ -216,6 +216,11 @@ class ErrorReason(betterproto2.Enum):
     NOT_FOUND. The room was deleted.
     """
 
+    LOG_UNAVAILABLE = 309
+    """
+    UNAVAILABLE. The room's log can't be written to now: nothing ordered is taken, state goes on. Details: RetryInfo.
+    """
+
     FRAME_MALFORMED = 401
     """
     INVALID_ARGUMENT. The frame does not decode, or a required part of it is missing.
@@ -307,6 +312,7 @@ class ErrorReason(betterproto2.Enum):
             306: "ERROR_REASON_MEMBER_REPLACED",
             307: "ERROR_REASON_MEMBER_KICKED",
             308: "ERROR_REASON_ROOM_CLOSED",
+            309: "ERROR_REASON_LOG_UNAVAILABLE",
             401: "ERROR_REASON_FRAME_MALFORMED",
             402: "ERROR_REASON_FRAME_TOO_LARGE",
             403: "ERROR_REASON_FRAME_UNKNOWN",
@@ -360,6 +366,7 @@ class ErrorReason(betterproto2.Enum):
             "ERROR_REASON_MEMBER_REPLACED": 306,
             "ERROR_REASON_MEMBER_KICKED": 307,
             "ERROR_REASON_ROOM_CLOSED": 308,
+            "ERROR_REASON_LOG_UNAVAILABLE": 309,
             "ERROR_REASON_FRAME_MALFORMED": 401,
             "ERROR_REASON_FRAME_TOO_LARGE": 402,
             "ERROR_REASON_FRAME_UNKNOWN": 403,

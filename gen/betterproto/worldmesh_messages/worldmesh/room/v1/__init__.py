@@ -9,20 +9,26 @@ __all__ = (
     "AttachRequestOpen",
     "AttachResponse",
     "AttachResponseDeliveries",
+    "AttachResponseMoved",
     "AttachResponseOpened",
     "Channel",
     "Delivery",
     "GetLiveRoomRequest",
     "GetLiveRoomResponse",
+    "GetRelayRequest",
+    "GetRelayResponse",
     "Input",
     "InputChat",
+    "InputDetach",
     "InputEmote",
     "InputJoin",
     "InputLeave",
     "InputState",
     "InputWhisper",
     "LiveMember",
+    "LogPosition",
     "Membership",
+    "Rejoin",
     "RoomConfig",
     "RoomServiceStub",
 )
@@ -141,6 +147,17 @@ class AttachRequestOpen(betterproto2.Message):
     What the relay must know of the room, as world's AuthorizeEntry told it.
     """
 
+    seen: "LogPosition | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    The newest event of the ordered channel that this gateway has had from any relay; unset if none. The relay
+    sends what came after it.
+    """
+
+    rejoins: "list[Rejoin]" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, repeated=True)
+    """
+    The members who were in by an earlier stream of this gateway.
+    """
+
 
 default_message_pool.register_message("worldmesh.room.v1", "AttachRequest.Open", AttachRequestOpen)
 
@@ -168,6 +185,11 @@ class AttachResponse(betterproto2.Message):
     Then: what members are to receive, in order.
     """
 
+    moved: "AttachResponseMoved | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True, group="body")
+    """
+    Last: the room is, or is about to be, on another relay. The gateway attaches again.
+    """
+
 
 default_message_pool.register_message("worldmesh.room.v1", "AttachResponse", AttachResponse)
 
@@ -185,6 +207,26 @@ class AttachResponseDeliveries(betterproto2.Message):
 
 
 default_message_pool.register_message("worldmesh.room.v1", "AttachResponse.Deliveries", AttachResponseDeliveries)
+
+
+@dataclass(eq=False, repr=False)
+class AttachResponseMoved(betterproto2.Message):
+    """
+    The room is on another relay.
+    """
+
+    relay_address: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Where its relay listens, for the header `x-worldmesh-relay`; empty if whichever relay takes it may have it.
+    """
+
+    epoch: "int" = betterproto2.field(2, betterproto2.TYPE_UINT64)
+    """
+    The epoch of the owner there, if it is known: an attachment of a smaller epoch is not the room any more.
+    """
+
+
+default_message_pool.register_message("worldmesh.room.v1", "AttachResponse.Moved", AttachResponseMoved)
 
 
 @dataclass(eq=False, repr=False)
@@ -237,6 +279,17 @@ class Delivery(betterproto2.Message):
     membership: "Membership | None" = betterproto2.field(5, betterproto2.TYPE_MESSAGE, optional=True)
     """
     What became of a member.
+    """
+
+    position: "LogPosition | None" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Where it stands in the ordered channel; unset for what does not. A gateway drops what it has had already, unless
+    `links` is set.
+    """
+
+    answered: "int" = betterproto2.field(7, betterproto2.TYPE_UINT64)
+    """
+    The number of the input, of the only link in `links`, that this answers; 0 if it answers none.
     """
 
 
@@ -294,6 +347,48 @@ default_message_pool.register_message("worldmesh.room.v1", "GetLiveRoomResponse"
 
 
 @dataclass(eq=False, repr=False)
+class GetRelayRequest(betterproto2.Message):
+    """
+    Request of GetRelay.
+    """
+
+    pass
+
+
+default_message_pool.register_message("worldmesh.room.v1", "GetRelayRequest", GetRelayRequest)
+
+
+@dataclass(eq=False, repr=False)
+class GetRelayResponse(betterproto2.Message):
+    """
+    Response of GetRelay.
+    """
+
+    relay_id: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    The relay's instance, for example `relay-0`.
+    """
+
+    incarnation: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
+    """
+    Chosen anew at each start: what an earlier start owned is nobody's.
+    """
+
+    rooms: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
+    """
+    Rooms that it owns.
+    """
+
+    draining: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
+    """
+    Whether it gives its rooms away and takes no new ones.
+    """
+
+
+default_message_pool.register_message("worldmesh.room.v1", "GetRelayResponse", GetRelayResponse)
+
+
+@dataclass(eq=False, repr=False)
 class Input(betterproto2.Message):
     """
     What one member did.
@@ -343,9 +438,21 @@ class Input(betterproto2.Message):
     Does an emote.
     """
 
+    detach: "InputDetach | None" = betterproto2.field(11, betterproto2.TYPE_MESSAGE, optional=True, group="body")
+    """
+    Has lost its socket.
+    """
+
     traceparent: "str" = betterproto2.field(9, betterproto2.TYPE_STRING)
     """
     W3C trace context of the client frame, for the relay's span; empty for state.
+    """
+
+    number: "int" = betterproto2.field(10, betterproto2.TYPE_UINT64)
+    """
+    The gateway's number for this input, unique for its member's session; 0 for state. The relay answers each
+    numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
+    is answered again and not done again.
     """
 
 
@@ -370,6 +477,18 @@ class InputChat(betterproto2.Message):
 
 
 default_message_pool.register_message("worldmesh.room.v1", "Input.Chat", InputChat)
+
+
+@dataclass(eq=False, repr=False)
+class InputDetach(betterproto2.Message):
+    """
+    Has lost its socket: it stays in the room for a while, and its user may resume.
+    """
+
+    pass
+
+
+default_message_pool.register_message("worldmesh.room.v1", "Input.Detach", InputDetach)
 
 
 @dataclass(eq=False, repr=False)
@@ -416,6 +535,12 @@ class InputJoin(betterproto2.Message):
     role: "int" = betterproto2.field(3, betterproto2.TYPE_INT32)
     """
     The member's role, as worldmesh.world.v1.RoomRole numbers it.
+    """
+
+    resume: "LogPosition | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Set by a client that comes back: what it has seen. A member who is still in goes on as it was, and receives
+    what it has missed.
     """
 
 
@@ -527,6 +652,32 @@ default_message_pool.register_message("worldmesh.room.v1", "LiveMember", LiveMem
 
 
 @dataclass(eq=False, repr=False)
+class LogPosition(betterproto2.Message):
+    """
+    A place in a room's ordered channel. Positions are ordered by their fields, in order. A room that goes on after
+    the loss of its relay goes on with the numbers; one whose log was lost begins again, in a greater epoch.
+    """
+
+    epoch: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
+    """
+    The epoch in which the event was logged: the number of the log's writer, which grows with every change of owner.
+    """
+
+    seq: "int" = betterproto2.field(2, betterproto2.TYPE_UINT64)
+    """
+    Grows by one with each event that all members see. 0: before the first.
+    """
+
+    sub: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    Numbers the whispers after an event, from 1; 0 for the event itself.
+    """
+
+
+default_message_pool.register_message("worldmesh.room.v1", "LogPosition", LogPosition)
+
+
+@dataclass(eq=False, repr=False)
 class Membership(betterproto2.Message):
     """
     What became of a member of this stream.
@@ -561,6 +712,36 @@ class Membership(betterproto2.Message):
 
 
 default_message_pool.register_message("worldmesh.room.v1", "Membership", Membership)
+
+
+@dataclass(eq=False, repr=False)
+class Rejoin(betterproto2.Message):
+    """
+    A member who was in the room by an earlier stream.
+    """
+
+    link: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    Its link on this stream, as in Input.
+    """
+
+    join: "InputJoin | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    How it came in.
+    """
+
+    entity: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    The entity that it had.
+    """
+
+    state: "InputState | None" = betterproto2.field(4, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    Its newest state; unset if it has not moved.
+    """
+
+
+default_message_pool.register_message("worldmesh.room.v1", "Rejoin", Rejoin)
 
 
 @dataclass(eq=False, repr=False)
@@ -625,7 +806,9 @@ class RoomServiceStub(betterproto2_grpclib.ServiceStub):
         """
         The stream of one gateway for one room. It carries all members of that room on that gateway: their inputs
         one way, encoded client frames with their audience the other way. The first request is `open`; the first
-        response is `opened`. When the stream ends, its members have left.
+        response is `opened`, or `moved` if another relay owns the room. When the stream ends, its members stay in
+        the room for a while: the gateway attaches again, here or at another relay, says who they are and what they
+        have seen, and repeats the inputs that were not answered; nobody else notices.
         """
 
         async for response in self._stream_stream(
@@ -655,6 +838,31 @@ class RoomServiceStub(betterproto2_grpclib.ServiceStub):
             "/worldmesh.room.v1.RoomService/GetLiveRoom",
             message,
             GetLiveRoomResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def get_relay(
+        self,
+        message: "GetRelayRequest | None" = None,
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "GetRelayResponse":
+        """
+        Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+        takes a room whose owner is said to be dead.
+        """
+
+        if message is None:
+            message = GetRelayRequest()
+
+        return await self._unary_unary(
+            "/worldmesh.room.v1.RoomService/GetRelay",
+            message,
+            GetRelayResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,

@@ -5,6 +5,8 @@
 
 __all__ = (
     "AccessPolicy",
+    "AdvanceEraRequest",
+    "AdvanceEraResponse",
     "AuthorizeEntryRequest",
     "AuthorizeEntryResponse",
     "CreateRoomRequest",
@@ -148,6 +150,36 @@ class RoomRole(betterproto2.Enum):
 
 
 @dataclass(eq=False, repr=False)
+class AdvanceEraRequest(betterproto2.Message):
+    """
+    Request of AdvanceEra.
+    """
+
+    after: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
+    """
+    The era that is to end; 0 asks for the present one, and begins the first if there is none.
+    """
+
+
+default_message_pool.register_message("worldmesh.world.v1", "AdvanceEraRequest", AdvanceEraRequest)
+
+
+@dataclass(eq=False, repr=False)
+class AdvanceEraResponse(betterproto2.Message):
+    """
+    Response of AdvanceEra.
+    """
+
+    era: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
+    """
+    The present era, greater than the one asked after. Kept with majority writes: it never goes back.
+    """
+
+
+default_message_pool.register_message("worldmesh.world.v1", "AdvanceEraResponse", AdvanceEraResponse)
+
+
+@dataclass(eq=False, repr=False)
 class AuthorizeEntryRequest(betterproto2.Message):
     """
     Request of AuthorizeEntry.
@@ -191,6 +223,18 @@ class AuthorizeEntryResponse(betterproto2.Message):
     display_name: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
     """
     Shown to members.
+    """
+
+    shared_for: "datetime.timedelta | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, unwrap=lambda: ___google__protobuf__.Duration, optional=True
+    )
+    """
+    For so long the same answer, without a role, goes for everybody who is not named below; unset: for this user only.
+    """
+
+    named_user_ids: "list[str]" = betterproto2.field(6, betterproto2.TYPE_STRING, repeated=True)
+    """
+    The users for whom another answer may go: those with a role.
     """
 
 
@@ -765,6 +809,28 @@ class WorldServiceStub(betterproto2_grpclib.ServiceStub):
             "/worldmesh.world.v1.WorldService/AuthorizeEntry",
             message,
             AuthorizeEntryResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def advance_era(
+        self,
+        message: "AdvanceEraRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "AdvanceEraResponse":
+        """
+        Moves the era of room ownership on: a relay asks for it when Redis may have forgotten who owns which room. Of
+        several who ask after the same era, all get the same next one.
+        """
+
+        return await self._unary_unary(
+            "/worldmesh.world.v1.WorldService/AdvanceEra",
+            message,
+            AdvanceEraResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,
