@@ -233,7 +233,7 @@ func (s *fakeStream) join(in *roomv1.Input, join *roomv1.Input_Join) {
 		d.Membership.Outcome = &roomv1.Membership_Refused{Refused: reason}
 	} else {
 		d.Frame = frames.NewEncoder().Snapshot(in.GetRid(), frames.Snapshot{
-			RoomID: s.room, DisplayName: s.open.GetConfig().GetDisplayName(), Epoch: 1, SelfEntity: in.GetLink(),
+			RoomID: s.room, DisplayName: s.open.GetConfig().GetDisplayName(), LogPosition: frames.LogPosition{Epoch: 1}, SelfEntity: in.GetLink(),
 			Members: []frames.Member{{User: frames.User{ID: join.GetUser().GetUserId(), Username: join.GetUser().GetUsername()}}},
 		})
 		d.Membership.Outcome = &roomv1.Membership_JoinedEntity{JoinedEntity: in.GetLink()}
@@ -244,7 +244,7 @@ func (s *fakeStream) join(in *roomv1.Input, join *roomv1.Input_Join) {
 func (s *fakeStream) chat(text string) *roomv1.Delivery {
 	s.seq++
 	return &roomv1.Delivery{Channel: roomv1.Channel_CHANNEL_ORDERED, Frame: frames.NewEncoder().Event(frames.Event{
-		Epoch: 1, Seq: s.seq, Body: frames.ChatMessage{Sender: frames.User{ID: "usr_x", Username: "x"}, Text: text},
+		LogPosition: frames.LogPosition{Epoch: 1, Seq: s.seq}, Body: frames.ChatMessage{Sender: frames.User{ID: "usr_x", Username: "x"}, Text: text},
 	})}
 }
 

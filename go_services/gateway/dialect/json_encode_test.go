@@ -14,7 +14,7 @@ func TestServerFramesAsJSON(t *testing.T) {
 	state := frames.EntityState{Entity: 7, Position: frames.Vec3{X: 1.25, Y: -0.5, Z: 1e6}, Yaw: 9, Animation: 2}
 	values := []frames.EntityValues{{Entity: 7, Values: []byte{0xff}}}
 	event := func(body frames.EventBody) []byte {
-		return frames.NewEncoder().Event(frames.Event{Epoch: 2, Seq: 3, TimeMS: 4, Body: body})
+		return frames.NewEncoder().Event(frames.Event{LogPosition: frames.LogPosition{Epoch: 2, Seq: 3}, TimeMS: 4, Body: body})
 	}
 	tests := []struct {
 		name string
@@ -27,7 +27,7 @@ func TestServerFramesAsJSON(t *testing.T) {
 		{"error", frames.NewEncoder().Error(0, frames.Error{Reason: "NOT_IN_ROOM", Message: `a "b"`, Code: 9, RetryAfterMS: 10}),
 			`{"error":{"reason":"NOT_IN_ROOM","message":"a \"b\"","code":9,"retry_after_ms":10}}`},
 		{"snapshot", frames.NewEncoder().Snapshot(6, frames.Snapshot{
-			RoomID: "r", DisplayName: "Plaza", Epoch: 1, Seq: 2, Tick: 3, TickHz: 20, Width: 40, Depth: 30.5, MaxSpeed: 8, SelfEntity: 7,
+			RoomID: "r", DisplayName: "Plaza", LogPosition: frames.LogPosition{Epoch: 1, Seq: 2}, Tick: 3, TickHz: 20, Width: 40, Depth: 30.5, MaxSpeed: 8, SelfEntity: 7,
 			Members: []frames.Member{{User: ann, State: state, Values: []byte("v")}, {User: ann, State: state}},
 		}), `{"rid":6,"snapshot":{"room_id":"r","display_name":"Plaza","epoch":1,"seq":2,"tick":3,"tick_hz":20,"width":40,"depth":30.5,"max_speed":8,"self_entity":7,"members":[` +
 			`{"user":{"user_id":"usr_ann","username":"ann","bot":false},"state":{"entity":7,"position":{"x":1.25,"y":-0.5,"z":1e+06},"yaw":9,"animation":2},"values":"dg=="},` +

@@ -126,6 +126,9 @@ func (e *Encoder) Snapshot(rid uint32, m Snapshot) []byte {
 	clientv1.SnapshotAddMaxSpeed(e.b, m.MaxSpeed)
 	clientv1.SnapshotAddSelfEntity(e.b, m.SelfEntity)
 	clientv1.SnapshotAddMembers(e.b, members)
+	clientv1.SnapshotAddSub(e.b, m.Sub)
+	clientv1.SnapshotAddResumed(e.b, m.Resumed)
+	clientv1.SnapshotAddGap(e.b, m.Gap)
 	return e.finish(rid, clientv1.ServerBodySnapshot, clientv1.SnapshotEnd(e.b))
 }
 

@@ -15,6 +15,7 @@ func (e *Encoder) Event(m Event) []byte {
 	clientv1.RoomEventAddTimeMs(e.b, m.TimeMS)
 	clientv1.RoomEventAddBodyType(e.b, kind)
 	clientv1.RoomEventAddBody(e.b, body)
+	clientv1.RoomEventAddSub(e.b, m.Sub)
 	return e.finish(0, clientv1.ServerBodyRoomEvent, clientv1.RoomEventEnd(e.b))
 }
 

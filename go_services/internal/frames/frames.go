@@ -2,6 +2,8 @@
 // FlatBuffers (proto/worldmesh/client/v1/client.fbs). Relay and gateway share it.
 package frames
 
+import "cmp"
+
 // Vec3 is a place in metres; Y points up.
 type Vec3 struct{ X, Y, Z float32 }
 
@@ -36,25 +38,41 @@ type Member struct {
 	Values []byte
 }
 
+// LogPosition is a place in a room's ordered channel. The zero value is before the first event.
+type LogPosition struct {
+	// Epoch is the one in which the event was logged.
+	Epoch uint64
+	// Seq grows by one with each event that all members see.
+	Seq uint64
+	// Sub numbers the whispers after an event, from 1; 0 for the event itself.
+	Sub uint32
+}
+
+// Compare is negative if p comes before q, positive if after.
+func (p LogPosition) Compare(q LogPosition) int {
+	return cmp.Or(cmp.Compare(p.Epoch, q.Epoch), cmp.Compare(p.Seq, q.Seq), cmp.Compare(p.Sub, q.Sub))
+}
+
 // Snapshot is a room as it is when a member enters.
 type Snapshot struct {
+	// LogPosition is the place after which the events follow.
+	LogPosition
 	RoomID      string
 	DisplayName string
-	Epoch       uint64
-	Seq         uint64
-	Tick        uint64
-	TickHz      uint8
-	Width       float32
-	Depth       float32
-	MaxSpeed    float32
-	SelfEntity  uint32
-	Members     []Member
+	// Resumed says that the member never left; Gap, that it has missed events that can't be had any more.
+	Resumed, Gap bool
+	Tick         uint64
+	TickHz       uint8
+	Width        float32
+	Depth        float32
+	MaxSpeed     float32
+	SelfEntity   uint32
+	Members      []Member
 }
 
 // Event is one event of a room's ordered channel.
 type Event struct {
-	Epoch  uint64
-	Seq    uint64
+	LogPosition
 	TimeMS uint64
 	Body   EventBody
 }

@@ -57,7 +57,7 @@ var (
 func encoded(e *frames.Encoder) map[string][]byte {
 	const large = 1<<53 - 1 // the largest that JSON carries for certain
 	event := func(body frames.EventBody) frames.Event {
-		return frames.Event{Epoch: 2, Seq: 99, TimeMS: 1795482123456, Body: body}
+		return frames.Event{LogPosition: frames.LogPosition{Epoch: 2, Seq: 99}, TimeMS: 1795482123456, Body: body}
 	}
 	all := map[string][]byte{}
 	add := func(name string, frame []byte) { all[name] = slices.Clone(frame) }
@@ -68,11 +68,11 @@ func encoded(e *frames.Encoder) map[string][]byte {
 	add("error", e.Error(3, frames.Error{Reason: "ROOM_FULL", Message: "the room is full", Code: 8, RetryAfterMS: 1500}))
 	add("error bare", e.Error(0, frames.Error{Reason: "FRAME_MALFORMED"}))
 	add("snapshot", e.Snapshot(4, frames.Snapshot{
-		RoomID: "room_1", DisplayName: "Plaza", Epoch: 2, Seq: 98, Tick: 1000, TickHz: 20, Width: 40, Depth: 30.5, MaxSpeed: 8,
+		RoomID: "room_1", DisplayName: "Plaza", LogPosition: frames.LogPosition{Epoch: 2, Seq: 98}, Tick: 1000, TickHz: 20, Width: 40, Depth: 30.5, MaxSpeed: 8,
 		SelfEntity: 7, Members: []frames.Member{{User: ann, State: here, Values: []byte{0, 1, 255}}, {User: robot, State: edge}},
 	}))
 	add("snapshot bare", e.Snapshot(5, frames.Snapshot{RoomID: "room_1"}))
-	add("snapshot largest", e.Snapshot(6, frames.Snapshot{RoomID: "room_1", Epoch: large, Seq: large, Tick: large, TickHz: 255}))
+	add("snapshot largest", e.Snapshot(6, frames.Snapshot{RoomID: "room_1", LogPosition: frames.LogPosition{Epoch: large, Seq: large}, Tick: large, TickHz: 255}))
 	add("state_batch", e.StateBatch(1001, []frames.EntityState{here, edge}, []frames.EntityValues{{Entity: 7, Values: []byte{0, 1, 255}}}))
 	add("state_batch bare", e.StateBatch(0, nil, nil))
 	add("correction", e.Correction(edge))

@@ -77,7 +77,7 @@ func (r *Room) memberOrFail(link Link, rid uint32) *member {
 func (r *Room) snapshot(self *member) frames.Snapshot {
 	s := frames.Snapshot{
 		RoomID: r.id, DisplayName: r.cfg.DisplayName,
-		Epoch: r.epoch, Seq: r.seq, Tick: r.tick,
+		LogPosition: frames.LogPosition{Epoch: r.epoch, Seq: r.seq}, Tick: r.tick,
 		TickHz: uint8(r.cfg.TickHz), Width: r.cfg.Width, Depth: r.cfg.Depth, MaxSpeed: r.cfg.MaxSpeed,
 		SelfEntity: self.state.Entity,
 		Members:    make([]frames.Member, len(r.members)),

@@ -183,7 +183,7 @@ func (r *Room) publish(now time.Time, body frames.EventBody, except Link) {
 }
 
 func (r *Room) event(now time.Time, body frames.EventBody) frames.Event {
-	return frames.Event{Epoch: r.epoch, Seq: r.seq, TimeMS: uint64(now.UnixMilli()), Body: body}
+	return frames.Event{LogPosition: frames.LogPosition{Epoch: r.epoch, Seq: r.seq}, TimeMS: uint64(now.UnixMilli()), Body: body}
 }
 
 func (m *member) frame() frames.Member {
