@@ -14,12 +14,15 @@ import (
 var ErrFenced = errors.New("another relay owns the room")
 
 // Bounds of a room's log. Older entries go when a newer one comes; all of it goes when the room has said nothing for
-// MaxAge.
+// MaxAge. The owner, its epoch, the last position, the last entity and the members are kept for KeepOwnerMS after the
+// last word of an owner (a claim, an append, or Owners), so that epochs and numbers do not begin again.
 const (
 	// MaxEntries bounds how many entries a log holds.
 	MaxEntries = 512
 	// MaxAgeMS bounds how old an entry may be, in milliseconds.
 	MaxAgeMS = 10 * 60 * 1000
+	// KeepOwnerMS is how long a room is remembered that nobody owns, in milliseconds.
+	KeepOwnerMS = 24 * 60 * 60 * 1000
 )
 
 // Entry is one event of a room's ordered channel, as it is kept.
@@ -74,6 +77,11 @@ type ClaimRequest struct {
 	Held uint64
 	// Era is the present era: the epoch will be of this era at least.
 	Era uint64
+	// Members are who is in and LastEntity the greatest entity given out, by the knowledge of an asker that holds the
+	// room: if Held is not 0 and the claim is granted, they replace what the store has. Entries that the store has
+	// forgotten the asker appends again, under their old numbers and epochs.
+	Members    []Member
+	LastEntity uint32
 	// StealAfter is the epoch of an owner who is believed dead; the room is taken from it. Or 0.
 	StealAfter uint64
 }
@@ -83,7 +91,8 @@ type Claim struct {
 	Granted bool
 	// Owner is who owns the room now.
 	Owner Owner
-	// Last is the newest entry's position; of a log that is empty, the zero position.
+	// Last is the position of the newest entry that was ever appended, also if the log has gone; of a room that is not
+	// remembered, the zero position.
 	Last frames.LogPosition
 	// LastEntity is the greatest entity that was ever given out, as far as the store knows.
 	LastEntity uint32
@@ -91,7 +100,7 @@ type Claim struct {
 	Members []Member
 	// Tail is the log, oldest first.
 	Tail []Entry
-	// Complete says that the tail begins with the room's first event.
+	// Complete says that the tail begins with the room's first event (also: that there was none yet).
 	Complete bool
 }
 
@@ -108,7 +117,7 @@ type Store interface {
 	Append(ctx context.Context, room string, epoch uint64, entries []Entry) error
 	// Release gives a room up, if the epoch is still the owner's.
 	Release(ctx context.Context, room string, epoch uint64) error
-	// Owners tells who owns each of the rooms.
+	// Owners tells who owns each of the rooms, and keeps those from being forgotten that it tells of.
 	Owners(ctx context.Context, rooms []string) ([]Owner, error)
 }
 
