@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 
+	"github.com/oklog/ulid/v2"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 )
@@ -25,7 +26,7 @@ func register(app *kit.App, cfg Config, ownership Ownership) {
 	m := newMetrics(app.Registry)
 	h := newHub(ownership, m)
 	roomv1.RegisterRoomServiceServer(app.Server, &server{
-		relayID: cfg.Instance, queueBytes: cfg.QueueBytes, hub: h,
+		relayID: cfg.Instance, incarnation: ulid.Make().String(), queueBytes: cfg.QueueBytes, hub: h,
 		validator: app.Validator, metrics: m, log: app.Log,
 	})
 	app.ValidatesItself(&roomv1.AttachRequest{})

@@ -66,6 +66,13 @@ func (h *hub) find(roomID string) *liveRoom {
 	return h.rooms[roomID]
 }
 
+// load says how many rooms are live, and whether they are given away.
+func (h *hub) load() (rooms int, draining bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.rooms), h.draining
+}
+
 // drain ends all streams: their gateways attach elsewhere.
 func (h *hub) drain() {
 	h.mu.Lock()

@@ -28,12 +28,13 @@ var (
 type server struct {
 	roomv1.UnimplementedRoomServiceServer
 
-	relayID    string
-	queueBytes int
-	hub        *hub
-	validator  protovalidate.Validator
-	metrics    *metrics
-	log        *slog.Logger
+	relayID     string
+	incarnation string
+	queueBytes  int
+	hub         *hub
+	validator   protovalidate.Validator
+	metrics     *metrics
+	log         *slog.Logger
 }
 
 // Attach carries the members of one room on one gateway.
@@ -143,6 +144,14 @@ func (s *server) GetLiveRoom(_ context.Context, request *roomv1.GetLiveRoomReque
 		response.Members = append(response.Members, member)
 	}
 	return response, nil
+}
+
+// GetRelay tells which start of which relay this is, and how much it holds.
+func (s *server) GetRelay(context.Context, *roomv1.GetRelayRequest) (*roomv1.GetRelayResponse, error) {
+	rooms, draining := s.hub.load()
+	return &roomv1.GetRelayResponse{
+		RelayId: s.relayID, Incarnation: s.incarnation, Rooms: int32(rooms), Draining: draining,
+	}, nil
 }
 
 func roomConfig(c *roomv1.RoomConfig) room.Config {

@@ -27,6 +27,7 @@ FRAMES: dict[str, f.ClientFrame] = {
     "hello bare": f.ClientFrame(1, f.Hello("token")),
     "refresh": f.ClientFrame(2, f.Refresh("token")),
     "join": f.ClientFrame(3, f.Join("room_1")),
+    "join resume": f.ClientFrame(3, f.Join("room_1", f.Position(2097153, 98, 3))),
     "leave": f.ClientFrame(4, f.Leave()),
     "move": f.ClientFrame(0, f.Move(f.Vec3(1.5, 2.5, 3.5), 16384, 3, b"\x00\x01\xff")),
     "move bare": f.ClientFrame(0, f.Move(f.Vec3())),

@@ -129,14 +129,14 @@ def test_there_is_a_golden_frame_of_every_kind(schema: dict[str, Any]) -> None:
     assert {key for s in CLIENT.values() for key in s["json"]} - {"rid"} == kinds("ClientBody")
     assert {key for s in SERVER.values() for key in s["json"]} - {"rid"} == kinds("ServerBody")
     events = {key for s in SERVER.values() for key in s["json"].get("room_event", {})}
-    assert events - {"epoch", "seq", "time_ms"} == kinds("EventBody")
+    assert events - {"epoch", "seq", "time_ms", "sub"} == kinds("EventBody")
 
 
 @pytest.mark.parametrize(
     "kind",
     [
         *(k for k in (*get_args(f.ClientBody), *get_args(f.ServerBody), *get_args(f.EventBody))),
-        *(f.Vec3, f.EntityState, f.EntityValues, f.User, f.Member),
+        *(f.Position, f.Vec3, f.EntityState, f.EntityValues, f.User, f.Member),
     ],
     ids=lambda kind: kind.__name__,
 )

@@ -69,7 +69,14 @@ type (
 		AccessToken string `json:"access_token"`
 	}
 	Join struct {
-		RoomID string `json:"room_id"`
+		RoomID string    `json:"room_id"`
+		Resume *Position `json:"resume"`
+	}
+	// Position is a place in a room's ordered channel.
+	Position struct {
+		Epoch uint64 `json:"epoch"`
+		Seq   uint64 `json:"seq"`
+		Sub   uint32 `json:"sub"`
 	}
 	Leave struct{}
 	Move  struct {

@@ -73,7 +73,7 @@ var samples = []struct {
 	{"refresh", encodeClient(2, clientv1.ClientBodyRefresh, texts("tok")),
 		`{"rid":2,"refresh":{"access_token":"tok"}}`, ClientFrame{2, Refresh{"tok"}}},
 	{"join", encodeClient(3, clientv1.ClientBodyJoin, texts("room_plaza")),
-		`{"rid":3,"join":{"room_id":"room_plaza"}}`, ClientFrame{3, Join{"room_plaza"}}},
+		`{"rid":3,"join":{"room_id":"room_plaza"}}`, ClientFrame{3, Join{RoomID: "room_plaza"}}},
 	{"leave", encodeClient(4, clientv1.ClientBodyLeave, texts()), `{"rid":4,"leave":{}}`, ClientFrame{4, Leave{}}},
 	{"move", encodeClient(0, clientv1.ClientBodyMove, func(b *flatbuffers.Builder) flatbuffers.UOffsetT {
 		return move(b, 1.5, 0, -2, []byte{1, 2})

@@ -43,7 +43,7 @@ func (f *flat) body(kind clientv1.ClientBody, t table) ClientBody {
 	case clientv1.ClientBodyRefresh:
 		return Refresh{AccessToken: f.text(t, 0)}
 	case clientv1.ClientBodyJoin:
-		return Join{RoomID: f.text(t, 0)}
+		return Join{RoomID: f.text(t, 0), Resume: f.position(t, 1)}
 	case clientv1.ClientBodyLeave:
 		return Leave{}
 	case clientv1.ClientBodyMove:
@@ -61,6 +61,14 @@ func (f *flat) body(kind clientv1.ClientBody, t table) ClientBody {
 	default:
 		return nil
 	}
+}
+
+func (f *flat) position(t table, slot int) *Position {
+	p, ok := f.tableAt(t, slot)
+	if !ok {
+		return nil
+	}
+	return &Position{Epoch: f.uint64At(p, 0), Seq: f.uint64At(p, 1), Sub: f.uint32At(p, 2)}
 }
 
 func (f *flat) move(t table) ClientBody {

@@ -126,7 +126,22 @@ func appendSnapshot(b []byte, t flatbuffers.Table) []byte {
 		m.Members(&member, i)
 		b = appendMember(appendComma(b, i), &member)
 	}
-	return append(b, ']', '}')
+	b = appendSub(append(b, ']'), m.Sub())
+	if m.Resumed() {
+		b = appendBool(b, "resumed", true)
+	}
+	if m.Gap() {
+		b = appendBool(b, "gap", true)
+	}
+	return append(b, '}')
+}
+
+// appendSub appends the number of a whisper after its event; most places have none.
+func appendSub(b []byte, sub uint32) []byte {
+	if sub == 0 {
+		return b
+	}
+	return appendUint(b, "sub", uint64(sub))
 }
 
 func appendStateBatch(b []byte, t flatbuffers.Table) []byte {

@@ -11,6 +11,7 @@ func appendRoomEvent(b []byte, t flatbuffers.Table) []byte {
 	b = append(appendKey(b, "room_event"), '{')
 	b = appendUint(b, "epoch", m.Epoch())
 	b = appendUint(b, "seq", m.Seq())
+	b = appendSub(b, m.Sub())
 	b = appendUint(b, "time_ms", m.TimeMs())
 	var body flatbuffers.Table
 	if m.Body(&body) {

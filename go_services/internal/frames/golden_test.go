@@ -59,6 +59,8 @@ func encoded(e *frames.Encoder) map[string][]byte {
 	event := func(body frames.EventBody) frames.Event {
 		return frames.Event{LogPosition: frames.LogPosition{Epoch: 2, Seq: 99}, TimeMS: 1795482123456, Body: body}
 	}
+	whisper := event(frames.WhisperMessage{Sender: ann, TargetUserID: "usr_2", Text: "psst", ClientMessageID: "m2"})
+	whisper.Sub = 1
 	all := map[string][]byte{}
 	add := func(name string, frame []byte) { all[name] = slices.Clone(frame) }
 
@@ -71,6 +73,9 @@ func encoded(e *frames.Encoder) map[string][]byte {
 		RoomID: "room_1", DisplayName: "Plaza", LogPosition: frames.LogPosition{Epoch: 2, Seq: 98}, Tick: 1000, TickHz: 20, Width: 40, Depth: 30.5, MaxSpeed: 8,
 		SelfEntity: 7, Members: []frames.Member{{User: ann, State: here, Values: []byte{0, 1, 255}}, {User: robot, State: edge}},
 	}))
+	add("snapshot resumed", e.Snapshot(4, frames.Snapshot{
+		RoomID: "room_1", LogPosition: frames.LogPosition{Epoch: 2, Seq: 98, Sub: 3}, Resumed: true, Gap: true,
+	}))
 	add("snapshot bare", e.Snapshot(5, frames.Snapshot{RoomID: "room_1"}))
 	add("snapshot largest", e.Snapshot(6, frames.Snapshot{RoomID: "room_1", LogPosition: frames.LogPosition{Epoch: large, Seq: large}, Tick: large, TickHz: 255}))
 	add("state_batch", e.StateBatch(1001, []frames.EntityState{here, edge}, []frames.EntityValues{{Entity: 7, Values: []byte{0, 1, 255}}}))
@@ -80,9 +85,7 @@ func encoded(e *frames.Encoder) map[string][]byte {
 	add("room_event member_left", e.Event(event(frames.MemberLeft{Entity: 7, UserID: "usr_1"})))
 	add("room_event chat_message", e.Event(event(frames.ChatMessage{Sender: robot, Text: robot.Username, ClientMessageID: "m1"})))
 	add("room_event chat_message bare", e.Event(event(frames.ChatMessage{Sender: ann, Text: "hi"})))
-	add("room_event whisper_message", e.Event(event(frames.WhisperMessage{
-		Sender: ann, TargetUserID: "usr_2", Text: "psst", ClientMessageID: "m2",
-	})))
+	add("room_event whisper_message", e.Event(whisper))
 	add("room_event emote_message", e.Event(event(frames.EmoteMessage{
 		Sender: ann, EmoteID: "wave", TargetUserID: "usr_2", ClientMessageID: "m3",
 	})))

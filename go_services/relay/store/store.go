@@ -61,7 +61,7 @@ type Owner struct {
 	Relay string
 	// Incarnation is chosen anew at each start of a relay.
 	Incarnation string
-	// Address is where gateways reach it, for the header `x-worldmesh-relay`.
+	// Address is where gateways reach it, for the header `x-worldmesh-host`.
 	Address string
 	// Epoch is zero if nobody has owned the room as long as can be remembered. A room that was released keeps the
 	// epoch of its last owner, whose other fields are empty then.

@@ -114,6 +114,9 @@ def _snapshot(table: Table) -> f.Snapshot:
         max_speed=m.MaxSpeed(),
         self_entity=m.SelfEntity(),
         members=tuple(_member(m.Members(i)) for i in range(m.MembersLength())),
+        sub=m.Sub(),
+        resumed=bool(m.Resumed()),
+        gap=bool(m.Gap()),
     )
 
 
@@ -136,7 +139,7 @@ def _room_event(table: Table) -> f.RoomEvent:
     read = _EVENTS.get(m.BodyType())
     if read is None:
         raise ProtocolError(f"event {m.BodyType()} is not known to this version")
-    return f.RoomEvent(m.Epoch(), m.Seq(), m.TimeMs(), read(m.Body()))
+    return f.RoomEvent(m.Epoch(), m.Seq(), m.TimeMs(), read(m.Body()), m.Sub())
 
 
 def _room_left(table: Table) -> f.RoomLeft:

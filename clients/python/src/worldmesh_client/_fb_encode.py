@@ -15,6 +15,7 @@ from worldmesh.client.v1 import Join as FbJoin
 from worldmesh.client.v1 import Leave as FbLeave
 from worldmesh.client.v1 import Move as FbMove
 from worldmesh.client.v1 import Ping as FbPing
+from worldmesh.client.v1 import Position as FbPosition
 from worldmesh.client.v1 import Refresh as FbRefresh
 from worldmesh.client.v1 import Vec3 as FbVec3
 from worldmesh.client.v1 import Whisper as FbWhisper
@@ -51,7 +52,7 @@ def _body(b: Builder, body: f.ClientBody) -> tuple[int, int]:
             texts = _texts(b, (FbRefresh.RefreshAddAccessToken, body.access_token))
             return Kind.Refresh, _table(b, FbRefresh, texts)
         case f.Join():
-            return Kind.Join, _table(b, FbJoin, _texts(b, (FbJoin.JoinAddRoomId, body.room_id)))
+            return Kind.Join, _join(b, body)
         case f.Leave():
             return Kind.Leave, _table(b, FbLeave, [])
         case f.Move():
@@ -85,6 +86,18 @@ def _speech(b: Builder, body: f.Chat | f.Whisper | f.Emote) -> tuple[int, int]:
             texts += _texts(b, optional=(FbEmote.EmoteAddTargetUserId, body.target_user_id))
             texts += _texts(b, optional=(FbEmote.EmoteAddClientMessageId, body.client_message_id))
             return Kind.Emote, _table(b, FbEmote, texts)
+
+
+def _join(b: Builder, body: f.Join) -> int:
+    fields = _texts(b, (FbJoin.JoinAddRoomId, body.room_id))
+    if p := body.resume:
+        position: Fields = [
+            (FbPosition.PositionAddEpoch, p.epoch),
+            (FbPosition.PositionAddSeq, p.seq),
+            (FbPosition.PositionAddSub, p.sub),
+        ]
+        fields.append((FbJoin.JoinAddResume, _table(b, FbPosition, position)))
+    return _table(b, FbJoin, fields)
 
 
 def _move(b: Builder, body: f.Move) -> int:

@@ -54,6 +54,15 @@ class Member:
     values: bytes = b""
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a room's ordered channel; ordered by its fields, in order."""
+
+    epoch: int = 0
+    seq: int = 0
+    sub: int = 0
+
+
 # ------------------------------------------------------------------------------------- client to server
 
 
@@ -74,9 +83,10 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Enters a room."""
+    """Enters a room. `resume`: what I have seen of it, if I was in it and lost my socket."""
 
     room_id: str
+    resume: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +189,9 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Answers Join: the room as it is. What comes after it is newer."""
+    """Answers Join: the room as it is, and the place in the ordered channel after which the events follow. `resumed`:
+    I never left, and what I missed follows. `gap`: I have missed events that can't be had any more; then it may also
+    come again, by itself."""
 
     room_id: str
     display_name: str = ""
@@ -192,6 +204,14 @@ class Snapshot:
     max_speed: float = 0.0
     self_entity: int = 0
     members: tuple[Member, ...] = ()
+    sub: int = 0
+    resumed: bool = False
+    gap: bool = False
+
+    @property
+    def position(self) -> Position:
+        """The place in the ordered channel after which the events follow."""
+        return Position(self.epoch, self.seq, self.sub)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +279,19 @@ EventBody: TypeAlias = MemberJoined | MemberLeft | ChatMessage | WhisperMessage 
 
 @dataclass(frozen=True, slots=True)
 class RoomEvent:
-    """The ordered channel. `seq` grows by one with each event that all members see; a whisper has the number
-    of the event before it. `time_ms` is Unix time by the relay's clock."""
+    """The ordered channel. `seq` grows by one with each event that all members see; a whisper has the number of the
+    event before it and a `sub` of its own, from 1. `time_ms` is Unix time by the relay's clock."""
 
     epoch: int
     seq: int
     time_ms: int
     body: EventBody
+    sub: int = 0
+
+    @property
+    def position(self) -> Position:
+        """Where it stands in the ordered channel."""
+        return Position(self.epoch, self.seq, self.sub)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,14 +54,15 @@ def _body(kind: type[Any], value: Any) -> Any:
         return f.CallResult(value.get("response", {}))
     if kind is f.RoomEvent:
         name, event = next((n, k) for n, k in _EVENTS.items() if n in value)
-        return f.RoomEvent(value["epoch"], value["seq"], value["time_ms"], _from_json(event, value[name]))
+        body = _from_json(event, value[name])
+        return f.RoomEvent(value["epoch"], value["seq"], value["time_ms"], body, value.get("sub", 0))
     return _from_json(kind, value)
 
 
 def _to_json(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         fields = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {field.name: _to_json(item) for field, item in fields if item != b""}
+        return {field.name: _to_json(item) for field, item in fields if item not in (b"", None)}
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 

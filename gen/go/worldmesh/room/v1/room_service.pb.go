@@ -1801,7 +1801,7 @@ func (x *Input_Emote) GetClientMessageId() string {
 // The room is on another relay.
 type AttachResponse_Moved struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where its relay listens, for the header `x-worldmesh-relay`; empty if whichever relay takes it may have it.
+	// Where its relay listens, for the header `x-worldmesh-host`; empty if whichever relay takes it may have it.
 	RelayAddress string `protobuf:"bytes,1,opt,name=relay_address,json=relayAddress,proto3" json:"relay_address,omitempty"`
 	// The epoch of the owner there, if it is known: an attachment of a smaller epoch is not the room any more.
 	Epoch         uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`

@@ -41,7 +41,7 @@ type RoomServiceClient interface {
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
 	// Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio.
 	GetLiveRoom(ctx context.Context, in *GetLiveRoomRequest, opts ...grpc.CallOption) (*GetLiveRoomResponse, error)
-	// Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+	// Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
 	// takes a room whose owner is said to be dead.
 	GetRelay(ctx context.Context, in *GetRelayRequest, opts ...grpc.CallOption) (*GetRelayResponse, error)
 }
@@ -102,7 +102,7 @@ type RoomServiceServer interface {
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
 	// Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio.
 	GetLiveRoom(context.Context, *GetLiveRoomRequest) (*GetLiveRoomResponse, error)
-	// Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+	// Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
 	// takes a room whose owner is said to be dead.
 	GetRelay(context.Context, *GetRelayRequest) (*GetRelayResponse, error)
 	mustEmbedUnimplementedRoomServiceServer()

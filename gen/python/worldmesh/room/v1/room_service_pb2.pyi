@@ -548,7 +548,7 @@ class AttachResponse(_message.Message):
         RELAY_ADDRESS_FIELD_NUMBER: _builtins.int
         EPOCH_FIELD_NUMBER: _builtins.int
         relay_address: _builtins.str
-        """Where its relay listens, for the header `x-worldmesh-relay`; empty if whichever relay takes it may have it."""
+        """Where its relay listens, for the header `x-worldmesh-host`; empty if whichever relay takes it may have it."""
         epoch: _builtins.int
         """The epoch of the owner there, if it is known: an attachment of a smaller epoch is not the room any more."""
         def __init__(

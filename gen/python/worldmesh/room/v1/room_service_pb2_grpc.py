@@ -77,7 +77,7 @@ class RoomServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRelay(self, request, context):
-        """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+        """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
         takes a room whose owner is said to be dead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -45,7 +45,7 @@ class RoomServiceStub:
     GetLiveRoom: _grpc.UnaryUnaryMultiCallable[_room_service_pb2.GetLiveRoomRequest, _room_service_pb2.GetLiveRoomResponse]
     """Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio."""
     GetRelay: _grpc.UnaryUnaryMultiCallable[_room_service_pb2.GetRelayRequest, _room_service_pb2.GetRelayResponse]
-    """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+    """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
     takes a room whose owner is said to be dead.
     """
 
@@ -66,7 +66,7 @@ class RoomServiceAsyncStub(RoomServiceStub):
     GetLiveRoom: _aio.UnaryUnaryMultiCallable[_room_service_pb2.GetLiveRoomRequest, _room_service_pb2.GetLiveRoomResponse]  # type: ignore[assignment]
     """Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio."""
     GetRelay: _aio.UnaryUnaryMultiCallable[_room_service_pb2.GetRelayRequest, _room_service_pb2.GetRelayResponse]  # type: ignore[assignment]
-    """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+    """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
     takes a room whose owner is said to be dead.
     """
 
@@ -102,7 +102,7 @@ class RoomServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _room_service_pb2.GetRelayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_room_service_pb2.GetRelayResponse, _abc.Awaitable[_room_service_pb2.GetRelayResponse]]:
-        """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+        """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
         takes a room whose owner is said to be dead.
         """
 

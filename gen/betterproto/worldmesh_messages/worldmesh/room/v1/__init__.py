@@ -223,7 +223,7 @@ class AttachResponseMoved(betterproto2.Message):
 
     relay_address: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
     """
-    Where its relay listens, for the header `x-worldmesh-relay`; empty if whichever relay takes it may have it.
+    Where its relay listens, for the header `x-worldmesh-host`; empty if whichever relay takes it may have it.
     """
 
     epoch: "int" = betterproto2.field(2, betterproto2.TYPE_UINT64)
@@ -858,7 +858,7 @@ class RoomServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "GetRelayResponse":
         """
-        Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-relay`, before it
+        Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
         takes a room whose owner is said to be dead.
         """
 
