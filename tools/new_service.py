@@ -18,7 +18,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = Path(__file__).resolve().parent / "templates/service"
 MAX_SERVICES = 17  # ports for more are not laid out: see mesh/src/worldmesh_mesh/topology.py
-RESERVED = {"edge", "mesh", "kit", "common", "options", "events", "client", "mongod", "room"}
+RESERVED = {"edge", "mesh", "kit", "common", "options", "events", "client", "mongod", "valkey", "room"}
 
 
 class BadNameError(Exception):

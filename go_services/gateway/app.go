@@ -88,6 +88,7 @@ func newGateway(
 		presence: newPresence(presencev1.NewPresenceServiceClient(mesh), cfg.Instance, log),
 		large:    socket.NewBudget(largeMessages),
 		linger:   linger,
+		giveUp:   giveUpTime,
 		clients:  map[*client]struct{}{}, sessions: map[string][]*client{}, attachments: map[string]*attachment{},
 	}
 	g.tokens = newTokens(identity, g.revoked)

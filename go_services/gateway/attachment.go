@@ -2,43 +2,60 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/roomlink"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 )
 
-// attachment is the gateway's stream for one room, and the members who share it.
-type attachment struct {
-	roomID string
-	config *roomv1.RoomConfig
-	relays roomv1.RoomServiceClient
-	log    *slog.Logger
-	linger time.Duration
-	ended  func(*attachment)
-	inputs *inputQueue
-	pace   *pace
+// openTime is how long a relay may take to say that it has the room.
+const openTime = 3 * time.Second
 
-	mu       sync.Mutex
-	cancel   context.CancelFunc
-	links    map[uint32]*member
-	inside   []*member // those who receive what the room says to all, in no order
-	lastLink uint32
-	idle     *time.Timer
-	over     bool
+var (
+	errStale  = errors.New("the relay does not know yet that it has lost the room")
+	errNoOpen = errors.New("the relay did not open the room in time")
+)
+
+// attachment is a room as this gateway's members are in it: the stream to the relay that has it, one after another, and
+// the members who share it.
+type attachment struct {
+	roomID    string
+	gatewayID string
+	config    *roomv1.RoomConfig
+	relays    roomv1.RoomServiceClient
+	log       *slog.Logger
+	metrics   *metrics
+	linger    time.Duration
+	giveUp    time.Duration
+	ended     func(*attachment)
+	inputs    *inputQueue
+	pace      *pace
+
+	mu      sync.Mutex
+	cancel  context.CancelFunc // of the attachment
+	members *roomlink.Members
+	links   map[uint32]*member
+	inside  []*member // those who receive what the room says to all, in no order
+	idle    *time.Timer
+	over    bool
 
 	fan fanOut
 }
 
-// member is a client that has sent its join on this stream.
+// member is a client that has sent its join to the room.
 type member struct {
+	*roomlink.Member
 	client *client
 	socket *socket.Socket // the client's: to write to it need not look at anything else
-	link   uint32
+	place  *place
 	index  int  // in inside, or -1 while it is on its way in
 	missed bool // has missed state, for it reads slowly
 }
@@ -46,54 +63,149 @@ type member struct {
 func newAttachment(roomID string, cfg *roomv1.RoomConfig, g *Gateway) *attachment {
 	p := newPace(g.cfg.StateBatch, time.Second/time.Duration(max(cfg.GetTickHz(), 1)))
 	return &attachment{
-		roomID: roomID, config: cfg, relays: g.relays, log: g.log, linger: g.linger, ended: g.attachmentEnded,
-		inputs: newInputQueue(p, g.metrics.batches), pace: p, links: map[uint32]*member{}, fan: newFanOut(g.metrics),
+		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, log: g.log, metrics: g.metrics,
+		linger: g.linger, giveUp: g.giveUp, ended: g.attachmentEnded, inputs: newInputQueue(p, g.metrics.batches), pace: p,
+		members: roomlink.NewMembers(), links: map[uint32]*member{}, fan: newFanOut(g.metrics),
 	}
 }
 
-// run opens the stream and serves it until it ends.
-func (a *attachment) run(ctx context.Context, gatewayID string) {
-	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, a.roomID))
+// run keeps a stream to the relay that has the room, until nobody is in it or no relay has it for too long.
+func (a *attachment) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer a.ended(a)
 	a.mu.Lock()
 	a.cancel = cancel
-	over := a.over
 	a.mu.Unlock()
-	if !over {
-		if err := a.serve(ctx, gatewayID); err != nil && ctx.Err() == nil {
-			a.log.WarnContext(ctx, "room stream ended", "room", a.roomID, "error", err.Error())
+	wait := backoff{least: 10 * time.Millisecond, most: 500 * time.Millisecond}
+	host, healthy := "", time.Now()
+	for !a.isOver() && ctx.Err() == nil {
+		end := a.serve(ctx, host)
+		if end.opened {
+			healthy = time.Now()
+			wait.reset()
 		}
+		if ctx.Err() != nil || a.isOver() {
+			return
+		}
+		a.metrics.reattachments.WithLabelValues(end.why()).Inc()
+		if !end.movedTo(host) {
+			a.log.WarnContext(ctx, "room stream ended", "room", a.roomID, "error", errText(end.err))
+			if end.final() || time.Since(healthy) > a.giveUp {
+				return
+			}
+			wait.sleep(ctx)
+		}
+		host = end.host
 	}
-	a.ended(a)
 }
 
-func (a *attachment) serve(ctx context.Context, gatewayID string) error {
+// streamEnd is how a stream ended.
+type streamEnd struct {
+	opened bool   // the relay had the room
+	moved  bool   // and said that it is elsewhere
+	host   string // where, if that is known
+	err    error
+}
+
+// movedTo says whether there is another place to go to at once.
+func (e streamEnd) movedTo(from string) bool {
+	return e.moved && (e.opened || e.host != "" && e.host != from)
+}
+
+// final says whether no other relay would answer otherwise.
+func (e streamEnd) final() bool {
+	switch kit.StatusOf(e.err).Code() {
+	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented, codes.NotFound:
+		return e.err != nil
+	default:
+		return false
+	}
+}
+
+func (e streamEnd) why() string {
+	if e.moved {
+		return "moved"
+	}
+	return "lost"
+}
+
+// serve opens a stream, says who is in, and serves it until it ends.
+func (a *attachment) serve(ctx context.Context, host string) (end streamEnd) {
+	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, a.roomID))
+	defer cancel()
+	if host != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderHost, host)
+	}
+	late := time.AfterFunc(openTime, cancel)
+	defer late.Stop()
 	stream, err := a.relays.Attach(ctx)
 	if err != nil {
-		return err
+		return streamEnd{err: err}
 	}
-	open := &roomv1.AttachRequest_Open{RoomId: a.roomID, GatewayId: gatewayID, Config: a.config}
+	open := a.open()
 	if err := stream.Send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Open_{Open: open}}); err != nil {
-		return recvError(stream, err)
+		return streamEnd{err: recvError(stream, err)}
 	}
+	first, err := stream.Recv()
+	if !late.Stop() {
+		return streamEnd{err: errNoOpen}
+	}
+	switch {
+	case err != nil:
+		return streamEnd{err: err}
+	case first.GetMoved() != nil:
+		return a.movedAway(first.GetMoved(), false)
+	case !a.opened(first.GetOpened().GetEpoch()):
+		return streamEnd{err: errStale}
+	}
+	return a.follow(ctx, cancel, stream)
+}
+
+// follow passes inputs and deliveries on until the stream ends.
+func (a *attachment) follow(ctx context.Context, cancel context.CancelFunc, stream roomv1.RoomService_AttachClient) streamEnd {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
 		a.inputs.sendTo(ctx, stream)
 	}()
 	defer func() {
-		a.cancel()
+		cancel()
 		<-sent
 	}()
 	for {
 		response, err := stream.Recv()
 		if err != nil {
-			return err
+			return streamEnd{opened: true, err: err}
+		}
+		if moved := response.GetMoved(); moved != nil {
+			return a.movedAway(moved, true)
 		}
 		for _, d := range response.GetDeliveries().GetDeliveries() {
 			a.deliver(ctx, d)
 		}
 	}
+}
+
+// open says what this gateway knows of the room, and has all be repeated that was not answered.
+func (a *attachment) open() *roomv1.AttachRequest_Open {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inputs.reopen(a.members.Steps())
+	return a.members.Open(a.roomID, a.gatewayID, a.config, a.fan.stateOf)
+}
+
+func (a *attachment) opened(epoch uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.members.Opened(epoch)
+}
+
+func (a *attachment) movedAway(moved *roomv1.AttachResponse_Moved, opened bool) streamEnd {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.members.Moved(moved.GetEpoch())
+	return streamEnd{opened: opened, moved: true, host: moved.GetRelayAddress(), err: io.EOF}
 }
 
 // recvError is the reason behind a failed send, which Recv tells.
@@ -104,8 +216,8 @@ func recvError(stream roomv1.RoomService_AttachClient, sendErr error) error {
 	return sendErr
 }
 
-// enter gives a client a link and sends its join. False if the attachment is over.
-func (a *attachment) enter(c *client, join func(link uint32) *roomv1.Input) bool {
+// enter gives a client a link and sends its join. False if the attachment is over, or can take nobody.
+func (a *attachment) enter(c *client, join *roomv1.Input) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.over {
@@ -115,15 +227,23 @@ func (a *attachment) enter(c *client, join func(link uint32) *roomv1.Input) bool
 		a.idle.Stop()
 		a.idle = nil
 	}
-	a.lastLink++
-	a.links[a.lastLink] = &member{client: c, socket: c.socket, link: a.lastLink, index: -1}
-	c.place.Store(&place{a, a.lastLink})
-	if !a.inputs.put(join(a.lastLink)) {
-		delete(a.links, a.lastLink)
-		c.place.Store(nil)
+	m := &member{Member: a.members.Enter(join.GetJoin()), client: c, socket: c.socket, index: -1}
+	m.place = &place{a, m}
+	join.Link = m.Link
+	a.links[m.Link] = m
+	c.place.Store(m.place)
+	if !a.inputs.put(join) {
+		c.place.CompareAndSwap(m.place, nil)
+		a.unlinkLocked(m.Link)
 		return false
 	}
 	return true
+}
+
+// stepped passes a member's state on, and keeps it, for it may be lost with the relay.
+func (a *attachment) stepped(m *member, in *roomv1.Input) {
+	m.Stepped(in)
+	a.inputs.put(in)
 }
 
 // unlink takes a client out; the attachment ends if nobody comes for a while.
@@ -139,6 +259,7 @@ func (a *attachment) unlinkLocked(link uint32) {
 		return
 	}
 	delete(a.links, link)
+	a.members.Leave(link)
 	if m.index >= 0 {
 		last := a.inside[len(a.inside)-1]
 		a.inside[m.index], last.index = last, m.index
@@ -153,9 +274,16 @@ func (a *attachment) unlinkLocked(link uint32) {
 func (a *attachment) endIfEmpty() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.idle = nil
 	if len(a.links) == 0 {
 		a.overLocked()
 	}
+}
+
+func (a *attachment) isOver() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.over
 }
 
 func (a *attachment) overLocked() {

@@ -42,10 +42,10 @@ type client struct {
 	end  context.CancelFunc
 }
 
-// place is where a client is: its link on an attachment.
+// place is where a client is: as a member of an attachment.
 type place struct {
 	attachment *attachment
-	link       uint32
+	member     *member
 }
 
 // serve reads the socket until it ends.
@@ -57,7 +57,7 @@ func (c *client) serve(ctx context.Context) {
 		err = c.socket.Read(handle)
 	}
 	c.ended(err)
-	c.do(ctx, c.with((*session.Session).Closed))
+	c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.Closed(c.socket.LeftFirst()) }))
 	if c.end != nil {
 		c.end()
 	}
@@ -199,7 +199,7 @@ func (c *client) doOne(ctx context.Context, action session.Action) {
 	case session.Forward:
 		c.forward(ctx, a)
 	case session.Exit:
-		c.exit()
+		c.exit(a.Hold)
 	case session.Call:
 		c.call(ctx, a)
 	case session.Moved:
@@ -211,16 +211,24 @@ func (c *client) doOne(ctx context.Context, action session.Action) {
 
 func (c *client) forward(ctx context.Context, f session.Forward) {
 	p := c.place.Load()
-	if p == nil || !p.attachment.inputs.put(inputOf(p.link, f.Frame, traceparent(ctx))) {
-		c.roomLost(ctx)
+	if p == nil {
+		c.roomLost(ctx, nil)
+		return
+	}
+	if _, step := f.Frame.Body.(dialect.Move); step {
+		p.attachment.stepped(p.member, inputOf(p.member.Link, c.session.ID, 0, f.Frame, ""))
+		return
+	}
+	if !p.attachment.inputs.put(inputOf(p.member.Link, c.session.ID, c.gateway.number(), f.Frame, traceparent(ctx))) {
+		c.reply(func(e *frames.Encoder) []byte { return e.Error(f.Frame.RID, errorFrame(errRoomBusy)) })
 	}
 }
 
-// exit takes the member out of its room without an answer.
-func (c *client) exit() {
+// exit takes the member out of its room without an answer: for good, or on hold.
+func (c *client) exit(hold bool) {
 	if p := c.place.Swap(nil); p != nil {
-		p.attachment.inputs.put(leaveInput(p.link))
-		p.attachment.unlink(p.link)
+		p.attachment.inputs.put(exitInput(p.member.Link, c.session.ID, c.gateway.number(), hold))
+		p.attachment.unlink(p.member.Link)
 	}
 }
 
@@ -248,30 +256,35 @@ func (c *client) call(ctx context.Context, a session.Call) {
 	}()
 }
 
-// became takes the relay's word on the member. The attachment's lock is held.
-func (c *client) became(ctx context.Context, m *roomv1.Membership) {
-	switch m.GetOutcome().(type) {
+// became takes the relay's word on the member, if the client still is where it was. The attachment's lock is held.
+func (c *client) became(ctx context.Context, m *member, what *roomv1.Membership) {
+	switch what.GetOutcome().(type) {
 	case *roomv1.Membership_JoinedEntity:
-		c.do(ctx, c.with((*session.Session).Joined))
+		if c.place.Load() == m.place {
+			c.do(ctx, c.with((*session.Session).Joined))
+		}
 	case *roomv1.Membership_Refused:
-		c.place.Store(nil)
-		c.do(ctx, c.with((*session.Session).Refused))
+		if c.place.CompareAndSwap(m.place, nil) {
+			c.do(ctx, c.with((*session.Session).Refused))
+		}
 	case *roomv1.Membership_Removed:
-		c.place.Store(nil)
-		c.do(ctx, c.with((*session.Session).Removed))
+		if c.place.CompareAndSwap(m.place, nil) {
+			c.do(ctx, c.with((*session.Session).Removed))
+		}
 	}
 }
 
-// roomLost takes the news that the room's stream has ended.
-func (c *client) roomLost(ctx context.Context) {
-	c.place.Store(nil)
-	c.do(ctx, c.with((*session.Session).RoomLost))
+// roomLost takes the news that no relay has the room, if the client still is where it was.
+func (c *client) roomLost(ctx context.Context, was *place) {
+	if c.place.CompareAndSwap(was, nil) {
+		c.do(ctx, c.with((*session.Session).RoomLost))
+	}
 }
 
 // catchUp sends the newest state to a client that has missed some while it did not keep up.
 func (c *client) catchUp() {
 	if p := c.place.Load(); p != nil {
-		p.attachment.catchUp(p.link)
+		p.attachment.catchUp(p.member.Link)
 	}
 }
 

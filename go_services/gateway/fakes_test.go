@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -151,18 +152,22 @@ type fakeRelay struct {
 	roomv1.UnimplementedRoomServiceServer
 	streams chan *fakeStream
 	mute    atomic.Bool // answers nothing
+	closed  atomic.Bool // has no rooms
+	epoch   atomic.Uint64
+	seq     atomic.Uint64 // goes on from stream to stream
 }
 
 type fakeStream struct {
 	room     string
+	host     string // by the header
 	server   roomv1.RoomService_AttachServer
 	open     *roomv1.AttachRequest_Open
 	messages chan []*roomv1.Input
 	end      context.CancelCauseFunc
 	ended    chan struct{}
 
-	mu  sync.Mutex
-	seq uint64
+	relay *fakeRelay
+	mu    sync.Mutex
 }
 
 func (f *fakeRelay) Attach(server roomv1.RoomService_AttachServer) error {
@@ -173,15 +178,19 @@ func (f *fakeRelay) Attach(server roomv1.RoomService_AttachServer) error {
 	md, _ := metadata.FromIncomingContext(server.Context())
 	ctx, end := context.WithCancelCause(server.Context())
 	s := &fakeStream{
-		room: first.GetOpen().GetRoomId(), server: server, open: first.GetOpen(), end: end,
+		relay: f, room: first.GetOpen().GetRoomId(), host: strings.Join(md.Get(kit.HeaderHost), ","), server: server, open: first.GetOpen(), end: end,
 		messages: make(chan []*roomv1.Input, 10_000), ended: make(chan struct{}),
 	}
 	defer close(s.ended)
 	if got := md.Get(kit.HeaderRoomID); len(got) != 1 || got[0] != s.room {
 		return kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "no x-room-id")
 	}
+	if f.closed.Load() {
+		return kit.Unavailable("no room is here")
+	}
 	f.streams <- s
-	_ = server.Send(&roomv1.AttachResponse{Body: &roomv1.AttachResponse_Opened_{Opened: &roomv1.AttachResponse_Opened{Epoch: 1}}})
+	opened := &roomv1.AttachResponse_Opened{Epoch: f.epoch.Load() + 1}
+	_ = server.Send(&roomv1.AttachResponse{Body: &roomv1.AttachResponse_Opened_{Opened: opened}})
 	go func() {
 		for {
 			request, err := server.Recv()
@@ -207,26 +216,43 @@ func (s *fakeStream) deliver(d ...*roomv1.Delivery) {
 	}})
 }
 
+// move sends the gateway to another relay.
+func (s *fakeStream) move(host string, epoch uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.server.Send(&roomv1.AttachResponse{Body: &roomv1.AttachResponse_Moved_{
+		Moved: &roomv1.AttachResponse_Moved{RelayAddress: host, Epoch: epoch},
+	}})
+	s.end(nil)
+}
+
 func (s *fakeStream) play(inputs []*roomv1.Input) {
 	for _, in := range inputs {
-		link := []uint32{in.GetLink()}
+		link, number := []uint32{in.GetLink()}, in.GetNumber()
 		switch body := in.GetBody().(type) {
 		case *roomv1.Input_Join_:
 			s.join(in, body.Join)
 		case *roomv1.Input_Leave_:
-			d := &roomv1.Delivery{Links: link, Membership: &roomv1.Membership{Link: in.GetLink(), Outcome: &roomv1.Membership_Removed{}}}
+			d := &roomv1.Delivery{
+				Links: link, Answered: number,
+				Membership: &roomv1.Membership{Link: in.GetLink(), Outcome: &roomv1.Membership_Removed{}},
+			}
 			if in.GetRid() != 0 {
 				d.Frame = frames.NewEncoder().Ok(in.GetRid())
 			}
 			s.deliver(d)
 		case *roomv1.Input_Chat_:
-			s.deliver(s.chat(body.Chat.GetText()), &roomv1.Delivery{Links: link, Frame: frames.NewEncoder().Ok(in.GetRid())})
+			s.deliver(s.chat(body.Chat.GetText()), &roomv1.Delivery{
+				Links: link, Answered: number, Frame: frames.NewEncoder().Ok(in.GetRid()),
+			})
 		}
 	}
 }
 
 func (s *fakeStream) join(in *roomv1.Input, join *roomv1.Input_Join) {
-	d := &roomv1.Delivery{Links: []uint32{in.GetLink()}, Membership: &roomv1.Membership{Link: in.GetLink()}}
+	d := &roomv1.Delivery{
+		Links: []uint32{in.GetLink()}, Answered: in.GetNumber(), Membership: &roomv1.Membership{Link: in.GetLink()},
+	}
 	if s.room == "full" {
 		reason := commonv1.ErrorReason_ERROR_REASON_ROOM_FULL
 		d.Frame = frames.NewEncoder().Error(in.GetRid(), frames.Error{Reason: kit.ReasonName(reason), Code: 8})
@@ -242,10 +268,14 @@ func (s *fakeStream) join(in *roomv1.Input, join *roomv1.Input_Join) {
 }
 
 func (s *fakeStream) chat(text string) *roomv1.Delivery {
-	s.seq++
-	return &roomv1.Delivery{Channel: roomv1.Channel_CHANNEL_ORDERED, Frame: frames.NewEncoder().Event(frames.Event{
-		LogPosition: frames.LogPosition{Epoch: 1, Seq: s.seq}, Body: frames.ChatMessage{Sender: frames.User{ID: "usr_x", Username: "x"}, Text: text},
-	})}
+	at := frames.LogPosition{Epoch: 1, Seq: s.relay.seq.Add(1)}
+	return &roomv1.Delivery{
+		Channel:  roomv1.Channel_CHANNEL_ORDERED,
+		Position: &roomv1.LogPosition{Epoch: at.Epoch, Seq: at.Seq},
+		Frame: frames.NewEncoder().Event(frames.Event{
+			LogPosition: at, Body: frames.ChatMessage{Sender: frames.User{ID: "usr_x", Username: "x"}, Text: text},
+		}),
+	}
 }
 
 func stateOf(tick uint64, entity uint32, x float32) *roomv1.Delivery {

@@ -8,6 +8,7 @@ import (
 
 	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
@@ -70,11 +71,17 @@ func (f *fanOut) in(o *outgoing, d dialect.Dialect) []byte {
 // deliver hands one delivery to its audience. A member's session hears first what became of it: the client may act on
 // the frame at once.
 func (a *attachment) deliver(ctx context.Context, d *roomv1.Delivery) {
+	if number := d.GetAnswered(); number != 0 {
+		a.inputs.answered(number)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !a.members.Accept(d) {
+		return
+	}
 	m := a.links[d.GetMembership().GetLink()]
 	if m != nil {
-		m.client.became(ctx, d.GetMembership())
+		m.client.became(ctx, m, d.GetMembership())
 	}
 	if frame := d.GetFrame(); len(frame) > 0 {
 		kind := a.fan.learn(frame)
@@ -101,11 +108,7 @@ func (a *attachment) writeAll(d *roomv1.Delivery) (written int) {
 		return written
 	}
 	// Before its snapshot a member is not inside; the relay sends to all of the stream.
-	except := d.GetExceptLinks()
 	for _, m := range a.inside {
-		if len(except) > 0 && slices.Contains(except, m.link) {
-			continue
-		}
 		if a.fan.write(m, state) {
 			written++
 		}
@@ -116,7 +119,7 @@ func (a *attachment) writeAll(d *roomv1.Delivery) (written int) {
 // admit lets a member hear what the room says to all, or no longer hear anything.
 func (a *attachment) admit(m *member, what *roomv1.Membership) {
 	if _, in := what.GetOutcome().(*roomv1.Membership_JoinedEntity); !in {
-		a.unlinkLocked(m.link)
+		a.unlinkLocked(m.Link)
 		return
 	}
 	if m.index < 0 {
@@ -176,6 +179,18 @@ func (f *fanOut) whole() []byte {
 		values = append(values, frames.EntityValues{Entity: entity, Values: v})
 	}
 	return f.encode.StateBatch(f.tick, states, values)
+}
+
+// stateOf is the newest state of an entity that the room has told of; nil if it has told none.
+func (f *fanOut) stateOf(entity uint32) *roomv1.Input_State {
+	s, moved := f.states[entity]
+	if !moved {
+		return nil
+	}
+	return &roomv1.Input_State{
+		Position: &commonv1.Position{X: s.Position.X, Y: s.Position.Y, Z: s.Position.Z},
+		Yaw:      uint32(s.Yaw), Animation: uint32(s.Animation), Values: f.values[entity],
+	}
 }
 
 // learn keeps the newest state of each entity, forgets those that left, and says what kind of frame it is.

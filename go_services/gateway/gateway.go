@@ -10,14 +10,24 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"google.golang.org/grpc/codes"
 )
+
+// errRoomBusy answers who wants something of a room for which too much waits already.
+var errRoomBusy = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE,
+	"too much waits for the room's relay").After(time.Second)
 
 // linger is how long a room's stream stays after its last member has left: for its last words, and for the next one.
 const linger = 3 * time.Second
+
+// giveUpTime is how long a room may be at no relay before its members are told.
+const giveUpTime = 20 * time.Second
 
 // Gateway is all sockets of this instance and what they share.
 type Gateway struct {
@@ -33,10 +43,12 @@ type Gateway struct {
 	presence *presence
 	large    *socket.Budget
 	linger   time.Duration
+	giveUp   time.Duration
 
 	//nolint:containedctx // the life of everything that outlives one frame
-	ctx   context.Context
-	count atomic.Int64
+	ctx     context.Context
+	count   atomic.Int64
+	numbers atomic.Uint64 // of inputs: unique for a session, whichever room it is in
 
 	mu          sync.Mutex
 	clients     map[*client]struct{}
@@ -163,12 +175,14 @@ func (g *Gateway) drain(ctx context.Context) {
 	if len(clients) > 0 {
 		every := time.NewTicker(max(g.cfg.Drain()*3/4/time.Duration(len(clients)), time.Microsecond))
 		defer every.Stop()
-		for _, c := range clients {
-			c.do(ctx, c.with((*session.Session).Drain))
-			select {
-			case <-ctx.Done():
-			case <-every.C:
+		for i, c := range clients {
+			if i > 0 {
+				select {
+				case <-ctx.Done():
+				case <-every.C:
+				}
 			}
+			c.do(ctx, c.with((*session.Session).Drain))
 		}
 	}
 	for g.count.Load() > 0 && ctx.Err() == nil {
@@ -195,18 +209,22 @@ func (g *Gateway) enter(ctx context.Context, c *client, e session.Enter) {
 	for {
 		a := g.attach(e.RoomID, configOf(entry))
 		if a == nil {
-			c.roomLost(ctx)
+			c.roomLost(ctx, nil)
 			return
 		}
-		entered := a.enter(c, func(link uint32) *roomv1.Input {
-			return joinInput(link, e.RID, c.session.ID, user, entry.GetRole(), parent)
-		})
-		if entered {
+		if a.enter(c, joinInput(e, c.session.ID, g.number(), user, entry.GetRole(), parent)) {
+			return
+		}
+		if !a.isOver() {
+			c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.EntryRefused(errorFrame(errRoomBusy)) }))
 			return
 		}
 		g.forget(a)
 	}
 }
+
+// number names an input of this gateway.
+func (g *Gateway) number() uint64 { return g.numbers.Add(1) }
 
 // attach finds the room's attachment, or opens one; nil if the gateway is shutting down.
 func (g *Gateway) attach(roomID string, cfg *roomv1.RoomConfig) *attachment {
@@ -221,7 +239,7 @@ func (g *Gateway) attach(roomID string, cfg *roomv1.RoomConfig) *attachment {
 	a := newAttachment(roomID, cfg, g)
 	g.attachments[roomID] = a
 	g.metrics.rooms.Inc()
-	g.start(func(ctx context.Context) { a.run(ctx, g.cfg.Instance) })
+	g.start(a.run)
 	return a
 }
 
@@ -238,8 +256,6 @@ func (g *Gateway) forget(a *attachment) {
 func (g *Gateway) attachmentEnded(a *attachment) {
 	g.forget(a)
 	for _, m := range a.finish() {
-		if p := m.client.place.Load(); p != nil && p.attachment == a {
-			m.client.roomLost(g.ctx)
-		}
+		m.client.roomLost(g.ctx, m.place)
 	}
 }

@@ -166,6 +166,15 @@ func (p *person) say(frame string) {
 	}
 }
 
+// goodbye closes the socket as a client does that is done.
+func (p *person) goodbye() {
+	p.t.Helper()
+	frame := ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))
+	if err := ws.WriteFrame(p.conn, frame); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 func (p *person) sendBinary(frame []byte) {
 	p.t.Helper()
 	if err := wsutil.WriteClientBinary(p.conn, frame); err != nil {

@@ -7,14 +7,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/roomlink"
 )
 
-const (
-	// maxBatch bounds the inputs in one message; the contract's bound is greater.
-	maxBatch = 1024
-	// maxWaiting bounds the inputs that wait for the stream. Past it the relay is as good as gone.
-	maxWaiting = 64 * 1024
-)
+// maxBatch bounds the inputs in one message; the contract's bound is greater.
+const maxBatch = 1024
 
 // inputQueue is what members did and the relay has not been told. State waits for company, as its pace has it;
 // everything else goes at once, and takes along what waits.
@@ -23,52 +20,66 @@ type inputQueue struct {
 	sent prometheus.Counter
 	wake chan struct{} // something waits that did not before, or is more urgent
 
-	mu      sync.Mutex
-	waiting []*roomv1.Input
-	urgent  bool
-	closed  bool
+	mu     sync.Mutex
+	queue  roomlink.Queue
+	urgent bool
+	closed bool
 }
 
 func newInputQueue(p *pace, sent prometheus.Counter) *inputQueue {
 	return &inputQueue{pace: p, sent: sent, wake: make(chan struct{}, 1)}
 }
 
-// put adds an input; false if the stream is over.
+// put adds an input; false if the room is over, or too much waits.
 func (q *inputQueue) put(in *roomv1.Input) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || len(q.waiting) >= maxWaiting {
+	if q.closed || !q.queue.Put(in) {
 		return false
 	}
-	q.waiting = append(q.waiting, in)
 	urgent := in.GetState() == nil
-	if len(q.waiting) == 1 || urgent && !q.urgent {
-		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
+	if q.queue.Len() == 1 || urgent && !q.urgent {
+		q.wakeUp()
 	}
 	q.urgent = q.urgent || urgent
 	return true
 }
 
+func (q *inputQueue) wakeUp() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// answered takes note that an input needs not be repeated.
+func (q *inputQueue) answered(number uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.queue.Answered(number)
+}
+
+// reopen has all be sent on the next stream that was not answered, and the newest steps.
+func (q *inputQueue) reopen(steps []*roomv1.Input) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.queue.Reopen(steps)
+	q.urgent = true
+	q.wakeUp()
+}
+
 func (q *inputQueue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.closed, q.waiting = true, nil
+	q.closed, q.queue = true, roomlink.Queue{}
 }
 
 // take moves up to maxBatch inputs into a slice that is used again.
 func (q *inputQueue) take(reuse []*roomv1.Input) []*roomv1.Input {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	clear(reuse)
-	n := min(len(q.waiting), maxBatch)
-	taken := append(reuse[:0], q.waiting[:n]...)
-	rest := copy(q.waiting, q.waiting[n:])
-	clear(q.waiting[rest:])
-	q.waiting = q.waiting[:rest]
-	if rest == 0 {
+	taken := q.queue.Take(reuse, maxBatch)
+	if q.queue.Len() == 0 {
 		q.urgent = false
 	}
 	return taken
@@ -80,7 +91,8 @@ func (q *inputQueue) isUrgent() bool {
 	return q.urgent
 }
 
-// sendTo sends what is put until ctx or the stream ends.
+// sendTo sends what is put until ctx or the stream ends. What a stream that breaks has taken and not answered is repeated
+// on the next.
 func (q *inputQueue) sendTo(ctx context.Context, stream roomv1.RoomService_AttachClient) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

@@ -8,9 +8,9 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 )
 
-// inputOf is a client's frame as an input of its room.
-func inputOf(link uint32, f dialect.ClientFrame, traceparent string) *roomv1.Input {
-	in := &roomv1.Input{Link: link, Rid: f.RID, Traceparent: traceparent}
+// inputOf is a client's frame as an input of its room. All but state needs a number.
+func inputOf(link uint32, session string, number uint64, f dialect.ClientFrame, traceparent string) *roomv1.Input {
+	in := &roomv1.Input{Link: link, Rid: f.RID, Number: number, Traceparent: traceparent}
 	switch b := f.Body.(type) {
 	case dialect.Move:
 		in.Body = &roomv1.Input_State_{State: &roomv1.Input_State{
@@ -18,7 +18,7 @@ func inputOf(link uint32, f dialect.ClientFrame, traceparent string) *roomv1.Inp
 			Yaw:      uint32(b.Yaw), Animation: uint32(b.Animation), Values: b.Values,
 		}}
 	case dialect.Leave:
-		in.Body = &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}
+		in.Body = &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{GatewaySessionId: session}}
 	case dialect.Chat:
 		in.Body = &roomv1.Input_Chat_{Chat: &roomv1.Input_Chat{Text: b.Text, ClientMessageId: b.ClientMessageID}}
 	case dialect.Whisper:
@@ -33,16 +33,28 @@ func inputOf(link uint32, f dialect.ClientFrame, traceparent string) *roomv1.Inp
 	return in
 }
 
-func joinInput(link, rid uint32, id string, user session.User, role worldv1.RoomRole, traceparent string) *roomv1.Input {
-	return &roomv1.Input{Link: link, Rid: rid, Traceparent: traceparent, Body: &roomv1.Input_Join_{Join: &roomv1.Input_Join{
+// joinInput is the input of who enters; its link comes with the attachment.
+func joinInput(e session.Enter, id string, number uint64, user session.User, role worldv1.RoomRole, traceparent string) *roomv1.Input {
+	join := &roomv1.Input_Join{
 		User:             &commonv1.PublicUser{UserId: user.ID, Username: user.Username, Bot: user.Bot},
 		GatewaySessionId: id,
 		Role:             int32(role),
-	}}}
+	}
+	if p := e.Resume; p != nil {
+		join.Resume = &roomv1.LogPosition{Epoch: p.Epoch, Seq: p.Seq, Sub: p.Sub}
+	}
+	return &roomv1.Input{Rid: e.RID, Number: number, Traceparent: traceparent, Body: &roomv1.Input_Join_{Join: join}}
 }
 
-func leaveInput(link uint32) *roomv1.Input {
-	return &roomv1.Input{Link: link, Body: &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}}
+// exitInput is the input of who goes without waiting for an answer: for good, or on hold.
+func exitInput(link uint32, session string, number uint64, hold bool) *roomv1.Input {
+	in := &roomv1.Input{Link: link, Number: number}
+	if hold {
+		in.Body = &roomv1.Input_Detach_{Detach: &roomv1.Input_Detach{GatewaySessionId: session}}
+	} else {
+		in.Body = &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{GatewaySessionId: session}}
+	}
+	return in
 }
 
 func configOf(entry *worldv1.AuthorizeEntryResponse) *roomv1.RoomConfig {

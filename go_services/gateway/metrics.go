@@ -19,6 +19,8 @@ type metrics struct {
 	closes  *prometheus.CounterVec
 	rooms   prometheus.Gauge
 	batches prometheus.Counter
+
+	reattachments *prometheus.CounterVec
 	// These are looked up once, not once a frame.
 	sent       [bodies]prometheus.Counter
 	received   map[string]prometheus.Counter // by the kind of client frame; `bad` for what is none
@@ -46,7 +48,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "worldmesh_gateway_batches_total", Help: "Messages to relays, each with what members did meanwhile.",
 		}),
 	}
-	registry.MustRegister(sockets, m.frames, m.drops, m.closes, m.rooms, m.batches)
+	m.reattachments = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "worldmesh_gateway_reattachments_total",
+		Help: "Streams of rooms that ended while members were in: the room has moved, or its relay was lost.",
+	}, []string{"why"})
+	registry.MustRegister(sockets, m.frames, m.drops, m.closes, m.rooms, m.batches, m.reattachments)
 	for d := range m.sockets {
 		m.sockets[d] = sockets.WithLabelValues(dialect.Dialect(d).String())
 	}

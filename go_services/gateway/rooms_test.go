@@ -95,18 +95,110 @@ func TestWhatFollowsAJoinAtOnceArrivesAfterIt(t *testing.T) {
 	ann.hears(`{"rid":3,"ok":{}}`)
 }
 
-func TestALostStreamIsToldAndTheRoomCanBeJoinedAgain(t *testing.T) {
+func TestALostStreamIsOpenedAgainAndNobodyNotices(t *testing.T) {
 	l := newLab(t, nil)
 	ann, bob := l.enter("usr_ann", "plaza"), l.enter("usr_bob", "plaza")
 	first := <-l.relay.streams
+	first.deliver(first.chat("one"), stateOf(1, 1, 3.5))
+	for _, p := range []*person{ann, bob} {
+		p.hears(`"text":"one"`)
+		p.hears("state_batch")
+	}
+	l.relay.mute.Store(true)
+	ann.say(`{"move":{"position":{"x":4,"y":0,"z":0}}}`)
+	ann.say(`{"rid":7,"chat":{"text":"two"}}`)
+	for said := false; !said; {
+		for _, in := range <-first.messages {
+			said = said || in.GetChat() != nil
+		}
+	}
+	l.relay.mute.Store(false)
 	first.end(nil)
+	second := <-l.relay.streams
+	open := second.open
+	if p := open.GetSeen(); p.GetEpoch() != 1 || p.GetSeq() != 1 || len(open.GetRejoins()) != 2 {
+		t.Fatalf("opened with %v", open)
+	}
+	back := open.GetRejoins()[0]
+	if back.GetJoin().GetUser().GetUserId() != "usr_ann" || back.GetEntity() != 1 || back.GetState().GetPosition().GetX() != 3.5 {
+		t.Errorf("ann rejoins with %v", back)
+	}
+	inputs := <-second.messages
+	if len(inputs) != 2 || inputs[0].GetChat().GetText() != "two" || inputs[1].GetState().GetPosition().GetX() != 4 {
+		t.Errorf("repeated: %v", inputs)
+	}
+	ann.hears(`"text":"two"`)
+	ann.hears(`{"rid":7,"ok":{}}`)
+	bob.hears(`"text":"two"`)
+}
+
+func TestARoomThatHasMovedIsFollowed(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	first := <-l.relay.streams
+	first.move("10.0.0.7:1", 5)
+	l.relay.epoch.Store(4) // opened in 5
+	second := <-l.relay.streams
+	if second.host != "10.0.0.7:1" {
+		t.Errorf("attached at %q", second.host)
+	}
+	ann.say(`{"rid":3,"chat":{"text":"still here"}}`)
+	ann.hears("still here")
+}
+
+func TestARelayWithAnOlderEpochIsNotBelieved(t *testing.T) {
+	l := newLab(t, nil)
+	l.relay.epoch.Store(9)
+	ann := l.enter("usr_ann", "plaza")
+	(<-l.relay.streams).end(nil)
+	l.relay.epoch.Store(8)
+	old := <-l.relay.streams
+	<-old.ended // by the gateway
+	l.relay.epoch.Store(10)
+	ann.say(`{"rid":3,"chat":{"text":"still here"}}`)
+	ann.hears("still here")
+}
+
+func TestWhatWasHeardAlreadyIsNotHeardAgain(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	one, two := stream.chat("one"), stream.chat("two")
+	stream.deliver(one, two, one, two, stream.chat("three"))
+	for _, text := range []string{"one", "two", "three"} {
+		ann.hears(fmt.Sprintf(`"text":%q`, text))
+	}
+	again := stream.chat("for ann alone")
+	again.Links, again.Position = []uint32{1}, one.Position
+	stream.deliver(again)
+	ann.hears("for ann alone")
+}
+
+func TestARoomThatNoRelayHasIsGivenUp(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.giveUp = 50 * time.Millisecond })
+	ann, bob := l.enter("usr_ann", "plaza"), l.enter("usr_bob", "plaza")
+	l.relay.closed.Store(true)
+	(<-l.relay.streams).end(nil)
 	for _, p := range []*person{ann, bob} {
 		p.hears(`{"room_left":{"room_id":"plaza","reason":"ROOM_UNAVAILABLE"}}`)
-		p.say(`{"rid":9,"join":{"room_id":"plaza"}}`)
-		p.hears(`"rid":9,"snapshot"`)
 	}
-	if len(l.relay.streams) != 1 {
-		t.Errorf("%d new streams", len(l.relay.streams))
+	l.relay.closed.Store(false)
+	ann.say(`{"rid":9,"join":{"room_id":"plaza"}}`)
+	ann.hears(`"rid":9,"snapshot"`)
+}
+
+func TestASocketThatIsCutHoldsItsPlace(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	_ = ann.conn.Close()
+	for detached := false; !detached; {
+		for _, in := range <-stream.messages {
+			if in.GetLeave() != nil {
+				t.Fatal("it has left")
+			}
+			detached = detached || in.GetDetach().GetGatewaySessionId() != ""
+		}
 	}
 }
 
@@ -121,11 +213,11 @@ func TestARelayThatDoesNotAnswerIsGivenUp(t *testing.T) {
 	ann.hears(`"rid":3,"snapshot"`)
 }
 
-func TestASocketThatEndsLeavesItsRoomAndTheLastOneItsStream(t *testing.T) {
+func TestASocketThatSaysGoodbyeLeavesItsRoomAndTheLastOneItsStream(t *testing.T) {
 	l := newLab(t, func(g *Gateway) { g.linger = 20 * time.Millisecond })
 	ann := l.enter("usr_ann", "plaza")
 	stream := <-l.relay.streams
-	_ = ann.conn.Close()
+	ann.goodbye()
 	left := false
 	for !left {
 		for _, in := range <-stream.messages {
@@ -189,7 +281,7 @@ func TestASlowClientGetsTheNewestStateAndNoneInBetween(t *testing.T) {
 	stream := <-l.relay.streams
 	client := l.clientOf("usr_slow")
 	// Ordered frames to the slow one alone, which reads nothing, until neither end's kernel takes more.
-	only := []uint32{client.place.Load().link}
+	only := []uint32{client.place.Load().member.Link}
 	big := stream.chat(strings.Repeat("x", 30_000))
 	big.Links = only
 	sent := 0

@@ -5,7 +5,9 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
 // Run is the relay from its settings to its end.
@@ -18,17 +20,36 @@ func Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	register(app, cfg, NewHashOwnership())
+	client, err := kit.NewRedisClient(cfg.RedisConfig)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	register(app, cfg, store.NewRedis(client))
 	return app.Run(ctx)
 }
 
-func register(app *kit.App, cfg Config, ownership Ownership) {
+// register adds the relay's parts to the app.
+func register(app *kit.App, cfg Config, rooms store.Store) *hub {
 	m := newMetrics(app.Registry)
-	h := newHub(ownership, m)
+	t := &tenure{
+		me:    store.Owner{Relay: cfg.Instance, Incarnation: ulid.Make().String(), Address: cfg.address()},
+		lease: cfg.Lease, store: rooms, log: app.Log,
+		world: worldv1.NewWorldServiceClient(app.Mesh), relays: roomv1.NewRoomServiceClient(app.Mesh),
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	h := newHub(ctx, t, cfg.Hold, m, app.Log)
 	roomv1.RegisterRoomServiceServer(app.Server, &server{
-		relayID: cfg.Instance, incarnation: ulid.Make().String(), queueBytes: cfg.QueueBytes, hub: h,
-		validator: app.Validator, metrics: m, log: app.Log,
+		me: t.me, queueBytes: cfg.QueueBytes, hub: h, validator: app.Validator, metrics: m, log: app.Log,
 	})
 	app.ValidatesItself(&roomv1.AttachRequest{})
-	app.OnDrain(func(context.Context) { h.drain() })
+	app.BeforeReady(t.begin)
+	app.Go(h.run)
+	app.OnDrain(func(drain context.Context) {
+		h.drain(drain)
+		t.leave(drain)
+		cancel()
+		h.running.Wait()
+	})
+	return h
 }

@@ -1,11 +1,25 @@
 package relay
 
-import "github.com/worldmesh/worldmesh/go_services/internal/kit"
+import (
+	"cmp"
+	"time"
+
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+)
 
 // Config holds the relay's settings.
 type Config struct {
 	kit.Config
+	kit.RedisConfig
 
 	// QueueBytes bounds what may wait to be sent to one gateway. Past it the gateway's stream is ended.
 	QueueBytes int `env:"WORLDMESH_RELAY_QUEUE_BYTES" envDefault:"8388608"`
+	// Address is where Envoy reaches this relay, as its endpoints have it; by default WORLDMESH_GRPC_ADDR.
+	Address string `env:"WORLDMESH_RELAY_ADDRESS"`
+	// Lease is how long a relay owns its rooms without hearing from Redis. It stops after two thirds of it.
+	Lease time.Duration `env:"WORLDMESH_RELAY_LEASE" envDefault:"18s"`
+	// Hold is how long a member stays in a room after its connection was lost.
+	Hold time.Duration `env:"WORLDMESH_RELAY_HOLD" envDefault:"30s"`
 }
+
+func (c Config) address() string { return cmp.Or(c.Address, c.GRPCAddr) }

@@ -2,68 +2,163 @@ package relay
 
 import (
 	"context"
+	"log/slog"
 	"sync"
+	"time"
 
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
-// hub holds the live rooms of this relay. A room is live while a gateway is attached to it.
+const (
+	// sweepEvery is how often holds, leases and idle rooms are looked at.
+	sweepEvery = 250 * time.Millisecond
+	// movesAtOnce bounds how many rooms are given away at the same time.
+	movesAtOnce = 64
+)
+
+// hub holds the live rooms of this relay: those that it owns. A room is live while a gateway is attached to it or
+// somebody is in.
 type hub struct {
-	ownership Ownership
-	metrics   *metrics
+	tenure  *tenure
+	metrics *metrics
+	log     *slog.Logger
+	hold    time.Duration
+
+	//nolint:containedctx // the life of what outlives one stream
+	ctx     context.Context
+	running sync.WaitGroup
 
 	mu       sync.Mutex
-	rooms    map[string]*liveRoom
+	rooms    map[string]*place
 	lastID   uint64
 	draining bool
-	streams  map[uint64]*stream
 }
 
-func newHub(ownership Ownership, m *metrics) *hub {
-	return &hub{ownership: ownership, metrics: m, rooms: map[string]*liveRoom{}, streams: map[uint64]*stream{}}
+// place is a room that is being claimed, or is live.
+type place struct {
+	opened chan struct{} // closed when live or err is set
+	live   *liveRoom
+	err    error
 }
 
-// attach adds a gateway's stream to a room, which goes live if it was not.
-func (h *hub) attach(ctx context.Context, roomID string, cfg room.Config, open func(id uint64) *stream) (*liveRoom, *stream, error) {
+func newHub(ctx context.Context, t *tenure, hold time.Duration, m *metrics, log *slog.Logger) *hub {
+	h := &hub{tenure: t, metrics: m, log: log, hold: hold, ctx: ctx, rooms: map[string]*place{}}
+	t.load = h.load
+	return h
+}
+
+// attach adds a gateway's stream to a room, which is claimed if it is not live. A movedError says where it is.
+func (h *hub) attach(
+	ctx context.Context, open *roomv1.AttachRequest_Open, newStream func(id uint64) *stream,
+) (live *liveRoom, s *stream, epoch uint64, err error) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.draining {
-		return nil, nil, errDraining
-	}
-	live := h.rooms[roomID]
-	if live == nil {
-		epoch, err := h.ownership.Claim(ctx, roomID)
-		if err != nil {
-			return nil, nil, err
-		}
-		live = newLiveRoom(roomID, epoch, cfg, h.metrics)
-		h.rooms[roomID] = live
-		h.metrics.rooms.Inc()
-	}
 	h.lastID++
-	s := open(h.lastID)
-	live.attach(s)
-	h.streams[s.id] = s
-	return live, s, nil
+	s = newStream(h.lastID)
+	h.mu.Unlock()
+	for {
+		if live, err = h.open(ctx, open.GetRoomId(), roomConfig(open.GetConfig(), h.hold)); err != nil {
+			return nil, nil, 0, err
+		}
+		if epoch, ok := live.attach(s, open); ok {
+			return live, s, epoch, nil
+		}
+		select { // it is being given away, or has just ended
+		case <-live.over:
+		case <-ctx.Done():
+			return nil, nil, 0, context.Cause(ctx)
+		}
+	}
 }
 
-// detach removes a stream; a room without streams is no longer live.
-func (h *hub) detach(ctx context.Context, live *liveRoom, s *stream) error {
+// open finds a live room, or claims it. Several who ask at once share one claim.
+func (h *hub) open(ctx context.Context, id string, cfg room.Config) (*liveRoom, error) {
+	h.mu.Lock()
+	if h.draining {
+		h.mu.Unlock()
+		return nil, errDraining
+	}
+	p := h.rooms[id]
+	if p == nil {
+		if !h.tenure.valid(time.Now()) {
+			h.mu.Unlock()
+			return nil, errFencedOff
+		}
+		p = &place{opened: make(chan struct{})}
+		h.rooms[id] = p
+		h.running.Go(func() { h.claim(p, id, cfg) })
+	}
+	h.mu.Unlock()
+	select {
+	case <-p.opened:
+		return p.live, p.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// claim makes a room live, or says why not. It outlives the stream that asked for it.
+func (h *hub) claim(p *place, id string, cfg room.Config) {
+	defer close(p.opened)
+	claim, stolen, err := h.tenure.claim(h.ctx, id)
+	h.metrics.claims.WithLabelValues(claimOutcome(stolen, err)).Inc()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.streams, s.id)
-	if !live.detach(s) {
-		return nil
+	if err != nil {
+		p.err = err
+		delete(h.rooms, id)
+		return
 	}
-	delete(h.rooms, live.id)
-	h.metrics.rooms.Dec()
-	return h.ownership.Release(ctx, live.id, live.epoch)
+	if stolen {
+		h.log.Info("took a room whose relay does not answer", "room", id, "epoch", claim.Owner.Epoch)
+	}
+	p.live = newLiveRoom(id, h, cfg, claim)
+	h.metrics.rooms.Inc()
+}
+
+func claimOutcome(stolen bool, err error) string {
+	switch {
+	case isMoved(err) != nil:
+		return "moved"
+	case err != nil:
+		return "failed"
+	case stolen:
+		return "stolen"
+	default:
+		return "granted"
+	}
+}
+
+// forget takes out a room that has ended. The room's lock is held: so the hub's is never held when a room's is taken.
+func (h *hub) forget(l *liveRoom) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if p := h.rooms[l.id]; p != nil && p.live == l {
+		delete(h.rooms, l.id)
+		h.metrics.rooms.Dec()
+	}
 }
 
 func (h *hub) find(roomID string) *liveRoom {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.rooms[roomID]
+	if p := h.rooms[roomID]; p != nil {
+		return p.live
+	}
+	return nil
+}
+
+func (h *hub) all() []*liveRoom {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	rooms := make([]*liveRoom, 0, len(h.rooms))
+	for _, p := range h.rooms {
+		if p.live != nil {
+			rooms = append(rooms, p.live)
+		}
+	}
+	return rooms
 }
 
 // load says how many rooms are live, and whether they are given away.
@@ -73,12 +168,110 @@ func (h *hub) load() (rooms int, draining bool) {
 	return len(h.rooms), h.draining
 }
 
-// drain ends all streams: their gateways attach elsewhere.
-func (h *hub) drain() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.draining = true
-	for _, s := range h.streams {
-		s.cancel(errDraining)
+// run renews the lease, ends what is not this relay's any more, and what nobody is in.
+func (h *hub) run(ctx context.Context) error {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	due := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-ticker.C:
+			if !now.Before(due) {
+				due = now.Add(h.tenure.lease / 8)
+				h.renew(ctx)
+			}
+			h.sweep(ctx)
+		}
 	}
+}
+
+func (h *hub) sweep(ctx context.Context) {
+	fenced := !h.tenure.valid(time.Now())
+	for _, l := range h.all() {
+		switch {
+		case fenced:
+			l.lose("lease lost")
+		case l.idle():
+			h.running.Go(func() { l.giveAway(ctx, "", "idle") })
+		}
+	}
+}
+
+// renew holds the lease, looks whether the rooms are still this relay's, and gives some away if it has too many.
+func (h *hub) renew(ctx context.Context) {
+	if err := h.tenure.renew(ctx); err != nil {
+		h.log.WarnContext(ctx, "renew the lease", "error", err.Error())
+		return
+	}
+	rooms := h.all()
+	h.checkOwners(ctx, rooms)
+	if to, count := h.tenure.spare(len(rooms)); count > 0 {
+		h.log.InfoContext(ctx, "giving rooms to another relay", "to", to.ID, "rooms", count)
+		h.giveAway(ctx, rooms[:count], to.Address, "rebalanced")
+	}
+}
+
+// checkOwners ends rooms that were taken from this relay, and claims those again of which the store knows nothing.
+func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
+	ids := make([]string, len(rooms))
+	for i, l := range rooms {
+		ids[i] = l.id
+	}
+	if len(ids) == 0 {
+		return
+	}
+	call, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	owners, err := h.tenure.store.Owners(call, ids)
+	if err != nil {
+		h.log.WarnContext(ctx, "look after the rooms' owners", "error", err.Error())
+		return
+	}
+	era := h.tenure.currentEra()
+	for i, l := range rooms {
+		l.mu.Lock()
+		mine := l.owner
+		l.mu.Unlock()
+		switch owner := owners[i]; {
+		case owner.Epoch > mine.Epoch:
+			l.lose("taken")
+		case owner.Epoch < mine.Epoch:
+			h.forgotten(mine.Epoch)
+			era = h.tenure.currentEra()
+		}
+		l.wantEra(era)
+	}
+}
+
+// forgotten moves the era on after one whose epoch the store does not know.
+func (h *hub) forgotten(epoch uint64) {
+	if err := h.tenure.forgotten(h.ctx, epoch/store.EpochsPerEra); err != nil {
+		h.log.Warn("move the era on", "error", err.Error())
+	}
+}
+
+// drain gives all rooms away.
+func (h *hub) drain(ctx context.Context) {
+	h.mu.Lock()
+	h.draining = true
+	h.mu.Unlock()
+	if err := h.tenure.renew(ctx); err != nil { // so that nobody gives rooms to this relay
+		h.log.WarnContext(ctx, "renew the lease", "error", err.Error())
+	}
+	h.giveAway(ctx, h.all(), "", "drained")
+}
+
+func (h *hub) giveAway(ctx context.Context, rooms []*liveRoom, to, why string) {
+	var group sync.WaitGroup
+	places := make(chan struct{}, movesAtOnce)
+	for _, l := range rooms {
+		places <- struct{}{}
+		group.Go(func() {
+			defer func() { <-places }()
+			l.giveAway(ctx, to, why)
+		})
+	}
+	group.Wait()
 }

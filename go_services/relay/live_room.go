@@ -1,51 +1,91 @@
 package relay
 
 import (
+	"context"
+	"errors"
 	"hash/fnv"
+	"log/slog"
 	"sync"
 	"time"
 
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
-// liveRoom drives one room's core: it serializes what comes in, arms the tick, and hands what comes out to streams.
+const (
+	// stallTime is how long the log may take before the room refuses what is ordered.
+	stallTime = 500 * time.Millisecond
+	// giveAwayTime is how long a room that is given away waits for its log. What was not logged then was not answered,
+	// and is repeated where the room is.
+	giveAwayTime = time.Second
+)
+
+// liveRoom drives one room's core: it serializes what comes in, arms the tick, has the log written, and hands what comes
+// out to streams.
 type liveRoom struct {
 	id      string
-	epoch   uint64
+	hub     *hub
 	metrics *metrics
+	log     *slog.Logger
 
 	mu      sync.Mutex
 	core    *room.Room
+	owner   store.Owner
 	out     *sink
 	streams map[uint64]*stream
 	timer   *time.Timer
 	phase   time.Duration
 	due     time.Time // of the armed tick; zero if none is
-	ended   bool
+	members int       // as counted in the metrics
+
+	unwritten []*room.Entry // handed out by the core, not logged
+	writing   bool          // a writer runs
+	since     time.Time     // when the writer began with what it is writing
+	era       uint64        // to claim the room again in; 0: there is no need
+	frozen    bool          // is given away: takes no inputs
+	ended     bool
+	over      chan struct{} // closed when ended
 }
 
-func newLiveRoom(id string, epoch uint64, cfg room.Config, m *metrics) *liveRoom {
-	l := &liveRoom{id: id, epoch: epoch, metrics: m, streams: map[uint64]*stream{}}
+func newLiveRoom(id string, h *hub, cfg room.Config, claim store.Claim) *liveRoom {
+	l := &liveRoom{
+		id: id, hub: h, metrics: h.metrics, log: h.log, owner: claim.Owner,
+		streams: map[uint64]*stream{}, over: make(chan struct{}),
+	}
 	l.out = &sink{room: l, encode: frames.NewEncoder()}
-	l.core = room.New(id, epoch, cfg, l.out)
+	l.core = room.New(id, cfg, l.out, time.Now(), claim.Past())
 	l.phase = phaseOf(id, l.core.TickInterval())
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
+	l.count()
 	return l
 }
 
-// do runs a function on the core, and arms the tick if there is something to send then.
+// do runs a function on the core, has the log written, and arms the tick if there is something to send then. It does
+// nothing if the room is not here any more.
 func (l *liveRoom) do(f func(now time.Time, core *room.Room)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.core.Len()
-	now := time.Now()
-	f(now, l.core)
-	if after := l.core.Len(); after != before {
-		l.metrics.members.Add(float64(after - before))
+	if l.ended {
+		return
 	}
+	now := time.Now()
+	if l.writing && now.Sub(l.since) > stallTime {
+		l.core.SetLog(false)
+	}
+	f(now, l.core)
+	l.count()
 	l.arm(now)
+	l.write(now)
+}
+
+func (l *liveRoom) count() {
+	if now := l.core.Len(); now != l.members {
+		l.metrics.members.Add(float64(now - l.members))
+		l.members = now
+	}
 }
 
 // phaseOf lets half of the rooms tick in the middle of the interval, so that they do not all burst at once. No finer:
@@ -59,7 +99,7 @@ func phaseOf(id string, interval time.Duration) time.Duration {
 
 // arm aims at the room's next tick: inputs wait half a tick on average, and never more than one.
 func (l *liveRoom) arm(now time.Time) {
-	if !l.core.Dirty() || !l.due.IsZero() || l.ended {
+	if !l.core.Dirty() || !l.due.IsZero() {
 		return
 	}
 	interval := l.core.TickInterval()
@@ -75,30 +115,230 @@ func (l *liveRoom) tick() {
 	}
 	l.metrics.tickLag.Observe(time.Since(l.due).Seconds())
 	l.due = time.Time{}
-	l.core.Tick()
+	if !l.frozen {
+		l.core.Tick()
+	}
 }
 
-// attach adds a stream; false if the room has ended meanwhile.
-func (l *liveRoom) attach(s *stream) bool {
+// write starts the writer if something waits for it. While it writes, more gathers: the next write takes it all.
+func (l *liveRoom) write(now time.Time) {
+	l.unwritten = append(l.unwritten, l.core.TakeUnlogged()...)
+	if l.writing || len(l.unwritten) == 0 && l.era == 0 {
+		return
+	}
+	l.writing, l.since = true, now
+	l.hub.running.Go(l.writer)
+}
+
+// writer logs what waits until nothing does. Nobody else changes the room in the store while it runs.
+func (l *liveRoom) writer() {
+	wait := 10 * time.Millisecond
+	for {
+		entries, owner, era, more := l.next()
+		if !more {
+			return
+		}
+		start := time.Now()
+		var err error
+		if era != 0 {
+			err = l.claimAgain(era)
+		} else {
+			err = l.appendOnce(owner, entries)
+		}
+		switch {
+		case err == nil:
+			l.metrics.appendTime.Observe(time.Since(start).Seconds())
+			wait = 10 * time.Millisecond
+			if era == 0 {
+				l.logged(len(entries))
+			}
+		case errors.Is(err, store.ErrFenced):
+			l.lose("fenced")
+			return
+		case errors.Is(err, store.ErrForgotten):
+			l.log.Warn("the store has forgotten the room", "room", l.id)
+			l.hub.forgotten(owner.Epoch)
+			l.wantEra(l.hub.tenure.currentEra())
+		default:
+			l.metrics.appendFailures.Inc()
+			l.stalled(err)
+			if sleep(l.hub.ctx, wait) != nil {
+				return
+			}
+			wait = min(2*wait, 250*time.Millisecond)
+		}
+	}
+}
+
+// next is what is to be written; false, and the writer is over, if there is nothing.
+func (l *liveRoom) next() (entries []*room.Entry, owner store.Owner, era uint64, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended {
-		return false
+	if l.ended || len(l.unwritten) == 0 && l.era == 0 {
+		l.writing = false
+		return nil, l.owner, 0, false
 	}
-	l.streams[s.id] = s
-	return true
+	l.since = time.Now()
+	return l.unwritten, l.owner, l.era, true
 }
 
-// detach removes a stream and its members, and says whether the room is over: nobody is attached any more.
-func (l *liveRoom) detach(s *stream) (over bool) {
+func (l *liveRoom) appendOnce(owner store.Owner, entries []*room.Entry) error {
+	ctx, cancel := context.WithTimeout(l.hub.ctx, storeTimeout)
+	defer cancel()
+	return l.hub.tenure.store.Append(ctx, l.id, owner, entries)
+}
+
+// logged takes note that the first entries are in the log: what waited for them goes out.
+func (l *liveRoom) logged(n int) {
+	l.do(func(_ time.Time, core *room.Room) {
+		l.unwritten = l.unwritten[n:]
+		core.SetLog(true)
+		core.Logged(n)
+	})
+}
+
+// stalled lets the room refuse what is ordered until the log can be written to again.
+func (l *liveRoom) stalled(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.core.SetLog(false)
+		l.log.Warn("the room's log can not be written to", "room", l.id, "error", err.Error())
+	}
+}
+
+// wantEra has the room claimed again, if it is not of the era already.
+func (l *liveRoom) wantEra(era uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended && era > l.owner.Epoch/store.EpochsPerEra {
+		l.era = era
+		l.write(time.Now())
+	}
+}
+
+// claimAgain takes a newer era for a room that is here, and appends again what the store has forgotten.
+func (l *liveRoom) claimAgain(era uint64) error {
+	l.mu.Lock()
+	q := store.ClaimRequest{Room: l.id, Owner: l.owner, Held: l.owner.Epoch, Era: era}
+	q.Members, q.LastEntity = l.core.Records()
+	tail := append([]*room.Entry(nil), l.core.Tail()...)
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(l.hub.ctx, storeTimeout)
+	defer cancel()
+	claim, err := l.hub.tenure.store.Claim(ctx, q)
+	if err != nil {
+		return err
+	}
+	if !claim.Granted {
+		return store.ErrFenced
+	}
+	if err := l.hub.tenure.store.Append(ctx, l.id, claim.Owner, tail); err != nil {
+		return err
+	}
+	l.metrics.claims.WithLabelValues("again").Inc()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.owner = claim.Owner
+	l.core.Reclaimed(claim.Owner.Epoch)
+	if l.era <= era {
+		l.era = 0
+	}
+	return nil
+}
+
+// attach adds a gateway's stream, with the members who were in by it; false if the room is not here any more.
+func (l *liveRoom) attach(s *stream, open *roomv1.AttachRequest_Open) (epoch uint64, ok bool) {
+	l.do(func(_ time.Time, core *room.Room) {
+		if l.frozen {
+			return
+		}
+		epoch, ok = l.owner.Epoch, true
+		l.streams[s.id] = s
+		core.Attached(s.id, positionOf(open.GetSeen()), rejoinsOf(open.GetRejoins()))
+	})
+	return epoch, ok
+}
+
+// detach removes a stream; its members stay for a while.
+func (l *liveRoom) detach(s *stream) {
 	l.do(func(now time.Time, core *room.Room) {
 		delete(l.streams, s.id)
 		core.StreamEnded(now, s.id)
-		if len(l.streams) == 0 {
-			l.ended = true
-			l.timer.Stop()
-		}
-		over = l.ended
 	})
-	return over
+}
+
+// play gives inputs of a stream to a function, unless the stream is over or the room is given away: then the gateway
+// repeats them where it is.
+func (l *liveRoom) play(s *stream, f func(now time.Time, core *room.Room)) {
+	l.do(func(now time.Time, core *room.Room) {
+		if !l.frozen && l.streams[s.id] == s {
+			f(now, core)
+		}
+	})
+}
+
+// idle says whether nobody is in and nobody is attached.
+func (l *liveRoom) idle() (idle bool) {
+	l.do(func(now time.Time, core *room.Room) {
+		core.Time(now)
+		idle = len(l.streams) == 0 && core.Len() == 0 && core.Waiting() == 0
+	})
+	return idle
+}
+
+// giveAway writes what waits, releases the room, and sends its gateways to another relay; an empty address lets them go
+// wherever they get to. What comes in meanwhile is not taken: the gateways repeat it there.
+func (l *liveRoom) giveAway(ctx context.Context, to, why string) {
+	l.mu.Lock()
+	if l.frozen || l.ended {
+		l.mu.Unlock()
+		return
+	}
+	l.frozen = true
+	l.mu.Unlock()
+	patience, stop := context.WithTimeout(ctx, giveAwayTime)
+	for l.waits() && sleep(patience, 2*time.Millisecond) == nil { //nolint:revive // a condition of the core has no signal
+	}
+	stop()
+	l.mu.Lock()
+	owner := l.owner
+	if to != "" && l.core.Waiting() > 0 { // it may as well stay
+		l.frozen = false
+		l.mu.Unlock()
+		return
+	}
+	l.mu.Unlock()
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	if err := l.hub.tenure.store.Release(call, l.id, owner); err != nil {
+		l.log.Warn("release room", "room", l.id, "error", err.Error())
+	}
+	l.end(to, why)
+}
+
+func (l *liveRoom) waits() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.ended && l.core.Waiting() > 0
+}
+
+// lose ends a room that is not this relay's any more: its gateways attach elsewhere.
+func (l *liveRoom) lose(why string) { l.end("", why) }
+
+func (l *liveRoom) end(to, why string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	l.ended = true
+	l.timer.Stop()
+	close(l.over)
+	l.metrics.members.Sub(float64(l.members))
+	l.metrics.ends.WithLabelValues(why).Inc()
+	for _, s := range l.streams {
+		s.move(&roomv1.AttachResponse_Moved{RelayAddress: to})
+	}
+	l.hub.forget(l)
 }

@@ -9,6 +9,11 @@ type metrics struct {
 	inputs     *prometheus.CounterVec
 	drops      prometheus.Counter
 	tickLag    prometheus.Histogram
+
+	claims         *prometheus.CounterVec
+	ends           *prometheus.CounterVec
+	appendTime     prometheus.Histogram
+	appendFailures prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -30,6 +35,22 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1},
 		}),
 	}
+	m.claims = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "worldmesh_relay_claims_total",
+		Help: "Claims of rooms: granted, stolen from a relay that does not answer, moved (another owns it), again, failed.",
+	}, []string{"outcome"})
+	m.ends = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "worldmesh_relay_room_ends_total",
+		Help: "Rooms that ended here: idle, drained, rebalanced, or lost: fenced, taken, lease lost.",
+	}, []string{"why"})
+	m.appendTime = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "worldmesh_relay_append_seconds", Help: "How long a room's log took to be appended to.",
+		Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1},
+	})
+	m.appendFailures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "worldmesh_relay_append_failures_total", Help: "Appends to a room's log that failed, and were tried again.",
+	})
 	registry.MustRegister(m.rooms, m.members, m.deliveries, m.inputs, m.drops, m.tickLag)
+	registry.MustRegister(m.claims, m.ends, m.appendTime, m.appendFailures)
 	return m
 }

@@ -24,54 +24,57 @@ const maxValues = 256
 // play gives a batch of inputs to the room. Each is checked by itself: what one client got wrong is answered to that
 // client.
 func (s *server) play(live *liveRoom, st *stream, inputs []*roomv1.Input) {
-	live.do(func(now time.Time, core *room.Room) {
+	live.play(st, func(now time.Time, core *room.Room) {
 		for _, in := range inputs {
 			s.playOne(live, core, now, room.Link{Stream: st.id, ID: in.GetLink()}, in)
 		}
 	})
 }
 
-func (s *server) playOne(live *liveRoom, core *room.Room, now time.Time, link room.Link, in *roomv1.Input) {
-	s.metrics.inputs.WithLabelValues(kindOf(in)).Inc()
-	if state := in.GetState(); state != nil {
-		playState(live, core, now, link, in.GetRid(), state)
+func (s *server) playOne(live *liveRoom, core *room.Room, now time.Time, link room.Link, message *roomv1.Input) {
+	s.metrics.inputs.WithLabelValues(kindOf(message)).Inc()
+	in := room.In{RID: message.GetRid(), Number: message.GetNumber()}
+	if state := message.GetState(); state != nil {
+		playState(live, core, now, link, in, state)
 		return
 	}
-	span := inputSpan(live.id, in)
+	span := inputSpan(live.id, message)
 	defer span.End()
-	if err := kit.ValidateMessage(s.validator, in); err != nil {
-		live.out.Failed(link, in.GetRid(), kit.ReasonOf(err), kit.StatusOf(err).Message())
+	if err := kit.ValidateMessage(s.validator, message); err != nil {
+		if message.GetJoin() != nil {
+			live.out.Refused(link, in, kit.ReasonOf(err), kit.StatusOf(err).Message())
+		} else {
+			live.out.Failed(link, in, kit.ReasonOf(err), kit.StatusOf(err).Message())
+		}
 		return
 	}
-	switch body := in.GetBody().(type) {
+	switch body := message.GetBody().(type) {
 	case *roomv1.Input_Join_:
-		u := body.Join.GetUser()
-		core.Join(now, link, in.GetRid(), room.Join{
-			User:    frames.User{ID: u.GetUserId(), Username: u.GetUsername(), Bot: u.GetBot()},
-			Session: body.Join.GetGatewaySessionId(), Role: body.Join.GetRole(),
-		})
+		core.Join(now, link, in, joinOf(body.Join))
 	case *roomv1.Input_Leave_:
-		core.Leave(now, link, in.GetRid())
+		core.Leave(now, link, in, body.Leave.GetGatewaySessionId())
+	case *roomv1.Input_Detach_:
+		core.Detach(now, link, in, body.Detach.GetGatewaySessionId())
 	case *roomv1.Input_Chat_:
-		core.Chat(now, link, in.GetRid(), body.Chat.GetText(), body.Chat.GetClientMessageId())
+		core.Chat(now, link, in, body.Chat.GetText(), body.Chat.GetClientMessageId())
 	case *roomv1.Input_Whisper_:
 		w := body.Whisper
-		core.Whisper(now, link, in.GetRid(), w.GetTargetUserId(), w.GetText(), w.GetClientMessageId())
+		core.Whisper(now, link, in, w.GetTargetUserId(), w.GetText(), w.GetClientMessageId())
 	case *roomv1.Input_Emote_:
 		e := body.Emote
-		core.Emote(now, link, in.GetRid(), e.GetEmoteId(), e.GetTargetUserId(), e.GetClientMessageId())
+		core.Emote(now, link, in, e.GetEmoteId(), e.GetTargetUserId(), e.GetClientMessageId())
 	}
 }
 
 // playState is the hot one: its bounds are checked here instead of by reflection.
-func playState(live *liveRoom, core *room.Room, now time.Time, link room.Link, rid uint32, state *roomv1.Input_State) {
+func playState(live *liveRoom, core *room.Room, now time.Time, link room.Link, in room.In, state *roomv1.Input_State) {
 	if state.GetPosition() == nil || state.GetYaw() > math.MaxUint16 || state.GetAnimation() > math.MaxUint16 ||
 		len(state.GetValues()) > maxValues {
-		live.out.Failed(link, rid, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the state is out of its bounds")
+		live.out.Failed(link, in, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the state is out of its bounds")
 		return
 	}
 	p := state.GetPosition()
-	core.Move(now, link, rid, room.Move{
+	core.Move(now, link, in, room.Move{
 		Position: frames.Vec3{X: p.GetX(), Y: p.GetY(), Z: p.GetZ()},
 		Yaw:      uint16(state.GetYaw()), Animation: uint16(state.GetAnimation()), Values: state.GetValues(),
 	})
@@ -94,6 +97,8 @@ func kindOf(in *roomv1.Input) string {
 		return "join"
 	case *roomv1.Input_Leave_:
 		return "leave"
+	case *roomv1.Input_Detach_:
+		return "detach"
 	case *roomv1.Input_State_:
 		return "state"
 	case *roomv1.Input_Chat_:

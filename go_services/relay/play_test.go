@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -29,18 +31,19 @@ func FuzzInputs(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	m := newMetrics(prometheus.NewRegistry())
-	s := &server{validator: validator, metrics: m}
+	h := quietHub()
+	s := &server{validator: validator, metrics: h.metrics}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var batch roomv1.AttachRequest_Inputs
 		if proto.Unmarshal(raw, &batch) != nil {
 			return
 		}
 		cfg := room.Config{Capacity: 3, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: frames.Vec3{X: 1, Z: 1}}
-		live := newLiveRoom("room_fuzz", 1, cfg, m)
+		live := liveRoomOn(h, "room_fuzz", cfg)
 		st := newStream(1, "gateway-0", 1<<20, func(error) {})
-		live.attach(st)
+		live.attach(st, &roomv1.AttachRequest_Open{})
 		s.play(live, st, batch.GetInputs())
+		until(t, "everything is logged", func() bool { return !live.waits() })
 		live.tick()
 		for _, member := range live.core.Members() {
 			// NaN is within no bounds.
@@ -65,7 +68,7 @@ func checkFrames(t *testing.T, st *stream) {
 		t.Fatal(err)
 	}
 	for _, d := range deliveries {
-		if len(d.GetFrame()) == 0 && d.GetMembership() != nil {
+		if len(d.GetFrame()) == 0 && (d.GetMembership() != nil || d.GetAnswered() != 0) {
 			continue
 		}
 		if kind := clientv1.GetRootAsServerFrame(d.GetFrame(), 0).BodyType(); kind == clientv1.ServerBodyNONE {
@@ -89,10 +92,11 @@ func seedInputs() [][]*roomv1.Input {
 		TargetUserId: "usr_ben", Text: "psst", ClientMessageId: "m1",
 	}}}
 	emote := &roomv1.Input{Link: 2, Rid: 5, Body: &roomv1.Input_Emote_{Emote: &roomv1.Input_Emote{EmoteId: "wave"}}}
+	detach := &roomv1.Input{Link: 2, Number: 7, Body: &roomv1.Input_Detach_{Detach: &roomv1.Input_Detach{}}}
 	leave := &roomv1.Input{Link: 1, Rid: 6, Body: &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}}
 	return [][]*roomv1.Input{
 		{join(1, "usr_ann"), walk(1.5), walk(-3), walk(39)},
-		{join(1, "usr_ann"), join(2, "usr_ben"), chat(1, "hello"), whisper, whisper, emote, leave, leave},
+		{join(1, "usr_ann"), join(2, "usr_ben"), chat(1, "hello"), whisper, whisper, emote, detach, leave, leave},
 		{join(1, "usr_ann"), join(2, "usr_ann"), join(3, "usr_cyd"), join(4, "usr_dan"), join(5, "usr_eve")},
 		{{}, chat(9, "from nobody"), join(0, "")},
 	}
@@ -102,19 +106,24 @@ func seedInputs() [][]*roomv1.Input {
 // the stream sends: 2,500 deliveries an iteration.
 func BenchmarkRoomTick(b *testing.B) {
 	const members = 50
-	s := &server{metrics: newMetrics(prometheus.NewRegistry())}
+	h := quietHub()
+	s := &server{metrics: h.metrics}
 	cfg := room.Config{Capacity: members, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8}
-	live := newLiveRoom("room_bench", 1, cfg, s.metrics)
+	live := liveRoomOn(h, "room_bench", cfg)
 	st := newStream(1, "gateway-0", 8<<20, func(error) {})
-	live.attach(st)
+	live.attach(st, &roomv1.AttachRequest_Open{})
 	inputs := make([]*roomv1.Input, members)
 	for i := range inputs {
 		link := uint32(i + 1)
-		live.core.Join(time.Now(), room.Link{Stream: 1, ID: link}, 1, room.Join{User: frames.User{ID: fmt.Sprint(i)}})
+		live.play(st, func(now time.Time, core *room.Room) {
+			id := fmt.Sprint(i)
+			core.Join(now, room.Link{Stream: 1, ID: link}, room.In{}, room.Join{User: frames.User{ID: id}, Session: id})
+		})
 		inputs[i] = &roomv1.Input{Link: link, Body: &roomv1.Input_State_{State: &roomv1.Input_State{
 			Position: &commonv1.Position{}, Values: make([]byte, 44),
 		}}}
 	}
+	until(b, "all are in", func() bool { return !live.waits() })
 	var taken []*roomv1.Delivery
 	b.ReportAllocs()
 	for b.Loop() {
@@ -123,4 +132,21 @@ func BenchmarkRoomTick(b *testing.B) {
 		taken, _ = st.take(context.Background(), taken)
 	}
 	b.ReportMetric(float64(b.N)*members*members/b.Elapsed().Seconds(), "deliveries/s")
+}
+
+// quietHub is a hub of a relay that nobody reaches, with a store in memory.
+func quietHub() *hub {
+	t := &tenure{
+		me: store.Owner{Relay: "relay-0", Incarnation: "1"}, lease: time.Minute, store: store.NewMemory(time.Now),
+		log: slog.New(slog.DiscardHandler),
+	}
+	return newHub(context.Background(), t, time.Minute, newMetrics(prometheus.NewRegistry()), t.log)
+}
+
+func liveRoomOn(h *hub, id string, cfg room.Config) *liveRoom {
+	claim, err := h.tenure.store.Claim(context.Background(), store.ClaimRequest{Room: id, Owner: h.tenure.me})
+	if err != nil {
+		panic(err)
+	}
+	return newLiveRoom(id, h, cfg, claim)
 }

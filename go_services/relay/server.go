@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"time"
 
 	"buf.build/go/protovalidate"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
@@ -12,7 +13,9 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -28,35 +31,33 @@ var (
 type server struct {
 	roomv1.UnimplementedRoomServiceServer
 
-	relayID     string
-	incarnation string
-	queueBytes  int
-	hub         *hub
-	validator   protovalidate.Validator
-	metrics     *metrics
-	log         *slog.Logger
+	me         store.Owner
+	queueBytes int
+	hub        *hub
+	validator  protovalidate.Validator
+	metrics    *metrics
+	log        *slog.Logger
 }
 
 // Attach carries the members of one room on one gateway.
-func (s *server) Attach(rpc roomv1.RoomService_AttachServer) (err error) {
+func (s *server) Attach(rpc roomv1.RoomService_AttachServer) error {
 	open, err := s.receiveOpen(rpc)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(rpc.Context())
 	defer cancel(nil)
-	live, st, err := s.hub.attach(ctx, open.GetRoomId(), roomConfig(open.GetConfig()), func(id uint64) *stream {
+	live, st, epoch, err := s.hub.attach(ctx, open, func(id uint64) *stream {
 		return newStream(id, open.GetGatewayId(), s.queueBytes, cancel)
 	})
+	if moved := isMoved(err); moved != nil {
+		return rpc.Send(movedTo(&roomv1.AttachResponse_Moved{RelayAddress: moved.owner.Address, Epoch: moved.owner.Epoch}))
+	}
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if e := s.hub.detach(context.WithoutCancel(ctx), live, st); e != nil {
-			s.log.WarnContext(ctx, "release room", "room", live.id, "error", e.Error())
-		}
-	}()
-	opened := &roomv1.AttachResponse_Opened{Epoch: live.epoch, RelayId: s.relayID}
+	defer live.detach(st)
+	opened := &roomv1.AttachResponse_Opened{Epoch: epoch, RelayId: s.me.Relay}
 	if err := rpc.Send(&roomv1.AttachResponse{Body: &roomv1.AttachResponse_Opened_{Opened: opened}}); err != nil {
 		return err
 	}
@@ -71,6 +72,10 @@ func (s *server) Attach(rpc roomv1.RoomService_AttachServer) (err error) {
 	}
 }
 
+func movedTo(moved *roomv1.AttachResponse_Moved) *roomv1.AttachResponse {
+	return &roomv1.AttachResponse{Body: &roomv1.AttachResponse_Moved_{Moved: moved}}
+}
+
 func (s *server) receiveOpen(rpc roomv1.RoomService_AttachServer) (*roomv1.AttachRequest_Open, error) {
 	first, err := rpc.Recv()
 	if err != nil {
@@ -82,7 +87,7 @@ func (s *server) receiveOpen(rpc roomv1.RoomService_AttachServer) (*roomv1.Attac
 	if first.GetOpen() == nil {
 		return nil, errOpenExpected
 	}
-	return first.GetOpen(), nil
+	return first.GetOpen(), checkHeader(rpc.Context(), first.GetOpen().GetRoomId())
 }
 
 // send passes on what the room says until the stream ends.
@@ -96,6 +101,9 @@ func (s *server) send(ctx context.Context, rpc roomv1.RoomService_AttachServer, 
 		}
 		if err != nil {
 			return err
+		}
+		if taken == nil {
+			return rpc.Send(movedTo(st.moved))
 		}
 		deliveries.Deliveries = taken
 		if err := rpc.Send(message); err != nil {
@@ -121,16 +129,29 @@ func (s *server) receive(rpc roomv1.RoomService_AttachServer, live *liveRoom, st
 	}
 }
 
-// GetLiveRoom tells an operator who is in a room.
-func (s *server) GetLiveRoom(_ context.Context, request *roomv1.GetLiveRoomRequest) (*roomv1.GetLiveRoomResponse, error) {
-	response := &roomv1.GetLiveRoomResponse{RelayId: s.relayID}
+// checkHeader refuses a call that Envoy has routed by another room than it is about.
+func checkHeader(ctx context.Context, roomID string) error {
+	md, _ := metadata.FromIncomingContext(ctx)
+	if got := md.Get(kit.HeaderRoomID); len(got) != 1 || got[0] != roomID {
+		return kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
+			"the header x-room-id must be the request's room_id")
+	}
+	return nil
+}
+
+// GetLiveRoom tells an operator who is in a room. A relay that does not own it knows nothing of it.
+func (s *server) GetLiveRoom(ctx context.Context, request *roomv1.GetLiveRoomRequest) (*roomv1.GetLiveRoomResponse, error) {
+	if err := checkHeader(ctx, request.GetRoomId()); err != nil {
+		return nil, err
+	}
+	response := &roomv1.GetLiveRoomResponse{RelayId: s.me.Relay}
 	live := s.hub.find(request.GetRoomId())
 	if live == nil {
 		return response, nil
 	}
 	live.mu.Lock()
 	defer live.mu.Unlock()
-	response.Epoch, response.Seq, response.Tick = live.core.Epoch(), live.core.Seq(), live.core.Ticks()
+	response.Epoch, response.Seq, response.Tick = live.core.Epoch(), live.core.Position().Seq, live.core.Ticks()
 	for _, m := range live.core.Members() {
 		member := &roomv1.LiveMember{
 			User:     &commonv1.PublicUser{UserId: m.User.ID, Username: m.User.Username, Bot: m.User.Bot},
@@ -150,14 +171,49 @@ func (s *server) GetLiveRoom(_ context.Context, request *roomv1.GetLiveRoomReque
 func (s *server) GetRelay(context.Context, *roomv1.GetRelayRequest) (*roomv1.GetRelayResponse, error) {
 	rooms, draining := s.hub.load()
 	return &roomv1.GetRelayResponse{
-		RelayId: s.relayID, Incarnation: s.incarnation, Rooms: int32(rooms), Draining: draining,
+		RelayId: s.me.Relay, Incarnation: s.me.Incarnation, Rooms: int32(rooms), Draining: draining,
 	}, nil
 }
 
-func roomConfig(c *roomv1.RoomConfig) room.Config {
+func roomConfig(c *roomv1.RoomConfig, hold time.Duration) room.Config {
 	return room.Config{
-		Capacity: int(c.GetCapacity()), Width: c.GetWidth(), Depth: c.GetDepth(),
+		Capacity: int(c.GetCapacity()), Width: c.GetWidth(), Depth: c.GetDepth(), Hold: hold,
 		TickHz: int(c.GetTickHz()), MaxSpeed: c.GetMaxSpeed(), DisplayName: c.GetDisplayName(),
 		Spawn: frames.Vec3{X: c.GetSpawn().GetX(), Y: c.GetSpawn().GetY(), Z: c.GetSpawn().GetZ()},
 	}
+}
+
+func positionOf(p *roomv1.LogPosition) *frames.LogPosition {
+	if p == nil {
+		return nil
+	}
+	return &frames.LogPosition{Epoch: p.GetEpoch(), Seq: p.GetSeq(), Sub: p.GetSub()}
+}
+
+func positionMessage(p frames.LogPosition) *roomv1.LogPosition {
+	return &roomv1.LogPosition{Epoch: p.Epoch, Seq: p.Seq, Sub: p.Sub}
+}
+
+func joinOf(j *roomv1.Input_Join) room.Join {
+	u := j.GetUser()
+	return room.Join{
+		User:    frames.User{ID: u.GetUserId(), Username: u.GetUsername(), Bot: u.GetBot()},
+		Session: j.GetGatewaySessionId(), Role: j.GetRole(), Resume: positionOf(j.GetResume()),
+	}
+}
+
+func rejoinsOf(messages []*roomv1.Rejoin) []room.Rejoin {
+	rejoins := make([]room.Rejoin, len(messages))
+	for i, m := range messages {
+		rejoins[i] = room.Rejoin{Link: m.GetLink(), Join: joinOf(m.GetJoin())}
+		if s := m.GetState(); s != nil {
+			p := s.GetPosition()
+			rejoins[i].State = &frames.EntityState{
+				Position: frames.Vec3{X: p.GetX(), Y: p.GetY(), Z: p.GetZ()},
+				Yaw:      uint16(s.GetYaw()), Animation: uint16(s.GetAnimation()),
+			}
+			rejoins[i].Values = s.GetValues()
+		}
+	}
+	return rejoins
 }

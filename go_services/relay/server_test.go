@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,32 +12,109 @@ import (
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/internal/kittest"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
-// relayUnderTest is a whole relay behind mTLS.
+// relayUnderTest is a whole relay behind mTLS, with a store in memory.
 type relayUnderTest struct {
 	tls    *kittest.TLS
 	addr   string
 	client roomv1.RoomServiceClient
+	hub    *hub
+	stop   context.CancelFunc
 }
 
 func startRelay(t *testing.T, queueBytes int) *relayUnderTest {
+	return startRelayOn(t, "relay-0", queueBytes, faulty{Store: store.NewMemory(time.Now)}, peers{})
+}
+
+func startRelayOn(t *testing.T, name string, queueBytes int, rooms store.Store, relays peers) *relayUnderTest {
 	t.Helper()
 	files := kittest.NewTLS(t)
-	cfg := Config{Config: files.Config("relay"), QueueBytes: queueBytes}
+	cfg := Config{Config: files.Config("relay"), QueueBytes: queueBytes, Lease: 18 * time.Second, Hold: 500 * time.Millisecond}
+	cfg.Instance, cfg.Address = name, name
 	app, err := kit.NewApp(context.Background(), cfg.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	register(app, cfg, NewHashOwnership())
-	kittest.Run(t, app)
+	h := register(app, cfg, rooms)
+	h.tenure.world, h.tenure.relays = &eras{}, relays
+	if err := h.tenure.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	kittest.RunUntil(t, ctx, app)
+	t.Cleanup(cancel)
 	conn := files.DialAsProxy(t, app.GRPCAddr())
-	return &relayUnderTest{tls: files, addr: app.GRPCAddr(), client: roomv1.NewRoomServiceClient(conn)}
+	r := &relayUnderTest{tls: files, addr: app.GRPCAddr(), client: roomv1.NewRoomServiceClient(conn), hub: h, stop: cancel}
+	if relays != nil {
+		relays[name] = r
+	}
+	return r
+}
+
+// eras is world as far as relays ask it.
+type eras struct {
+	worldv1.WorldServiceClient
+	era atomic.Uint64
+}
+
+func (e *eras) AdvanceEra(
+	_ context.Context, request *worldv1.AdvanceEraRequest, _ ...grpc.CallOption,
+) (*worldv1.AdvanceEraResponse, error) {
+	e.era.CompareAndSwap(request.GetAfter(), request.GetAfter()+1)
+	return &worldv1.AdvanceEraResponse{Era: e.era.Load()}, nil
+}
+
+// peers are the relays that can be reached, by address.
+type peers map[string]*relayUnderTest
+
+func (p peers) Attach(context.Context, ...grpc.CallOption) (roomv1.RoomService_AttachClient, error) {
+	panic("relays do not attach")
+}
+
+func (p peers) GetLiveRoom(
+	context.Context, *roomv1.GetLiveRoomRequest, ...grpc.CallOption,
+) (*roomv1.GetLiveRoomResponse, error) {
+	panic("relays do not ask each other for rooms")
+}
+
+func (p peers) GetRelay(
+	ctx context.Context, _ *roomv1.GetRelayRequest, _ ...grpc.CallOption,
+) (*roomv1.GetRelayResponse, error) {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	r := p[md.Get(kit.HeaderHost)[0]]
+	if r == nil {
+		return nil, kit.Unavailable("nobody listens")
+	}
+	rooms, draining := r.hub.load()
+	me := r.hub.tenure.me
+	return &roomv1.GetRelayResponse{
+		RelayId: me.Relay, Incarnation: me.Incarnation, Rooms: int32(rooms), Draining: draining,
+	}, nil
+}
+
+// faulty is a store whose appends can be made to fail.
+type faulty struct {
+	store.Store
+	broken *atomic.Bool
+}
+
+var errBroken = errors.New("the store is broken")
+
+func (f faulty) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry) error {
+	if f.broken != nil && f.broken.Load() {
+		return errBroken
+	}
+	return f.Store.Append(ctx, id, owner, entries)
 }
 
 // gatewayStream is a gateway's side of a stream.
@@ -49,15 +127,27 @@ type gatewayStream struct {
 
 func (r *relayUnderTest) attach(t *testing.T, gateway, room string) *gatewayStream {
 	t.Helper()
+	g, response := r.open(t, gateway, room, nil)
+	if g.opened = response.GetOpened(); g.opened == nil {
+		t.Fatalf("the first response is %v", response)
+	}
+	return g
+}
+
+// open begins a stream, with what a gateway says that was attached before, and takes the first response.
+func (r *relayUnderTest) open(
+	t *testing.T, gateway, room string, seen *roomv1.LogPosition, rejoins ...*roomv1.Rejoin,
+) (*gatewayStream, *roomv1.AttachResponse) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
-	rpc, err := r.client.Attach(ctx)
+	rpc, err := r.client.Attach(metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, room))
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := &gatewayStream{t: t, rpc: rpc}
 	g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Open_{Open: &roomv1.AttachRequest_Open{
-		RoomId: room, GatewayId: gateway, Config: &roomv1.RoomConfig{
+		RoomId: room, GatewayId: gateway, Seen: seen, Rejoins: rejoins, Config: &roomv1.RoomConfig{
 			Capacity: 10, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: &commonv1.Position{X: 1, Z: 1},
 		},
 	}}})
@@ -65,10 +155,7 @@ func (r *relayUnderTest) attach(t *testing.T, gateway, room string) *gatewayStre
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.opened = response.GetOpened(); g.opened == nil {
-		t.Fatalf("the first response is %v", response)
-	}
-	return g
+	return g, response
 }
 
 func (g *gatewayStream) send(request *roomv1.AttachRequest) {
@@ -85,9 +172,11 @@ func (g *gatewayStream) inputs(inputs ...*roomv1.Input) {
 
 func (g *gatewayStream) join(link uint32, user string) {
 	g.t.Helper()
-	g.inputs(&roomv1.Input{Link: link, Rid: 1, Body: &roomv1.Input_Join_{Join: &roomv1.Input_Join{
-		User: &commonv1.PublicUser{UserId: user, Username: user}, GatewaySessionId: user,
-	}}})
+	g.inputs(&roomv1.Input{Link: link, Rid: 1, Number: 1, Body: &roomv1.Input_Join_{Join: joinFor(user)}})
+}
+
+func joinFor(user string) *roomv1.Input_Join {
+	return &roomv1.Input_Join{User: &commonv1.PublicUser{UserId: user, Username: user}, GatewaySessionId: "gws_" + user}
 }
 
 func chat(link uint32, text string) *roomv1.Input {
@@ -175,7 +264,7 @@ func TestOneClientsMistakeIsAnsweredToItAndDisturbsNobody(t *testing.T) {
 	g.next(clientv1.ServerBodyRoomEvent)
 }
 
-func TestAGatewayThatIsGoneTakesItsMembersWithIt(t *testing.T) {
+func TestTheMembersOfAGatewayThatDoesNotComeBackLeave(t *testing.T) {
 	r := startRelay(t, 1<<20)
 	a, b := r.attach(t, "gateway-0", "room_a"), r.attach(t, "gateway-1", "room_a")
 	a.join(1, "usr_ann")
@@ -192,6 +281,7 @@ func TestAGatewayThatIsGoneTakesItsMembersWithIt(t *testing.T) {
 		t.Fatalf("the event is %s", e.BodyType())
 	}
 	ctx := metadata.AppendToOutgoingContext(context.Background(), kit.HeaderCaller, "gateway")
+	ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, "room_a")
 	live, err := r.client.GetLiveRoom(ctx, &roomv1.GetLiveRoomRequest{RoomId: "room_a"})
 	if err != nil {
 		t.Fatal(err)
@@ -210,6 +300,7 @@ func TestARoomThatGoesLiveAgainHasAGreaterEpoch(t *testing.T) {
 	if _, err := first.rpc.Recv(); err == nil {
 		t.Fatal("the stream goes on")
 	}
+	until(t, "the room is over", func() bool { return r.hub.find("room_a") == nil })
 	if second := r.attach(t, "gateway-0", "room_a"); second.opened.GetEpoch() <= first.opened.GetEpoch() {
 		t.Fatalf("epoch %d after %d", second.opened.GetEpoch(), first.opened.GetEpoch())
 	}
@@ -287,5 +378,15 @@ func TestAQueueKeepsTheNewestStateAndEndsAStreamThatIsTooSlow(t *testing.T) {
 	}
 	if !errors.Is(cause, errSlowGateway) {
 		t.Fatalf("the cause is %v", cause)
+	}
+}
+
+// until waits for a condition.
+func until(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("it does not come to that: %s", what)
+		}
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
+// logRetryMS is when to try again what was refused because the log can't be written to, in milliseconds.
+const logRetryMS = 1000
+
 // sink encodes what comes out of a room, once, and queues it for the streams of those who receive it. The room's lock
 // is held while it runs.
 type sink struct {
@@ -20,67 +23,77 @@ type sink struct {
 
 var _ room.Sink = (*sink)(nil)
 
-func (s *sink) Joined(to room.Link, rid uint32, snapshot frames.Snapshot) {
-	s.to(to, &roomv1.Delivery{
-		Frame: bytes.Clone(s.encode.Snapshot(rid, snapshot)),
+func (s *sink) Joined(to room.Link, in room.In, snapshot frames.Snapshot) {
+	s.to(to, in, &roomv1.Delivery{
+		Frame: bytes.Clone(s.encode.Snapshot(in.RID, snapshot)), Position: positionMessage(snapshot.LogPosition),
 		Membership: &roomv1.Membership{
 			Link: to.ID, Outcome: &roomv1.Membership_JoinedEntity{JoinedEntity: snapshot.SelfEntity},
 		},
 	})
 }
 
-func (s *sink) Refused(to room.Link, rid uint32, reason commonv1.ErrorReason, message string) {
-	s.to(to, &roomv1.Delivery{
-		Frame:      s.errorFrame(rid, reason, message),
+func (s *sink) Refused(to room.Link, in room.In, reason commonv1.ErrorReason, message string) {
+	s.to(to, in, &roomv1.Delivery{
+		Frame:      s.errorFrame(in.RID, reason, message),
 		Membership: &roomv1.Membership{Link: to.ID, Outcome: &roomv1.Membership_Refused{Refused: reason}},
 	})
 }
 
-func (s *sink) Removed(to room.Link, rid uint32, reason commonv1.ErrorReason) {
+func (s *sink) Removed(to room.Link, in room.In, reason commonv1.ErrorReason) {
 	d := &roomv1.Delivery{
 		Membership: &roomv1.Membership{Link: to.ID, Outcome: &roomv1.Membership_Removed{Removed: reason}},
 	}
 	switch {
 	case reason != commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED:
 		d.Frame = bytes.Clone(s.encode.RoomLeft(s.room.id, kit.ReasonName(reason)))
-	case rid != 0:
-		d.Frame = bytes.Clone(s.encode.Ok(rid))
+	case in.RID != 0:
+		d.Frame = bytes.Clone(s.encode.Ok(in.RID))
 	}
-	s.to(to, d)
+	s.to(to, in, d)
 }
 
-func (s *sink) Event(e frames.Event, except room.Link) {
-	shared := &roomv1.Delivery{Frame: bytes.Clone(s.encode.Event(e)), Channel: roomv1.Channel_CHANNEL_ORDERED}
-	for id, st := range s.room.streams {
-		d := shared
-		if id == except.Stream && except.ID != 0 {
-			d = &roomv1.Delivery{Frame: shared.Frame, Channel: shared.Channel, ExceptLinks: []uint32{except.ID}}
-		}
+func (s *sink) Event(e *room.Entry) {
+	d := eventDelivery(e)
+	for _, st := range s.room.streams {
 		st.push(d)
 	}
 	s.count(roomv1.Channel_CHANNEL_ORDERED, len(s.room.streams))
 }
 
-func (s *sink) Whisper(e frames.Event, from, to room.Link) {
-	frame := bytes.Clone(s.encode.Event(e))
-	s.to(from, &roomv1.Delivery{Frame: frame, Channel: roomv1.Channel_CHANNEL_ORDERED})
-	if to != from {
-		s.to(to, &roomv1.Delivery{Frame: frame, Channel: roomv1.Channel_CHANNEL_ORDERED})
+func (s *sink) Again(e *room.Entry, stream uint64) {
+	if st := s.room.streams[stream]; st != nil {
+		st.push(eventDelivery(e))
+		s.count(roomv1.Channel_CHANNEL_ORDERED, 1)
 	}
 }
 
-func (s *sink) Done(to room.Link, rid uint32) {
-	if rid != 0 {
-		s.to(to, &roomv1.Delivery{Frame: bytes.Clone(s.encode.Ok(rid))})
+func (s *sink) Told(e *room.Entry, to room.Link) { s.to(to, room.In{}, eventDelivery(e)) }
+
+func eventDelivery(e *room.Entry) *roomv1.Delivery {
+	return &roomv1.Delivery{
+		Frame: e.Frame, Channel: roomv1.Channel_CHANNEL_ORDERED, Position: positionMessage(e.LogPosition),
 	}
 }
 
-func (s *sink) Failed(to room.Link, rid uint32, reason commonv1.ErrorReason, message string) {
-	s.to(to, &roomv1.Delivery{Frame: s.errorFrame(rid, reason, message)})
+func (s *sink) Done(to room.Link, in room.In) {
+	if in == (room.In{}) {
+		return // nobody waits for it
+	}
+	d := &roomv1.Delivery{}
+	if in.RID != 0 {
+		d.Frame = bytes.Clone(s.encode.Ok(in.RID))
+	}
+	s.to(to, in, d)
+}
+
+func (s *sink) Failed(to room.Link, in room.In, reason commonv1.ErrorReason, message string) {
+	s.to(to, in, &roomv1.Delivery{Frame: s.errorFrame(in.RID, reason, message)})
 }
 
 func (s *sink) Corrected(to room.Link, state frames.EntityState) {
-	s.to(to, &roomv1.Delivery{Frame: bytes.Clone(s.encode.Correction(state)), Channel: roomv1.Channel_CHANNEL_STATE})
+	s.to(to, room.In{}, &roomv1.Delivery{
+		Frame: bytes.Clone(s.encode.Correction(state)), Channel: roomv1.Channel_CHANNEL_STATE,
+	})
 }
 
 func (s *sink) State(tick uint64, states []frames.EntityState, values []frames.EntityValues) {
@@ -105,13 +118,13 @@ func stateDelivery(frame []byte) *roomv1.Delivery {
 	return &roomv1.Delivery{Frame: bytes.Clone(frame), Channel: roomv1.Channel_CHANNEL_STATE}
 }
 
-// to queues a delivery for one member.
-func (s *sink) to(link room.Link, d *roomv1.Delivery) {
+// to queues a delivery for one member, as the answer to an input of its gateway if that has a number.
+func (s *sink) to(link room.Link, in room.In, d *roomv1.Delivery) {
 	st := s.room.streams[link.Stream]
 	if st == nil {
 		return
 	}
-	d.Links = []uint32{link.ID}
+	d.Links, d.Answered = []uint32{link.ID}, in.Number
 	st.push(d)
 	s.count(d.Channel, 1)
 }
@@ -121,15 +134,19 @@ func (s *sink) count(channel roomv1.Channel, n int) {
 }
 
 func (s *sink) errorFrame(rid uint32, reason commonv1.ErrorReason, message string) []byte {
-	return bytes.Clone(s.encode.Error(rid, frames.Error{
-		Reason: kit.ReasonName(reason), Message: message, Code: int32(codeOf(reason)),
-	}))
+	e := frames.Error{Reason: kit.ReasonName(reason), Message: message, Code: int32(codeOf(reason))}
+	if reason == commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE {
+		e.RetryAfterMS = logRetryMS
+	}
+	return bytes.Clone(s.encode.Error(rid, e))
 }
 
 func codeOf(reason commonv1.ErrorReason) codes.Code {
 	switch reason {
 	case commonv1.ErrorReason_ERROR_REASON_ROOM_FULL:
 		return codes.ResourceExhausted
+	case commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE:
+		return codes.Unavailable
 	case commonv1.ErrorReason_ERROR_REASON_MEMBER_NOT_FOUND:
 		return codes.NotFound
 	case commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD:

@@ -26,6 +26,7 @@ type stream struct {
 	bytes  int
 	state  int // index in queue of a state frame that was not taken yet, or -1
 	wake   chan struct{}
+	moved  *roomv1.AttachResponse_Moved // the last that is sent
 	closed bool
 	full   chan struct{} // closed when the bound is passed
 }
@@ -81,7 +82,21 @@ func (s *stream) append(d *roomv1.Delivery) {
 	}
 }
 
-// take waits for deliveries and takes all that there are. The slice given is used again.
+// move ends the stream after what waits: the room is elsewhere.
+func (s *stream) move(moved *roomv1.AttachResponse_Moved) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.moved, s.closed = moved, true
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take waits for deliveries and takes all that there are; none when the room has moved. The slice given is used again.
 func (s *stream) take(ctx context.Context, reuse []*roomv1.Delivery) ([]*roomv1.Delivery, error) {
 	for {
 		s.mu.Lock()
@@ -92,7 +107,11 @@ func (s *stream) take(ctx context.Context, reuse []*roomv1.Delivery) ([]*roomv1.
 			s.mu.Unlock()
 			return taken, nil
 		}
+		moved := s.moved
 		s.mu.Unlock()
+		if moved != nil {
+			return nil, nil
+		}
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)

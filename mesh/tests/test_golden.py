@@ -16,17 +16,17 @@ from worldmesh_mesh.envoy.common import endpoints
 from worldmesh_mesh.envoy.edge import edge_config
 from worldmesh_mesh.envoy.mesh import mesh_config
 from worldmesh_mesh.paths import PYTHON, ROOT
-from worldmesh_mesh.processes import processes, where
+from worldmesh_mesh.processes import Programs, processes, where
 
 from mesh.tests.small import METHODS, TESTDATA, WEB, small_topology
 
-BINARIES = {"mongod": Path("/bin/mongod"), "envoy": Path("/bin/envoy")}
+PROGRAMS = Programs(mongod=Path("/bin/mongod"), valkey=Path("/bin/valkey"), envoy=Path("/bin/envoy"))
 OUTPUTS: dict[str, Callable[[], object]] = {
     "mesh.json": lambda: mesh_config(small_topology(), METHODS),
     "edge.json": lambda: edge_config(small_topology(), METHODS, WEB),
     "edge.production.json": lambda: edge_config(small_topology(development=False), METHODS, WEB),
     "endpoints.relay.json": lambda: endpoints(small_topology(), "relay"),
-    "processes.json": lambda: processes(small_topology(), **BINARIES),
+    "processes.json": lambda: processes(small_topology(), PROGRAMS),
     "where.json": lambda: where(small_topology()),
     "picture.md": lambda: picture(small_topology().services, METHODS),
     "authorization.md": lambda: authorization(small_topology().services, METHODS),

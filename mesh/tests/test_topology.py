@@ -22,8 +22,8 @@ def test_every_listener_has_a_port_of_its_own_even_at_the_most_instances() -> No
     most = topology({s.scale: str(MAX_INSTANCES) for s in SERVICES if s.scale})
     scaled = [s for s in SERVICES if s.scale]
     sockets = [s for s in SERVICES if s.sockets]
-    envoys_and_mongod, listeners = 8, 2 * (len(SERVICES) - len(scaled)) + 2 * MAX_INSTANCES * len(scaled)
-    assert len(most.ports()) == envoys_and_mongod + listeners + 2 * MAX_INSTANCES * len(sockets)
+    others, listeners = 9, 2 * (len(SERVICES) - len(scaled)) + 2 * MAX_INSTANCES * len(scaled)
+    assert len(most.ports()) == others + listeners + 2 * MAX_INSTANCES * len(sockets)
 
 
 def test_there_is_one_of_each_unless_the_environment_says_more() -> None:

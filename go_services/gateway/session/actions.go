@@ -39,14 +39,18 @@ type (
 	Enter struct {
 		RID    uint32
 		RoomID string
+		Resume *dialect.Position
 	}
 	// Forward goes to the relay of the room.
 	Forward struct {
 		RoomID string
 		Frame  dialect.ClientFrame
 	}
-	// Exit takes the member out of the room without an answer.
-	Exit struct{ RoomID string }
+	// Exit takes the member out of the room without an answer; on hold, if it may come back.
+	Exit struct {
+		RoomID string
+		Hold   bool
+	}
 	// Call wants an RPC made; CallDone follows.
 	Call struct {
 		RID  uint32

@@ -18,11 +18,24 @@ func (s *Session) fatal(closeCode gatewayv1.CloseCode, reason commonv1.ErrorReas
 	if s.closed {
 		return nil
 	}
-	s.closed = true
+	s.closed, s.final = true, !comesBack(closeCode)
 	return []Action{Close{
 		Code: uint16(closeCode), Reason: reasonName(reason),
 		Error: frames.Error{Reason: reasonName(reason), Message: message, Code: int32(codeOf(reason))},
 	}}
+}
+
+// comesBack says whether a client that was closed with a code is to come back as it is.
+func comesBack(c gatewayv1.CloseCode) bool {
+	switch c {
+	case gatewayv1.CloseCode_CLOSE_CODE_DRAINING, gatewayv1.CloseCode_CLOSE_CODE_SLOW_CONSUMER,
+		gatewayv1.CloseCode_CLOSE_CODE_HEARTBEAT_TIMEOUT, gatewayv1.CloseCode_CLOSE_CODE_OVERLOADED,
+		gatewayv1.CloseCode_CLOSE_CODE_RATE_LIMITED, gatewayv1.CloseCode_CLOSE_CODE_UNAVAILABLE,
+		gatewayv1.CloseCode_CLOSE_CODE_TOKEN_EXPIRED:
+		return true
+	default:
+		return false
+	}
 }
 
 // protocolError ends the session of a client that breaks the rules of ours.

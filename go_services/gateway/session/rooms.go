@@ -15,7 +15,7 @@ func (s *Session) join(now time.Time, rid uint32, join dialect.Join) []Action {
 			"leave the room first")
 	}
 	s.phase, s.room, s.joinRID, s.joining = entering, join.RoomID, rid, now
-	return []Action{Enter{RID: rid, RoomID: join.RoomID}}
+	return []Action{Enter{RID: rid, RoomID: join.RoomID, Resume: join.Resume}}
 }
 
 // EntryRefused takes the answer that the user may not enter, or can not now.
@@ -27,7 +27,7 @@ func (s *Session) EntryRefused(e frames.Error) []Action {
 	return []Action{Reply{RID: s.joinRID, Error: e}}
 }
 
-// Joined takes the relay's word that the member is in. Its snapshot goes to the client by itself.
+// Joined takes the relay's word that the member is in, or still is. Its snapshot goes to the client by itself.
 func (s *Session) Joined() []Action {
 	if s.phase != entering {
 		return nil
@@ -60,8 +60,7 @@ func (s *Session) joinTimedOut() []Action {
 		commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE, "the room does not answer")...)
 }
 
-// RoomLost takes the news that the room's stream has ended: the client may join again at once. A session that resumes
-// in the room by itself would begin here.
+// RoomLost takes the news that no relay has the room: the client may join again at once.
 func (s *Session) RoomLost() []Action {
 	phase := s.phase
 	s.phase = outside

@@ -87,6 +87,7 @@ type Session struct {
 	joining time.Time
 	calls   int
 	closed  bool
+	final   bool // closed for a reason after which the client does not come back
 	frames  bucket
 	bytes   bucket
 	refused int
@@ -212,12 +213,13 @@ func (s *Session) TooSlow() []Action {
 		"the client reads too slowly")
 }
 
-// Closed takes note that the socket has ended, and says what must be undone.
-func (s *Session) Closed() []Action {
+// Closed takes note that the socket has ended, by the client's own goodbye or otherwise, and says what must be undone.
+// Who was cut off, or told to come back, stays in its room for a while.
+func (s *Session) Closed(goodbye bool) []Action {
 	s.closed = true
 	if s.phase == outside {
 		return nil
 	}
 	s.phase = outside
-	return []Action{Exit{RoomID: s.room}}
+	return []Action{Exit{RoomID: s.room, Hold: !goodbye && !s.final}}
 }

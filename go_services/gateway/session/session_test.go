@@ -61,7 +61,7 @@ func (s *story) step(t *testing.T, out *strings.Builder, line string) {
 	case "gateway":
 		actions = map[string]func() []Action{"drains": s.session.Drain, "cannot": s.session.TooSlow}[words[1]]()
 	case "socket":
-		actions = s.session.Closed()
+		actions = s.session.Closed(len(words) > 1 && words[1] == "says")
 	default:
 		d, err := time.ParseDuration(words[0])
 		if err != nil {
@@ -71,6 +71,10 @@ func (s *story) step(t *testing.T, out *strings.Builder, line string) {
 		actions = s.session.Time(s.now)
 	}
 	for _, a := range actions {
+		if enter, ok := a.(Enter); ok && enter.Resume != nil {
+			fmt.Fprintf(out, "-> Enter{RID:%d RoomID:%s Resume:%+v}\n", enter.RID, enter.RoomID, *enter.Resume)
+			continue
+		}
 		fmt.Fprintf(out, "-> %s\n", strings.TrimPrefix(fmt.Sprintf("%T%+v", a, a), "session."))
 	}
 }
@@ -85,6 +89,9 @@ func (s *story) client(t *testing.T, words []string) []Action {
 		"whisper": dialect.Whisper{TargetUserID: "usr_bob", Text: rest}, "emote": dialect.Emote{EmoteID: rest},
 	}
 	switch words[0] {
+	case "resume":
+		resume := &dialect.Position{Epoch: 7, Seq: 3}
+		return s.session.Frame(s.now, dialect.ClientFrame{RID: 2, Body: dialect.Join{RoomID: rest, Resume: resume}}, 20)
 	case "garbage":
 		return s.session.BadFrame(s.now, 0, 20, fmt.Errorf("%w: no JSON", dialect.ErrMalformed))
 	case "unknown":

@@ -22,6 +22,8 @@ const (
 const (
 	HeaderRoomID        = "x-room-id"
 	HeaderPresenceShard = "x-presence-shard"
+	// HeaderHost names an instance by its address; it goes before the hash.
+	HeaderHost = "x-worldmesh-host"
 )
 
 // Caller is who calls: a service, and the user on whose behalf it does.

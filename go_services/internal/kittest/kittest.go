@@ -64,7 +64,13 @@ func (f *TLS) Config(service string) kit.Config {
 // Run runs an app until the test ends.
 func Run(t testing.TB, app *kit.App) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	RunUntil(t, context.Background(), app)
+}
+
+// RunUntil runs an app until ctx or the test ends.
+func RunUntil(t testing.TB, ctx context.Context, app *kit.App) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- app.Run(ctx) }()
 	t.Cleanup(func() {

@@ -3,6 +3,7 @@ package room
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
@@ -16,73 +17,334 @@ type Join struct {
 	Session string
 	// Role is worldmesh.world.v1.RoomRole's number.
 	Role int32
+	// Resume is what somebody who comes back has seen; nil for who does not.
+	Resume *frames.LogPosition
 }
 
-// Join lets somebody in, or answers why not. A user who is in already, by another connection, moves to the new one:
-// the old connection is told MEMBER_REPLACED and the others see it leave and enter.
-func (r *Room) Join(now time.Time, link Link, rid uint32, join Join) {
+// Join lets somebody in, or answers why not. Who is in already by the same session, or comes back, goes on as it was.
+// Another connection of a user who is in takes the first one's place: that is told MEMBER_REPLACED, and the others see
+// it leave and enter.
+func (r *Room) Join(now time.Time, link Link, in In, join Join) {
 	if r.byLink[link] != nil {
-		r.sink.Failed(link, rid, commonv1.ErrorReason_ERROR_REASON_ALREADY_IN_ROOM, "the connection is in the room already")
+		r.fail(link, in, commonv1.ErrorReason_ERROR_REASON_ALREADY_IN_ROOM, "the connection is in the room already")
 		return
 	}
-	if old := r.byUser[join.User.ID]; old != nil {
-		r.sink.Removed(old.link, 0, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
-		r.remove(now, old)
+	old := r.byUser[join.User.ID]
+	if old != nil && old.Session == join.Session {
+		r.rebind(old, link, in, join)
+		return
+	}
+	if !r.takesOrdered() {
+		r.refuse(link, in, commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE, "the room takes nobody in now")
+		return
+	}
+	if old != nil && join.Resume != nil {
+		old.Session, old.Role, old.User = join.Session, join.Role, join.User
+		record := old.Record
+		r.publish(now, Entry{Author: join.User.ID, Joined: &record}, nil, nil)
+		r.rebind(old, link, in, join)
+		return
+	}
+	if old != nil {
+		r.removed(old, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
+		r.remove(now, old, Entry{Author: old.User.ID}, nil)
 	}
 	if len(r.members) >= r.cfg.Capacity {
-		r.sink.Refused(link, rid, commonv1.ErrorReason_ERROR_REASON_ROOM_FULL,
+		r.refuse(link, in, commonv1.ErrorReason_ERROR_REASON_ROOM_FULL,
 			fmt.Sprintf("the room holds %d members at most", r.cfg.Capacity))
 		return
 	}
+	r.enter(now, link, in, join)
+}
+
+func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 	r.lastEntity++
 	m := &member{
-		link: link, session: join.Session, role: join.Role, user: join.User, since: now,
+		Record: Record{
+			Entity: r.lastEntity, User: join.User, Session: join.Session, Role: join.Role, SinceMS: uint64(now.UnixMilli()),
+		},
+		speaks: link, walk: newWalk(now), seen: &recent{},
 		state: frames.EntityState{Entity: r.lastEntity, Position: r.cfg.Spawn},
-		walk:  newWalk(now),
 	}
 	r.members = append(r.members, m)
 	r.byLink[link] = m
-	r.byUser[m.user.ID] = m
-	r.publish(now, frames.MemberJoined{Member: m.frame()}, link)
-	r.sink.Joined(link, rid, r.snapshot(m))
+	r.byUser[m.User.ID] = m
+	record := m.Record
+	e := Entry{Author: m.User.ID, Key: inputKey(m.Session, in), Joined: &record}
+	r.publish(now, e, frames.MemberJoined{Member: m.frame()}, func() {
+		m.shown = true
+		r.shown = append(r.shown, m)
+		if m.state.Position != r.cfg.Spawn || len(m.values) > 0 {
+			m.valuesDirty = len(m.values) > 0
+			r.markDirty(m)
+		}
+	})
+	r.emit(func() {
+		if m.speaks != link {
+			return // its connection was lost meanwhile
+		}
+		m.link = link
+		s := r.snapshot(m)
+		s.Gap = join.Resume != nil
+		r.sink.Joined(link, in, s)
+	})
 }
 
-// Leave lets a member out.
-func (r *Room) Leave(now time.Time, link Link, rid uint32) {
-	m := r.memberOrFail(link, rid)
-	if m == nil {
+// rebind gives a member who is in another connection.
+func (r *Room) rebind(m *member, link Link, in In, join Join) {
+	delete(r.byLink, m.speaks)
+	m.speaks, m.leaves = link, time.Time{}
+	r.byLink[link] = m
+	r.emit(func() {
+		if old := m.link; old != (Link{}) {
+			r.sink.Removed(old, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
+		}
+		m.link = Link{}
+		if m.speaks != link {
+			return // its connection was lost meanwhile
+		}
+		m.link = link
+		r.resume(m, in, join.Resume)
+	})
+}
+
+// resume tells a member that it is in as it was, and what it has missed.
+func (r *Room) resume(m *member, in In, seen *frames.LogPosition) {
+	s := r.snapshot(m)
+	s.Resumed = seen != nil
+	if seen == nil || !r.reaches(*seen) {
+		s.Gap = seen != nil
+		r.sink.Joined(m.link, in, s)
 		return
 	}
-	r.sink.Removed(link, rid, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED)
-	r.remove(now, m)
+	s.LogPosition = *seen
+	r.sink.Joined(m.link, in, s)
+	for _, e := range r.since(*seen) {
+		if e.isFor(m.User.ID) {
+			r.sink.Told(e, m.link)
+		}
+	}
 }
 
-func (r *Room) remove(now time.Time, m *member) {
-	r.members = slices.DeleteFunc(r.members, func(other *member) bool { return other == m })
-	r.dirty = slices.DeleteFunc(r.dirty, func(other *member) bool { return other == m })
-	delete(r.byLink, m.link)
-	delete(r.byUser, m.user.ID)
-	r.publish(now, frames.MemberLeft{Entity: m.state.Entity, UserID: m.user.ID}, Link{})
+// Rejoin is a member who was in by an earlier stream of its gateway.
+type Rejoin struct {
+	Link uint32
+	Join Join
+	// State is its newest, or nil if it has not moved; and what the application syncs with it.
+	State  *frames.EntityState
+	Values []byte
 }
 
-// memberOrFail is the member of a link; if there is none, the link is answered so.
-func (r *Room) memberOrFail(link Link, rid uint32) *member {
-	m := r.byLink[link]
-	if m == nil {
-		r.sink.Failed(link, rid, commonv1.ErrorReason_ERROR_REASON_NOT_IN_ROOM, "not in the room")
+// Attached takes a gateway's new stream: who is in by it, and what it has seen; nil: nothing yet. It is sent what it
+// has missed.
+func (r *Room) Attached(stream uint64, seen *frames.LogPosition, rejoins []Rejoin) {
+	var back []*member
+	for _, rejoin := range rejoins {
+		if m := r.rejoin(Link{Stream: stream, ID: rejoin.Link}, rejoin); m != nil {
+			back = append(back, m)
+		}
+	}
+	switch {
+	case seen == nil:
+	case !r.reaches(*seen):
+		for _, m := range back {
+			s := r.snapshot(m)
+			s.Resumed, s.Gap = true, true
+			r.sink.Joined(m.link, In{}, s)
+		}
+	default:
+		for _, e := range r.since(*seen) {
+			r.again(e, stream)
+		}
+	}
+}
+
+// rejoin gives a member the link that it has on another stream; nil if it is not in any more.
+func (r *Room) rejoin(link Link, rejoin Rejoin) *member {
+	join := rejoin.Join
+	m := r.byUser[join.User.ID]
+	if m == nil || m.Session != join.Session {
+		if m == nil && r.leftByItself(join.User.ID, join.Session) {
+			return nil // its leave is repeated, and answered then
+		}
+		reason := commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE
+		if m != nil {
+			reason = commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED
+		}
+		r.sink.Removed(link, In{}, reason)
+		return nil
+	}
+	delete(r.byLink, m.speaks)
+	m.speaks, m.link, m.leaves = link, link, time.Time{}
+	r.byLink[link] = m
+	if s := rejoin.State; s != nil && r.contains(s.Position) {
+		m.state.Position, m.state.Yaw, m.state.Animation = s.Position, s.Yaw, s.Animation
+		r.markDirty(m)
+	}
+	if len(rejoin.Values) > 0 {
+		m.values, m.valuesDirty = append(m.values[:0], rejoin.Values...), true
+		r.markDirty(m)
 	}
 	return m
 }
 
+// leftByItself says whether a session's member left by an input of its own.
+func (r *Room) leftByItself(userID, session string) bool {
+	for _, e := range slices.Backward(r.tail) {
+		if e.Left != 0 && e.Author == userID {
+			return e.Key != "" && len(e.Key) > len(session) && e.Key[:len(session)] == session
+		}
+	}
+	return false
+}
+
+// again sends an entry to one stream that has missed it.
+func (r *Room) again(e *Entry, stream uint64) {
+	if len(e.Frame) == 0 {
+		return
+	}
+	if len(e.To) == 0 {
+		r.sink.Again(e, stream)
+		return
+	}
+	for _, user := range e.To {
+		if link := r.linkOf(user); link.Stream == stream && link != (Link{}) {
+			r.sink.Told(e, link)
+		}
+	}
+}
+
+// Leave lets a member out, by its link, or by its session if the link is not known: the leave of an earlier stream. It
+// is answered also if nobody is in by it any more.
+func (r *Room) Leave(now time.Time, link Link, in In, session string) {
+	m := r.find(link, session)
+	if m == nil {
+		r.emit(func() { r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED) })
+		return
+	}
+	r.remove(now, m, Entry{Author: m.User.ID, Key: inputKey(m.Session, in)}, func() {
+		r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED)
+	})
+}
+
+// Detach takes the news that a member's connection is lost: it stays in for a while.
+func (r *Room) Detach(now time.Time, link Link, in In, session string) {
+	if m := r.find(link, session); m != nil {
+		r.disconnect(now, m)
+	}
+	r.emit(func() { r.sink.Done(link, in) })
+}
+
+func (r *Room) find(link Link, session string) *member {
+	if m := r.byLink[link]; m != nil {
+		return m
+	}
+	for _, m := range r.members {
+		if m.Session == session && session != "" {
+			return m
+		}
+	}
+	return nil
+}
+
+// StreamEnded takes the news that a gateway's stream is lost: its members stay in for a while.
+func (r *Room) StreamEnded(now time.Time, stream uint64) {
+	for _, m := range r.members {
+		if m.speaks.Stream == stream && m.speaks != (Link{}) {
+			r.disconnect(now, m)
+		} else if m.link.Stream == stream {
+			m.link = Link{}
+		}
+	}
+}
+
+func (r *Room) disconnect(now time.Time, m *member) {
+	delete(r.byLink, m.speaks)
+	m.speaks, m.link = Link{}, Link{}
+	m.leaves = now.Add(r.cfg.Hold)
+}
+
+// Time removes the members whose hold is over, and says when to look again; zero: there is no need.
+func (r *Room) Time(now time.Time) (next time.Time) {
+	if !r.takesOrdered() {
+		return now.Add(time.Second)
+	}
+	for _, m := range slices.Clone(r.members) {
+		switch {
+		case m.leaves.IsZero():
+		case !m.leaves.After(now):
+			r.remove(now, m, Entry{Author: m.User.ID}, nil)
+		case next.IsZero() || m.leaves.Before(next):
+			next = m.leaves
+		}
+	}
+	return next
+}
+
+// remove takes a member out; `then`, if there is one, happens when that is logged, before the others hear of it.
+func (r *Room) remove(now time.Time, m *member, e Entry, then func()) {
+	is := func(other *member) bool { return other == m }
+	r.members = slices.DeleteFunc(r.members, is)
+	delete(r.byLink, m.speaks)
+	delete(r.byUser, m.User.ID)
+	m.speaks = Link{}
+	e.Left = m.Entity
+	r.publish(now, e, frames.MemberLeft{Entity: m.Entity, UserID: m.User.ID}, func() {
+		m.shown = false
+		r.shown = slices.DeleteFunc(r.shown, is)
+		r.undirty(m)
+		if then != nil {
+			then()
+		}
+	})
+}
+
+// removed tells a member that it is no longer in, when all before is told.
+func (r *Room) removed(m *member, in In, reason commonv1.ErrorReason) {
+	r.emit(func() {
+		if m.link != (Link{}) {
+			r.sink.Removed(m.link, in, reason)
+			m.link = Link{}
+		}
+	})
+}
+
+func (r *Room) refuse(link Link, in In, reason commonv1.ErrorReason, message string) {
+	r.emit(func() { r.sink.Refused(link, in, reason, message) })
+}
+
+// fail answers an input in its turn.
+func (r *Room) fail(link Link, in In, reason commonv1.ErrorReason, message string) {
+	r.emit(func() { r.sink.Failed(link, in, reason, message) })
+}
+
+// memberOrFail is the member of a link; if there is none, the link is answered so.
+func (r *Room) memberOrFail(link Link, in In) *member {
+	m := r.byLink[link]
+	if m == nil {
+		r.fail(link, in, commonv1.ErrorReason_ERROR_REASON_NOT_IN_ROOM, "not in the room")
+	}
+	return m
+}
+
+func (r *Room) done(link Link, in In) { r.emit(func() { r.sink.Done(link, in) }) }
+
+// inputKey tells the inputs of a session apart.
+func inputKey(session string, in In) string {
+	if in.Number == 0 {
+		return ""
+	}
+	return session + "#" + strconv.FormatUint(in.Number, 10)
+}
+
 func (r *Room) snapshot(self *member) frames.Snapshot {
 	s := frames.Snapshot{
-		RoomID: r.id, DisplayName: r.cfg.DisplayName,
-		LogPosition: frames.LogPosition{Epoch: r.epoch, Seq: r.seq}, Tick: r.tick,
+		RoomID: r.id, DisplayName: r.cfg.DisplayName, LogPosition: r.released, Tick: r.tick,
 		TickHz: uint8(r.cfg.TickHz), Width: r.cfg.Width, Depth: r.cfg.Depth, MaxSpeed: r.cfg.MaxSpeed,
-		SelfEntity: self.state.Entity,
-		Members:    make([]frames.Member, len(r.members)),
+		SelfEntity: self.Entity,
+		Members:    make([]frames.Member, len(r.shown)),
 	}
-	for i, m := range r.members {
+	for i, m := range r.shown {
 		s.Members[i] = m.frame()
 	}
 	return s

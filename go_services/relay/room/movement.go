@@ -25,8 +25,8 @@ type Move struct {
 
 // Move takes a member's new state into the next tick. A position that is out of the room, or farther than the
 // member can have come, is not taken: the member is told where it is.
-func (r *Room) Move(now time.Time, link Link, rid uint32, move Move) {
-	m := r.memberOrFail(link, rid)
+func (r *Room) Move(now time.Time, link Link, in In, move Move) {
+	m := r.memberOrFail(link, in)
 	if m == nil {
 		return
 	}
@@ -44,8 +44,8 @@ func (r *Room) Move(now time.Time, link Link, rid uint32, move Move) {
 	if !allowed {
 		r.sink.Corrected(link, m.state)
 	}
-	if rid != 0 {
-		r.sink.Done(link, rid)
+	if in.RID != 0 {
+		r.sink.Done(link, in)
 	}
 }
 

@@ -3,7 +3,8 @@
 // as a text script (testdata/) and searched by tests.
 //
 // A room has two channels. The state channel holds the last value of each entity and is sent once a tick. The ordered
-// channel is numbered by (epoch, seq) and sent at once.
+// channel is numbered (frames.LogPosition) and sent as soon as it is in the log: inputs change the room at once, and
+// whatever tells of an ordered change waits until the entry that it came by is logged (TakeUnlogged, Logged).
 package room
 
 import (
@@ -20,6 +21,12 @@ type Link struct {
 	ID     uint32
 }
 
+// In names an input: by the client's number, which its answer carries, and by the gateway's, 0 if it has none.
+type In struct {
+	RID    uint32
+	Number uint64
+}
+
 // Config is what a room must know of itself. All fields are set.
 type Config struct {
 	Capacity     int
@@ -28,27 +35,32 @@ type Config struct {
 	MaxSpeed     float32
 	Spawn        frames.Vec3
 	DisplayName  string
+	// Hold is how long a member stays in whose connection is lost.
+	Hold time.Duration
 }
 
 // Height bounds how high and how low an entity may be, in metres.
 const Height = 100
 
-// Sink takes what comes out of a room. What it is given is valid only during the call.
+// Sink takes what comes out of a room. What it is given is valid only during the call, but for entries, which do not
+// change any more.
 type Sink interface {
-	// Joined tells a member that it is in. It comes before anything else that the member receives.
-	Joined(to Link, rid uint32, snapshot frames.Snapshot)
+	// Joined tells a member that it is in, or in again. It comes before anything else that the member receives.
+	Joined(to Link, in In, snapshot frames.Snapshot)
 	// Refused tells somebody who wanted to enter that it is not in.
-	Refused(to Link, rid uint32, reason commonv1.ErrorReason, message string)
+	Refused(to Link, in In, reason commonv1.ErrorReason, message string)
 	// Removed tells a member that it is no longer in; the reason is UNSPECIFIED if it left by itself.
-	Removed(to Link, rid uint32, reason commonv1.ErrorReason)
-	// Event is for all members but one; the zero Link excludes nobody.
-	Event(e frames.Event, except Link)
-	// Whisper is for two members; both links are the same if somebody whispers to itself.
-	Whisper(e frames.Event, from, to Link)
-	// Done answers a frame.
-	Done(to Link, rid uint32)
-	// Failed answers a frame.
-	Failed(to Link, rid uint32, reason commonv1.ErrorReason, message string)
+	Removed(to Link, in In, reason commonv1.ErrorReason)
+	// Event is for all members who have joined.
+	Event(e *Entry)
+	// Again is the same for one stream that has missed it.
+	Again(e *Entry, stream uint64)
+	// Told is for one member: a whisper, or something that it alone has missed.
+	Told(e *Entry, to Link)
+	// Done answers an input.
+	Done(to Link, in In)
+	// Failed answers an input.
+	Failed(to Link, in In, reason commonv1.ErrorReason, message string)
 	// Corrected tells a member that its entity is not where it said.
 	Corrected(to Link, state frames.EntityState)
 	// State is for all members: the entities that changed since the tick before.
@@ -56,44 +68,91 @@ type Sink interface {
 }
 
 type member struct {
-	link    Link
-	session string
-	role    int32
-	user    frames.User
-	state   frames.EntityState
-	values  []byte
-	walk    walk
-	seen    recent
-	since   time.Time
+	Record
+	// link is where the member hears, once its entry is logged; the zero Link while it has no connection.
+	link Link
+	// speaks is where its inputs come from.
+	speaks Link
+	// leaves is when a member without a connection leaves; zero if it has one.
+	leaves time.Time
+	state  frames.EntityState
+	values []byte
+	walk   walk
+	seen   *recent
 
+	shown              bool // others know of it
 	dirty, valuesDirty bool
 }
 
 // Room is one live room. Its methods must not be called at the same time.
 type Room struct {
-	id    string
-	epoch uint64
-	cfg   Config
-	sink  Sink
+	id     string
+	epoch  uint64
+	cfg    Config
+	sink   Sink
+	encode *frames.Encoder
 
-	seq        uint64
 	tick       uint64
 	lastEntity uint32
-	members    []*member // in order of entity
+	members    []*member // who is in, in order of entity
+	shown      []*member // who is in by what is logged, in the order of their entries
 	byLink     map[Link]*member
 	byUser     map[string]*member
+
+	last      frames.LogPosition // of the newest entry
+	released  frames.LogPosition // of the newest that is logged
+	floor     frames.LogPosition // all entries after it are in the tail
+	tail      []*Entry
+	published uint64
+	logged    uint64
+	unlogged  []*Entry
+	held      []held
+	logBroken bool
 
 	dirty  []*member
 	states []frames.EntityState
 	values []frames.EntityValues
 }
 
-// New makes an empty room.
-func New(id string, epoch uint64, cfg Config, sink Sink) *Room {
-	return &Room{
-		id: id, epoch: epoch, cfg: cfg, sink: sink,
+// New makes a room out of its past. Its members have no connections: they leave if none comes within the hold.
+func New(id string, cfg Config, sink Sink, now time.Time, past Past) *Room {
+	r := &Room{
+		id: id, epoch: past.Epoch, cfg: cfg, sink: sink, encode: frames.NewEncoder(),
 		byLink: map[Link]*member{}, byUser: map[string]*member{},
+		lastEntity: past.LastEntity, last: past.Last, released: past.Last,
 	}
+	for _, record := range past.Members {
+		r.restore(now, record)
+	}
+	r.floor = past.Last
+	if len(past.Tail) > 0 {
+		r.floor = past.Tail[0].LogPosition
+	}
+	if past.Complete {
+		r.floor.Seq, r.floor.Sub = 0, 0
+		if len(past.Tail) == 0 {
+			r.floor.Epoch = past.Epoch
+		}
+	}
+	for i := range past.Tail {
+		e := &past.Tail[i]
+		r.tail = append(r.tail, e)
+		if m := r.byUser[e.Author]; m != nil {
+			m.seen.add(e.Key)
+		}
+	}
+	return r
+}
+
+func (r *Room) restore(now time.Time, record Record) {
+	m := &member{
+		Record: record, leaves: now.Add(r.cfg.Hold), seen: &recent{}, shown: true, walk: newWalk(now),
+		state: frames.EntityState{Entity: record.Entity, Position: r.cfg.Spawn},
+	}
+	r.lastEntity = max(r.lastEntity, record.Entity)
+	r.members = append(r.members, m)
+	r.shown = append(r.shown, m)
+	r.byUser[m.User.ID] = m
 }
 
 // Len is how many members are in.
@@ -102,8 +161,11 @@ func (r *Room) Len() int { return len(r.members) }
 // Epoch is the room's epoch.
 func (r *Room) Epoch() uint64 { return r.epoch }
 
-// Seq is the newest number of the ordered channel.
-func (r *Room) Seq() uint64 { return r.seq }
+// Reclaimed takes a greater epoch, in which the same owner goes on.
+func (r *Room) Reclaimed(epoch uint64) { r.epoch = epoch }
+
+// Position is the newest place in the ordered channel that members know of.
+func (r *Room) Position() frames.LogPosition { return r.released }
 
 // Ticks is how many ticks had something to send.
 func (r *Room) Ticks() uint64 { return r.tick }
@@ -125,18 +187,27 @@ type View struct {
 func (r *Room) Members() []View {
 	views := make([]View, len(r.members))
 	for i, m := range r.members {
-		views[i] = View{Member: m.frame(), Link: m.link, Since: m.since}
+		views[i] = View{Member: m.frame(), Link: m.speaks, Since: time.UnixMilli(int64(m.SinceMS))}
 	}
 	return views
+}
+
+// Records lists what must be known of the members after the loss of the relay, and the greatest entity given out. Of
+// what is not logged yet it knows nothing.
+func (r *Room) Records() (records []Record, lastEntity uint32) {
+	for _, m := range r.shown {
+		records = append(records, m.Record)
+	}
+	return records, r.lastEntity
 }
 
 // States visits the state of every member, for a reader that has missed some.
 func (r *Room) States() ([]frames.EntityState, []frames.EntityValues) {
 	r.states, r.values = r.states[:0], r.values[:0]
-	for _, m := range r.members {
+	for _, m := range r.shown {
 		r.states = append(r.states, m.state)
 		if len(m.values) > 0 {
-			r.values = append(r.values, frames.EntityValues{Entity: m.state.Entity, Values: m.values})
+			r.values = append(r.values, frames.EntityValues{Entity: m.Entity, Values: m.values})
 		}
 	}
 	return r.states, r.values
@@ -152,7 +223,7 @@ func (r *Room) Tick() {
 	for _, m := range r.dirty {
 		r.states = append(r.states, m.state)
 		if m.valuesDirty {
-			r.values = append(r.values, frames.EntityValues{Entity: m.state.Entity, Values: m.values})
+			r.values = append(r.values, frames.EntityValues{Entity: m.Entity, Values: m.values})
 		}
 		m.dirty, m.valuesDirty = false, false
 	}
@@ -160,32 +231,21 @@ func (r *Room) Tick() {
 	r.sink.State(r.tick, r.states, r.values)
 }
 
-// StreamEnded removes all members who came by a stream.
-func (r *Room) StreamEnded(now time.Time, stream uint64) {
-	for _, m := range slices.Clone(r.members) {
-		if m.link.Stream == stream {
-			r.remove(now, m)
-		}
-	}
-}
-
+// markDirty has the next tick tell of a member, if others know of it.
 func (r *Room) markDirty(m *member) {
-	if !m.dirty {
+	if m.shown && !m.dirty {
 		m.dirty = true
 		r.dirty = append(r.dirty, m)
 	}
 }
 
-// publish numbers an event that all members see.
-func (r *Room) publish(now time.Time, body frames.EventBody, except Link) {
-	r.seq++
-	r.sink.Event(r.event(now, body), except)
-}
-
-func (r *Room) event(now time.Time, body frames.EventBody) frames.Event {
-	return frames.Event{LogPosition: frames.LogPosition{Epoch: r.epoch, Seq: r.seq}, TimeMS: uint64(now.UnixMilli()), Body: body}
+func (r *Room) undirty(m *member) {
+	if m.dirty {
+		m.dirty = false
+		r.dirty = slices.DeleteFunc(r.dirty, func(other *member) bool { return other == m })
+	}
 }
 
 func (m *member) frame() frames.Member {
-	return frames.Member{User: m.user, State: m.state, Values: m.values}
+	return frames.Member{User: m.User, State: m.state, Values: m.values}
 }

@@ -7,85 +7,101 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
 
-// Chat says something to all members, the speaker included. A client message id that the member used before is
-// answered and not said again.
-func (r *Room) Chat(now time.Time, link Link, rid uint32, text, clientMessageID string) {
-	m := r.memberOrFail(link, rid)
-	if m == nil {
-		return
-	}
-	if !m.seen.add(clientMessageID) {
-		r.sink.Done(link, rid)
-		return
-	}
-	r.publish(now, frames.ChatMessage{Sender: m.user, Text: text, ClientMessageID: clientMessageID}, Link{})
-	r.sink.Done(link, rid)
+// Chat says something to all members, the speaker included. A client message id that the user used before, or an input
+// that came before by another stream, is answered and not said again.
+func (r *Room) Chat(now time.Time, link Link, in In, text, clientMessageID string) {
+	r.speak(now, link, in, clientMessageID, "", func(sender frames.User) frames.EventBody {
+		return frames.ChatMessage{Sender: sender, Text: text, ClientMessageID: clientMessageID}
+	}, nil)
 }
 
 // Emote shows an emote to all members.
-func (r *Room) Emote(now time.Time, link Link, rid uint32, emoteID, targetUserID, clientMessageID string) {
-	m := r.memberOrFail(link, rid)
-	if m == nil {
-		return
-	}
-	if targetUserID != "" && r.byUser[targetUserID] == nil {
-		r.sink.Failed(link, rid, commonv1.ErrorReason_ERROR_REASON_MEMBER_NOT_FOUND, "the target is not in the room")
-		return
-	}
-	if !m.seen.add(clientMessageID) {
-		r.sink.Done(link, rid)
-		return
-	}
-	r.publish(now, frames.EmoteMessage{
-		Sender: m.user, EmoteID: emoteID, TargetUserID: targetUserID, ClientMessageID: clientMessageID,
-	}, Link{})
-	r.sink.Done(link, rid)
+func (r *Room) Emote(now time.Time, link Link, in In, emoteID, targetUserID, clientMessageID string) {
+	r.speak(now, link, in, clientMessageID, targetUserID, func(sender frames.User) frames.EventBody {
+		return frames.EmoteMessage{
+			Sender: sender, EmoteID: emoteID, TargetUserID: targetUserID, ClientMessageID: clientMessageID,
+		}
+	}, nil)
 }
 
 // Whisper says something to one member; the speaker hears it too. It has the number of the event before it, for
 // the others must not see a gap.
-func (r *Room) Whisper(now time.Time, link Link, rid uint32, targetUserID, text, clientMessageID string) {
-	m := r.memberOrFail(link, rid)
+func (r *Room) Whisper(now time.Time, link Link, in In, targetUserID, text, clientMessageID string) {
+	r.speak(now, link, in, clientMessageID, targetUserID, func(sender frames.User) frames.EventBody {
+		return frames.WhisperMessage{
+			Sender: sender, TargetUserID: targetUserID, Text: text, ClientMessageID: clientMessageID,
+		}
+	}, []string{targetUserID})
+}
+
+// speak logs what a member says, once, to all or to the users in `to` and the speaker; `target` must be in, if it is
+// not empty.
+func (r *Room) speak(
+	now time.Time, link Link, in In, clientMessageID, target string, body func(frames.User) frames.EventBody, to []string,
+) {
+	m := r.memberOrFail(link, in)
 	if m == nil {
 		return
 	}
-	target := r.byUser[targetUserID]
-	if target == nil {
-		r.sink.Failed(link, rid, commonv1.ErrorReason_ERROR_REASON_MEMBER_NOT_FOUND, "the target is not in the room")
+	key := messageKey(m.Session, in, clientMessageID)
+	if m.seen.has(key) {
+		r.done(link, in)
 		return
 	}
-	if m.seen.add(clientMessageID) {
-		r.sink.Whisper(r.event(now, frames.WhisperMessage{
-			Sender: m.user, TargetUserID: targetUserID, Text: text, ClientMessageID: clientMessageID,
-		}), link, target.link)
+	if target != "" && r.byUser[target] == nil {
+		r.fail(link, in, commonv1.ErrorReason_ERROR_REASON_MEMBER_NOT_FOUND, "the target is not in the room")
+		return
 	}
-	r.sink.Done(link, rid)
+	if !r.takesOrdered() {
+		r.fail(link, in, commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE, "the room's log can not be written to now")
+		return
+	}
+	m.seen.add(key)
+	if to != nil && target != m.User.ID {
+		to = append(to, m.User.ID)
+	}
+	r.publish(now, Entry{Author: m.User.ID, Key: key, To: to}, body(m.User), nil)
+	r.done(link, in)
 }
 
-// recentSize is how many client message ids a member's connection is remembered by.
+// messageKey tells what a user says apart: by the client's id, which outlives sessions, or as an input.
+func messageKey(session string, in In, clientMessageID string) string {
+	if clientMessageID != "" {
+		return "m:" + clientMessageID
+	}
+	return inputKey(session, in)
+}
+
+// recentSize is how many of a member's messages are remembered by their keys.
 const recentSize = 64
 
-// recent remembers the newest client message ids of a member.
+// recent remembers the newest keys of a member.
 type recent struct {
-	ids  []string
+	keys []string
 	next int
 }
 
-// add says whether the id is new. The empty id is always new.
-func (s *recent) add(id string) bool {
-	if id == "" {
-		return true
+// has says whether the key is remembered. The empty key never is.
+func (s *recent) has(key string) bool {
+	if key == "" {
+		return false
 	}
-	for _, old := range s.ids {
-		if old == id {
-			return false
+	for _, old := range s.keys {
+		if old == key {
+			return true
 		}
 	}
-	if len(s.ids) < recentSize {
-		s.ids = append(s.ids, id)
-		return true
+	return false
+}
+
+func (s *recent) add(key string) {
+	if key == "" || s.has(key) {
+		return
 	}
-	s.ids[s.next] = id
+	if len(s.keys) < recentSize {
+		s.keys = append(s.keys, key)
+		return
+	}
+	s.keys[s.next] = key
 	s.next = (s.next + 1) % recentSize
-	return true
 }

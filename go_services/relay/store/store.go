@@ -6,55 +6,28 @@ package store
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
 )
 
 // ErrFenced tells that somebody else owns the room, in a greater epoch.
 var ErrFenced = errors.New("another relay owns the room")
 
-// Bounds of a room's log. Older entries go when a newer one comes; all of it goes when the room has said nothing for
-// MaxAge. The owner, its epoch, the last position, the last entity and the members are kept for KeepOwnerMS after the
-// last word of an owner (a claim, an append, or Owners), so that epochs and numbers do not begin again.
-const (
-	// MaxEntries bounds how many entries a log holds.
-	MaxEntries = 512
-	// MaxAgeMS bounds how old an entry may be, in milliseconds.
-	MaxAgeMS = 10 * 60 * 1000
-	// KeepOwnerMS is how long a room is remembered that nobody owns, in milliseconds.
-	KeepOwnerMS = 24 * 60 * 60 * 1000
-)
+// ErrForgotten tells that the store knows nothing of the epoch in which it was written: it has lost its last writes. The
+// owner must claim the room again, in a newer era.
+var ErrForgotten = errors.New("the store has forgotten who owns the room")
 
-// Entry is one event of a room's ordered channel, as it is kept.
-type Entry struct {
-	frames.LogPosition
-	// Key tells a repeat of the input from another; empty if it has none.
-	Key string
-	// To holds the users who alone receive it, for a whisper; empty for all.
-	To []string
-	// Except is a user who does not receive it: who joins has a snapshot instead.
-	Except string
-	TimeMS uint64
-	// Frame is the encoded ServerFrame.
-	Frame []byte
-	// Joined is the member that came in by it, or nil.
-	Joined *Member
-	// Left is the entity that went by it, or 0.
-	Left uint32
-}
+// KeepRoom is how long a room is remembered after the last word of an owner (a claim, an append, or Owners): its epoch,
+// its last position, its last entity and its members, so that epochs and numbers do not begin again. Its log is kept
+// for as long as its entries may be old.
+const KeepRoom = 24 * time.Hour
 
-// Member is somebody who is in a room, as far as it must be known after the loss of its relay.
-type Member struct {
-	Entity   uint32
-	UserID   string
-	Username string
-	Bot      bool
-	// Session is the gateway's session that it came in by.
-	Session string
-	// Role is worldmesh.world.v1.RoomRole's number.
-	Role    int32
-	SinceMS uint64
-}
+const keepLog = room.MaxAgeMS * time.Millisecond
+
+// EpochsPerEra leaves room for as many claims in an era; an epoch stays exact as a JSON number for 2 million eras.
+const EpochsPerEra = 1 << 32
 
 // Owner is the relay that a room belongs to.
 type Owner struct {
@@ -80,7 +53,7 @@ type ClaimRequest struct {
 	// Members are who is in and LastEntity the greatest entity given out, by the knowledge of an asker that holds the
 	// room: if Held is not 0 and the claim is granted, they replace what the store has. Entries that the store has
 	// forgotten the asker appends again, under their old numbers and epochs.
-	Members    []Member
+	Members    []room.Record
 	LastEntity uint32
 	// StealAfter is the epoch of an owner who is believed dead; the room is taken from it. Or 0.
 	StealAfter uint64
@@ -97,26 +70,33 @@ type Claim struct {
 	// LastEntity is the greatest entity that was ever given out, as far as the store knows.
 	LastEntity uint32
 	// Members are who is in, in order of entity.
-	Members []Member
+	Members []room.Record
 	// Tail is the log, oldest first.
-	Tail []Entry
+	Tail []room.Entry
 	// Complete says that the tail begins with the room's first event (also: that there was none yet).
 	Complete bool
 }
 
-// Store keeps rooms. A claim and an append of one room never overlap in effect.
-type Store interface {
-	// Claim takes a room that nobody owns, that an earlier incarnation of the asker owned, that the asker holds in the
-	// newest epoch, or whose owner's epoch is StealAfter. Otherwise it is not granted, and tells the owner. A granted
-	// claim has a new epoch, greater than the record's, than Held and than any of an earlier era; from then on nobody
-	// can append in an older one.
+// Past is the claim as the room's core takes it.
+func (c Claim) Past() room.Past {
+	return room.Past{
+		Epoch: c.Owner.Epoch, Last: c.Last, LastEntity: c.LastEntity, Members: c.Members, Tail: c.Tail, Complete: c.Complete,
+	}
+}
+
+// Rooms keeps rooms. A claim and an append of one room never overlap in effect.
+type Rooms interface {
+	// Claim takes a room that nobody owns, that the asker itself has owned, that the asker holds in the newest epoch, or
+	// whose owner's epoch is StealAfter. Otherwise it is not granted, and tells the owner. A granted claim has a new
+	// epoch, greater than the record's, than Held and than any of an earlier era; from then on nobody can append in an
+	// older one.
 	Claim(ctx context.Context, request ClaimRequest) (Claim, error)
-	// Append logs entries, in order, all or none, and applies their changes of members. It returns ErrFenced if the
-	// epoch is not the owner's any more; after any other error the outcome is not known, and the same entries may be
-	// appended again: those that are in the log already are left out.
-	Append(ctx context.Context, room string, epoch uint64, entries []Entry) error
-	// Release gives a room up, if the epoch is still the owner's.
-	Release(ctx context.Context, room string, epoch uint64) error
+	// Append logs entries, in order, all or none, and applies their changes of members. The owner is who appends, with
+	// its epoch: ErrFenced or ErrForgotten if the room is not its own. After any other error the outcome is not known,
+	// and the same entries may be appended again: those that are in the log already are left out.
+	Append(ctx context.Context, room string, owner Owner, entries []*room.Entry) error
+	// Release gives a room up, if it is still the owner's.
+	Release(ctx context.Context, room string, owner Owner) error
 	// Owners tells who owns each of the rooms, and keeps those from being forgotten that it tells of.
 	Owners(ctx context.Context, rooms []string) ([]Owner, error)
 }
@@ -145,12 +125,16 @@ type Renewal struct {
 
 // Leases keeps which relays are alive.
 type Leases interface {
-	// Renew holds the relay's lease for as long as the store's owner has chosen, and tells who else has one.
-	Renew(ctx context.Context, relay Relay) (Renewal, error)
+	// Renew holds the relay's lease, and tells who else has one.
+	Renew(ctx context.Context, relay Relay, lease time.Duration) (Renewal, error)
 	// Leave gives the lease up.
 	Leave(ctx context.Context, relay Relay) error
-	// Alive says whether a relay's incarnation has a lease.
-	Alive(ctx context.Context, relayID, incarnation string) (bool, error)
 	// SetEra makes an era known, unless a greater one is.
 	SetEra(ctx context.Context, era uint64, replicationID string) error
+}
+
+// Store is all that relays keep.
+type Store interface {
+	Rooms
+	Leases
 }

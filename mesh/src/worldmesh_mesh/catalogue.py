@@ -25,6 +25,7 @@ class Service:
     scale: str = ""
     """Environment variable that overrides `instances`."""
     mongo: bool = False
+    redis: bool = False
     acts_for_clients: bool = False
     sockets: bool = False
     """Whether it has clients' sockets beside its RPCs."""

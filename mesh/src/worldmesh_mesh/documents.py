@@ -27,6 +27,8 @@ def picture(services: Sequence[Service], methods: Sequence[Method]) -> str:
     lines += [f"  mesh --> {name}" for name in called]
     if kept := [s.name for s in services if s.mongo]:
         lines += ["  mongo[(MongoDB)]", *(f"  {name} --- mongo" for name in kept)]
+    if kept := [s.name for s in services if s.redis]:
+        lines += ["  redis[(Redis)]", *(f"  {name} --- redis" for name in kept)]
     return "\n".join([*lines, "```"])
 
 

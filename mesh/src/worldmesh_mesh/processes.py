@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from .envoy.common import Json
 from .envoy.edge import PROXY as EDGE_PROXY
 from .envoy.mesh import PROXY as MESH_PROXY
 from .paths import BIN, DESCRIPTORS, PYTHON
-from .topology import EDGE_ADMIN, EDGE_PLAIN, HOST, MESH, MESH_ADMIN, MONGO, Instance, Topology
+from .topology import EDGE_ADMIN, EDGE_PLAIN, HOST, MESH, MESH_ADMIN, MONGO, REDIS, Instance, Topology
 
 MARK = "WORLDMESH_WORLD"
 """Every process of a world carries the world's data folder in this variable, so that strays can be told."""
@@ -31,11 +32,22 @@ def mongo_uri(topology: Topology) -> str:
     return f"mongodb://{HOST}:{topology.port(MONGO)}/?replicaSet=rs0"
 
 
-def processes(topology: Topology, *, mongod: Path, envoy: Path) -> Json:
+@dataclass(frozen=True)
+class Programs:
+    """Where the programs are that are not ours."""
+
+    mongod: Path
+    valkey: Path
+    envoy: Path
+
+
+def processes(topology: Topology, programs: Programs) -> Json:
     """A process-compose configuration."""
+    envoy = programs.envoy
     every: dict[str, Json] = {
-        "mongod": _mongod(topology, mongod),
+        "mongod": _mongod(topology, programs.mongod),
         "mongo-init": _mongo_init(topology),
+        "valkey": _valkey(topology, programs.valkey),
         MESH_PROXY: _envoy(topology, envoy, "mesh", MESH_ADMIN, {}),
     }
     for instance in topology.instances:
@@ -93,6 +105,15 @@ def _mongod(topology: Topology, mongod: Path) -> Json:
     }
 
 
+def _valkey(topology: Topology, valkey: Path) -> Json:
+    return {
+        "command": (
+            f"exec {valkey} --bind {HOST} --port {topology.port(REDIS)} --dir {topology.data / 'redis'}"
+            " --appendonly yes --appendfsync everysec --save '' --loglevel notice"
+        ),
+    }
+
+
 def _mongo_init(topology: Topology) -> Json:
     return {
         "command": f"exec {PYTHON} -m worldmesh_mesh init-mongo --port {topology.port(MONGO)}",
@@ -144,6 +165,8 @@ def environment(topology: Topology, i: Instance) -> dict[str, str]:
         settings["OTEL_BSP_SCHEDULE_DELAY"] = "500"
     if i.service.mongo:
         settings["WORLDMESH_MONGO_URI"] = mongo_uri(topology)
+    if i.service.redis:
+        settings["WORLDMESH_REDIS_ADDRS"] = f"{HOST}:{topology.port(REDIS)}"
     if i.service.name == "identity":
         settings["WORLDMESH_IDENTITY_KEY_FILE"] = str(topology.data / "identity.key")
     if i.service.sockets:
@@ -174,6 +197,7 @@ def where(topology: Topology) -> Json:
         "gateways_ws": [f"ws://localhost:{i.ws_port}/ws" for i in gateways],
         "mesh": f"{HOST}:{topology.port(MESH)}",
         "mongo": mongo_uri(topology),
+        "redis": f"{HOST}:{topology.port(REDIS)}",
         "admin": {
             "edge": f"http://localhost:{topology.port(EDGE_ADMIN)}/",
             "mesh": f"http://localhost:{topology.port(MESH_ADMIN)}/",

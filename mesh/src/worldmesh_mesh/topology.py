@@ -11,7 +11,7 @@ from .catalogue import Service
 HOST = "127.0.0.1"
 
 # Offsets from the port base. Services follow at SERVICES: ten instances each, two ports an instance.
-MONGO, EDGE_PLAIN, JWKS, EDGE, MESH, EDGE_ADMIN, MESH_ADMIN, SUPERVISOR = 27, 80, 81, 443, 500, 901, 902, 903
+MONGO, REDIS, EDGE_PLAIN, JWKS, EDGE, MESH, EDGE_ADMIN, MESH_ADMIN, SUPERVISOR = 27, 79, 80, 81, 443, 500, 901, 902, 903
 SERVICES, WSS, WS = 100, 450, 470
 MAX_INSTANCES = 10
 
@@ -82,6 +82,7 @@ class Topology:
         """Every port that is listened on, and by whom."""
         taken = {
             self.port(MONGO): "mongod",
+            self.port(REDIS): "valkey",
             self.port(EDGE): "the edge (TLS)",
             self.port(MESH): "the mesh listener",
             self.port(JWKS): "the edge's key listener",

@@ -29,6 +29,7 @@ from ._frames import (
     Leave,
     Move,
     Ping,
+    Position,
     Refresh,
     RoomEvent,
     RoomLeft,
@@ -74,8 +75,9 @@ class WorldmeshClient(_calls.Requester):
     """A client of one account. An async context manager: entering it connects, leaving it says goodbye.
 
     Requests raise RequestError when the server says no, ConnectionClosedError when the socket is lost under
-    way, and TimeoutError. After a loss the client comes back by itself as the close code has it, rejoins its
-    room, and tells so by a Reconnected event; requests made meanwhile wait for the new socket."""
+    way, and TimeoutError. After a loss the client comes back by itself as the close code has it, goes on in its
+    room with what it missed, and tells so by a Reconnected event; requests made meanwhile wait for the new
+    socket. A Snapshot event tells that the room is to be looked at anew: something was missed for good."""
 
     def __init__(self, session: Session, socket_url: str, options: Options = DEFAULTS) -> None:
         self.session = session
@@ -89,6 +91,8 @@ class WorldmeshClient(_calls.Requester):
         self._failure: WorldmeshError | None = None
         self._welcome: Welcome | None = None
         self._room_id = ""
+        self._seen: Position | None = None
+        self._held: list[Event] | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     # --------------------------------------------------------------------------------------- start and end
@@ -163,8 +167,10 @@ class WorldmeshClient(_calls.Requester):
 
     async def join(self, room_id: str) -> Snapshot:
         """Enters a room and returns it as it is. A session is in one room at a time."""
+        self._seen = None
         snapshot = await self._ask(Join(room_id), Snapshot)
         self._room_id = room_id
+        self._saw(snapshot.position)
         return snapshot
 
     async def leave(self) -> None:
@@ -251,8 +257,27 @@ class WorldmeshClient(_calls.Requester):
                 self._tasks.append(asyncio.create_task(self._reenter(body)))
                 return
             self._room_id = ""
-        if isinstance(body, RoomEvent | StateBatch | Correction | RoomLeft):
-            self._events.put(body)
+        if isinstance(body, RoomEvent | Snapshot):
+            self._saw(body.position)
+        if isinstance(body, RoomEvent | StateBatch | Correction | RoomLeft | Snapshot):
+            self._put(body)
+
+    def _saw(self, position: Position) -> None:
+        self._seen = position if self._seen is None else max(self._seen, position)
+
+    def _put(self, event: Event) -> None:
+        """Events that come while a room is entered again wait for the news that it is."""
+        if self._held is None:
+            self._events.put(event)
+        else:
+            self._held.append(event)
+
+    def _back(self, event: Event) -> None:
+        """Tells that something is back, and then what came meanwhile."""
+        self._events.put(event)
+        for held in self._held or ():
+            self._events.put(held)
+        self._held = None
 
     async def _reenter(self, left: RoomLeft) -> None:
         """Enters a room again that has lost its relay: another one takes it as soon as somebody asks."""
@@ -260,7 +285,8 @@ class WorldmeshClient(_calls.Requester):
         while (delay := policy.delay(_ROOM_MOVED, attempt)) is not None and self._room_id == left.room_id:
             await asyncio.sleep(delay)
             try:
-                self._events.put(Reconnected(None, await self._ask(Join(left.room_id), Snapshot)))
+                self._held = []
+                self._back(Reconnected(None, await self._ask(Join(left.room_id, self._seen), Snapshot)))
                 return
             except ConnectionClosedError:
                 return  # coming back on another socket enters the room too
@@ -269,7 +295,7 @@ class WorldmeshClient(_calls.Requester):
                     break
             attempt += 1
         self._room_id = ""
-        self._events.put(left)
+        self._back(left)
 
     async def _stay(self) -> None:
         """Comes back whenever the socket is lost, until it may not."""
@@ -277,7 +303,7 @@ class WorldmeshClient(_calls.Requester):
             lost = await self._socket.closed
             self._connected.clear()
             try:
-                self._events.put(await self._come_back(lost))
+                self._back(await self._come_back(lost))
             except WorldmeshError as e:
                 self._fail(e, e)
                 return
@@ -303,8 +329,9 @@ class WorldmeshClient(_calls.Requester):
     async def _rejoin(self) -> Snapshot | None:
         if not self._room_id or self._socket is None:
             return None
+        self._held = []
         try:
-            answer = await self._socket.request(Join(self._room_id))
+            answer = await self._socket.request(Join(self._room_id, self._seen))
         except RequestError as e:
             self._events.put(RoomLeft(self._room_id, e.reason))
             self._room_id = ""

@@ -20,13 +20,14 @@ class Missed:
 @dataclass(frozen=True, slots=True)
 class Reconnected:
     """What was lost is back: the socket, closed with `close_code`, or, if that is None, only the room, which has moved
-    to another relay. `snapshot` is the room as it is now, if there was one; what happened in between is not told."""
+    to another relay. `snapshot` is the room as it is now, if there was one. What happened in between follows, unless
+    `snapshot.gap` says that some of it can't be had any more."""
 
     close_code: int | None
     snapshot: Snapshot | None
 
 
-Event: TypeAlias = RoomEvent | StateBatch | Correction | RoomLeft | Missed | Reconnected
+Event: TypeAlias = RoomEvent | StateBatch | Correction | RoomLeft | Snapshot | Missed | Reconnected
 
 
 class EventQueue:

@@ -728,17 +728,15 @@ type Delivery struct {
 	Frame []byte `protobuf:"bytes,1,opt,name=frame,proto3" json:"frame,omitempty"`
 	// The channel.
 	Channel Channel `protobuf:"varint,2,opt,name=channel,proto3,enum=worldmesh.room.v1.Channel" json:"channel,omitempty"`
-	// The links that receive it; empty means all members of this stream.
+	// The links that receive it; empty means all members of this stream who have joined.
 	Links []uint32 `protobuf:"varint,3,rep,packed,name=links,proto3" json:"links,omitempty"`
-	// Links that do not receive it although `links` is empty.
-	ExceptLinks []uint32 `protobuf:"varint,4,rep,packed,name=except_links,json=exceptLinks,proto3" json:"except_links,omitempty"`
 	// What became of a member.
-	Membership *Membership `protobuf:"bytes,5,opt,name=membership,proto3" json:"membership,omitempty"`
-	// Where it stands in the ordered channel; unset for what does not. A gateway drops what it has had already, unless
-	// `links` is set.
-	Position *LogPosition `protobuf:"bytes,6,opt,name=position,proto3" json:"position,omitempty"`
+	Membership *Membership `protobuf:"bytes,4,opt,name=membership,proto3" json:"membership,omitempty"`
+	// Where it stands in the ordered channel, or where it leaves its reader; unset for what has to do with neither. A
+	// gateway drops what it has had already, unless `links` is set.
+	Position *LogPosition `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`
 	// The number of the input, of the only link in `links`, that this answers; 0 if it answers none.
-	Answered      uint64 `protobuf:"varint,7,opt,name=answered,proto3" json:"answered,omitempty"`
+	Answered      uint64 `protobuf:"varint,6,opt,name=answered,proto3" json:"answered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -790,13 +788,6 @@ func (x *Delivery) GetChannel() Channel {
 func (x *Delivery) GetLinks() []uint32 {
 	if x != nil {
 		return x.Links
-	}
-	return nil
-}
-
-func (x *Delivery) GetExceptLinks() []uint32 {
-	if x != nil {
-		return x.ExceptLinks
 	}
 	return nil
 }
@@ -1470,9 +1461,11 @@ func (x *Input_Join) GetResume() *LogPosition {
 
 // Leaves the room.
 type Input_Leave struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session that it is in by: its link may be of an earlier stream.
+	GatewaySessionId string `protobuf:"bytes,1,opt,name=gateway_session_id,json=gatewaySessionId,proto3" json:"gateway_session_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Input_Leave) Reset() {
@@ -1505,11 +1498,20 @@ func (*Input_Leave) Descriptor() ([]byte, []int) {
 	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 1}
 }
 
+func (x *Input_Leave) GetGatewaySessionId() string {
+	if x != nil {
+		return x.GatewaySessionId
+	}
+	return ""
+}
+
 // Has lost its socket: it stays in the room for a while, and its user may resume.
 type Input_Detach struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session that it is in by: its link may be of an earlier stream.
+	GatewaySessionId string `protobuf:"bytes,1,opt,name=gateway_session_id,json=gatewaySessionId,proto3" json:"gateway_session_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Input_Detach) Reset() {
@@ -1540,6 +1542,13 @@ func (x *Input_Detach) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Input_Detach.ProtoReflect.Descriptor instead.
 func (*Input_Detach) Descriptor() ([]byte, []int) {
 	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 2}
+}
+
+func (x *Input_Detach) GetGatewaySessionId() string {
+	if x != nil {
+		return x.GatewaySessionId
+	}
+	return ""
 }
 
 // The member's entity as it is now. The relay checks speed and bounds and corrects what is out of them.
@@ -1998,8 +2007,7 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\xbaH\a\n" +
 	"\x05%\x00\x00\x00\x00R\bmaxSpeed\x12;\n" +
 	"\x05spawn\x18\x06 \x01(\v2\x1d.worldmesh.common.v1.PositionB\x06\xbaH\x03\xc8\x01\x01R\x05spawn\x12*\n" +
-	"\fdisplay_name\x18\a \x01(\tB\a\xbaH\x04r\x02\x18<R\vdisplayName\"\xa9\n" +
-	"\n" +
+	"\fdisplay_name\x18\a \x01(\tB\a\xbaH\x04r\x02\x18<R\vdisplayName\"\x97\v\n" +
 	"\x05Input\x12\x1b\n" +
 	"\x04link\x18\x01 \x01(\rB\a\xbaH\x04*\x02 \x00R\x04link\x12\x10\n" +
 	"\x03rid\x18\x02 \x01(\rR\x03rid\x123\n" +
@@ -2017,9 +2025,11 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\v2\x1f.worldmesh.common.v1.PublicUserB\x06\xbaH\x03\xc8\x01\x01R\x04user\x127\n" +
 	"\x12gateway_session_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x10gatewaySessionId\x12\x12\n" +
 	"\x04role\x18\x03 \x01(\x05R\x04role\x126\n" +
-	"\x06resume\x18\x04 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\x06resume\x1a\a\n" +
-	"\x05Leave\x1a\b\n" +
-	"\x06Detach\x1a\xb2\x01\n" +
+	"\x06resume\x18\x04 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\x06resume\x1a>\n" +
+	"\x05Leave\x125\n" +
+	"\x12gateway_session_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x10gatewaySessionId\x1a?\n" +
+	"\x06Detach\x125\n" +
+	"\x12gateway_session_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x10gatewaySessionId\x1a\xb2\x01\n" +
 	"\x05State\x12A\n" +
 	"\bposition\x18\x01 \x01(\v2\x1d.worldmesh.common.v1.PositionB\x06\xbaH\x03\xc8\x01\x01R\bposition\x12\x1b\n" +
 	"\x03yaw\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x10\x80\x80\x04R\x03yaw\x12'\n" +
@@ -2056,17 +2066,16 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x1b.worldmesh.room.v1.DeliveryR\n" +
 	"deliveriesB\x06\n" +
-	"\x04body\"\xa6\x02\n" +
+	"\x04body\"\x83\x02\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\fR\x05frame\x124\n" +
 	"\achannel\x18\x02 \x01(\x0e2\x1a.worldmesh.room.v1.ChannelR\achannel\x12\x14\n" +
-	"\x05links\x18\x03 \x03(\rR\x05links\x12!\n" +
-	"\fexcept_links\x18\x04 \x03(\rR\vexceptLinks\x12=\n" +
+	"\x05links\x18\x03 \x03(\rR\x05links\x12=\n" +
 	"\n" +
-	"membership\x18\x05 \x01(\v2\x1d.worldmesh.room.v1.MembershipR\n" +
+	"membership\x18\x04 \x01(\v2\x1d.worldmesh.room.v1.MembershipR\n" +
 	"membership\x12:\n" +
-	"\bposition\x18\x06 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\bposition\x12\x1a\n" +
-	"\banswered\x18\a \x01(\x04R\banswered\"\xce\x01\n" +
+	"\bposition\x18\x05 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\bposition\x12\x1a\n" +
+	"\banswered\x18\x06 \x01(\x04R\banswered\"\xce\x01\n" +
 	"\n" +
 	"Membership\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\rR\x04link\x12%\n" +

@@ -318,12 +318,17 @@ class Input(_message.Message):
 
         DESCRIPTOR: _descriptor.Descriptor
 
+        GATEWAY_SESSION_ID_FIELD_NUMBER: _builtins.int
+        gateway_session_id: _builtins.str
+        """The session that it is in by: its link may be of an earlier stream."""
         def __init__(
             self,
+            *,
+            gateway_session_id: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway_session_id", b"gateway_session_id"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -333,12 +338,17 @@ class Input(_message.Message):
 
         DESCRIPTOR: _descriptor.Descriptor
 
+        GATEWAY_SESSION_ID_FIELD_NUMBER: _builtins.int
+        gateway_session_id: _builtins.str
+        """The session that it is in by: its link may be of an earlier stream."""
         def __init__(
             self,
+            *,
+            gateway_session_id: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway_session_id", b"gateway_session_id"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -650,7 +660,6 @@ class Delivery(_message.Message):
     FRAME_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
-    EXCEPT_LINKS_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     ANSWERED_FIELD_NUMBER: _builtins.int
@@ -664,11 +673,7 @@ class Delivery(_message.Message):
     """The number of the input, of the only link in `links`, that this answers; 0 if it answers none."""
     @_builtins.property
     def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The links that receive it; empty means all members of this stream."""
-
-    @_builtins.property
-    def except_links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Links that do not receive it although `links` is empty."""
+        """The links that receive it; empty means all members of this stream who have joined."""
 
     @_builtins.property
     def membership(self) -> Global___Membership:
@@ -676,8 +681,8 @@ class Delivery(_message.Message):
 
     @_builtins.property
     def position(self) -> Global___LogPosition:
-        """Where it stands in the ordered channel; unset for what does not. A gateway drops what it has had already, unless
-        `links` is set.
+        """Where it stands in the ordered channel, or where it leaves its reader; unset for what has to do with neither. A
+        gateway drops what it has had already, unless `links` is set.
         """
 
     def __init__(
@@ -686,14 +691,13 @@ class Delivery(_message.Message):
         frame: _builtins.bytes = ...,
         channel: Global___Channel.ValueType = ...,
         links: _abc.Iterable[_builtins.int] | None = ...,
-        except_links: _abc.Iterable[_builtins.int] | None = ...,
         membership: Global___Membership | None = ...,
         position: Global___LogPosition | None = ...,
         answered: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "channel", b"channel", "except_links", b"except_links", "frame", b"frame", "links", b"links", "membership", b"membership", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "channel", b"channel", "frame", b"frame", "links", b"links", "membership", b"membership", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,206 @@
+// Package roomlink is what a gateway knows of a room that its members are in: who they are, what they have said that
+// was not answered, and what they have heard. So it can go on at another relay as if nothing had happened. It has no
+// clock, no goroutine and no I/O.
+package roomlink
+
+import (
+	"slices"
+	"sync/atomic"
+
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"google.golang.org/protobuf/proto"
+)
+
+// Member is somebody who has sent its join.
+type Member struct {
+	// Link is its number on the streams of the room.
+	Link uint32
+	// Join is how it came in.
+	Join *roomv1.Input_Join
+	// Entity is the one that it has; 0 while it is on its way in.
+	Entity uint32
+	// step is the newest state that it sent. Set by whoever reads its socket.
+	step atomic.Pointer[roomv1.Input]
+}
+
+// Members are those of one gateway in one room.
+type Members struct {
+	byLink map[uint32]*Member
+	last   uint32
+	seen   *frames.LogPosition
+	epoch  uint64
+}
+
+// NewMembers makes an empty set.
+func NewMembers() *Members { return &Members{byLink: map[uint32]*Member{}} }
+
+// Enter adds somebody who sends its join, and gives it a link.
+func (s *Members) Enter(join *roomv1.Input_Join) *Member {
+	s.last++
+	m := &Member{Link: s.last, Join: join}
+	s.byLink[m.Link] = m
+	return m
+}
+
+// Leave takes a member out.
+func (s *Members) Leave(link uint32) { delete(s.byLink, link) }
+
+// Len is how many there are.
+func (s *Members) Len() int { return len(s.byLink) }
+
+// Stepped keeps the newest state that a member sent: it may be on its way when the relay is lost.
+// It may be called at any time.
+func (m *Member) Stepped(in *roomv1.Input) { m.step.Store(in) }
+
+// Opened takes the word of a relay that the room is there. It is not, if the epoch is smaller than one that was seen:
+// then that relay does not know yet that it has lost the room.
+func (s *Members) Opened(epoch uint64) bool {
+	if epoch < s.epoch {
+		return false
+	}
+	s.epoch = epoch
+	return true
+}
+
+// Moved takes the word that the room is elsewhere, in an epoch; 0 if that is not known.
+func (s *Members) Moved(epoch uint64) { s.epoch = max(s.epoch, epoch) }
+
+// Accept takes note of a delivery, and says whether it is new. What is for single members always is: a member that
+// resumes gets what others have had already.
+func (s *Members) Accept(d *roomv1.Delivery) bool {
+	if joined, ok := d.GetMembership().GetOutcome().(*roomv1.Membership_JoinedEntity); ok {
+		if m := s.byLink[d.GetMembership().GetLink()]; m != nil {
+			m.Entity = joined.JoinedEntity
+		}
+	}
+	p := d.GetPosition()
+	if p == nil {
+		return true
+	}
+	at := frames.LogPosition{Epoch: p.GetEpoch(), Seq: p.GetSeq(), Sub: p.GetSub()}
+	news := s.seen == nil || at.Compare(*s.seen) > 0
+	if news {
+		s.seen = &at
+	}
+	return news || len(d.GetLinks()) > 0
+}
+
+// Open is the first message of a new stream: what was seen, and who is in. The state of a member is what the room has
+// said of it; what it sent since follows as inputs (Steps).
+func (s *Members) Open(
+	roomID, gatewayID string, config *roomv1.RoomConfig, state func(entity uint32) *roomv1.Input_State,
+) *roomv1.AttachRequest_Open {
+	open := &roomv1.AttachRequest_Open{RoomId: roomID, GatewayId: gatewayID, Config: config}
+	if s.seen != nil {
+		open.Seen = &roomv1.LogPosition{Epoch: s.seen.Epoch, Seq: s.seen.Seq, Sub: s.seen.Sub}
+	}
+	for _, m := range s.inside() {
+		open.Rejoins = append(open.Rejoins, &roomv1.Rejoin{
+			Link: m.Link, Join: m.Join, Entity: m.Entity, State: state(m.Entity),
+		})
+	}
+	return open
+}
+
+// Steps are the newest states that members sent.
+func (s *Members) Steps() []*roomv1.Input {
+	var steps []*roomv1.Input
+	for _, m := range s.inside() {
+		if step := m.step.Load(); step != nil {
+			steps = append(steps, step)
+		}
+	}
+	return steps
+}
+
+// inside are those who are in, in order of link.
+func (s *Members) inside() []*Member {
+	all := make([]*Member, 0, len(s.byLink))
+	for _, m := range s.byLink {
+		if m.Entity != 0 {
+			all = append(all, m)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Member) int { return int(a.Link) - int(b.Link) })
+	return all
+}
+
+// Bounds of what waits for a relay. Past them the relay is as good as gone.
+const (
+	// MaxInputs bounds how many inputs wait, or were not answered.
+	MaxInputs = 64 << 10
+	// MaxBytes bounds how large they are.
+	MaxBytes = 8 << 20
+	// inputOverhead is about what an input takes in memory beside what is in it.
+	inputOverhead = 128
+)
+
+// Queue is what members did and the relay has not been told, or has not answered. Inputs with a number are answered,
+// and are repeated on another stream until they are.
+type Queue struct {
+	waiting    []*roomv1.Input
+	unanswered []*roomv1.Input // in the order in which they were sent
+	bytes      int
+}
+
+func sizeOf(in *roomv1.Input) int { return proto.Size(in) + inputOverhead }
+
+// Put adds an input; false if there are too many. Who leaves always may.
+func (q *Queue) Put(in *roomv1.Input) bool {
+	leaves := in.GetLeave() != nil || in.GetDetach() != nil
+	if !leaves && (len(q.waiting)+len(q.unanswered) >= MaxInputs || q.bytes >= MaxBytes) {
+		return false
+	}
+	q.bytes += sizeOf(in)
+	q.waiting = append(q.waiting, in)
+	return true
+}
+
+// Len is how many inputs wait to be sent.
+func (q *Queue) Len() int { return len(q.waiting) }
+
+// Take moves up to n inputs into a slice that is used again.
+func (q *Queue) Take(reuse []*roomv1.Input, n int) []*roomv1.Input {
+	clear(reuse)
+	n = min(len(q.waiting), n)
+	taken := append(reuse[:0], q.waiting[:n]...)
+	for _, in := range taken {
+		if in.GetNumber() != 0 {
+			q.unanswered = append(q.unanswered, in)
+		} else {
+			q.bytes -= sizeOf(in)
+		}
+	}
+	rest := copy(q.waiting, q.waiting[n:])
+	clear(q.waiting[rest:])
+	q.waiting = q.waiting[:rest]
+	return taken
+}
+
+// Answered takes note that an input was answered. Most are in the order in which they were sent.
+func (q *Queue) Answered(number uint64) {
+	for i, in := range q.unanswered {
+		if in.GetNumber() == number {
+			q.bytes -= sizeOf(in)
+			q.unanswered = slices.Delete(q.unanswered, i, i+1)
+			return
+		}
+	}
+}
+
+// Reopen begins a new stream: what was not answered is repeated, before what waits; of the states only the steps that
+// are given, for they are the newest.
+func (q *Queue) Reopen(steps []*roomv1.Input) {
+	waiting := q.unanswered
+	for _, in := range q.waiting {
+		if in.GetState() == nil || in.GetRid() != 0 {
+			waiting = append(waiting, in)
+		}
+	}
+	q.waiting, q.unanswered = append(waiting, steps...), nil
+	q.bytes = 0
+	for _, in := range q.waiting {
+		q.bytes += sizeOf(in)
+	}
+}

@@ -1,0 +1,43 @@
+package kit
+
+import (
+	"crypto/tls"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// RedisConfig holds the settings of a service that keeps something in Redis: one server, Sentinel or Cluster.
+type RedisConfig struct {
+	// RedisAddrs are the servers, as host:port: one; the sentinels, if RedisMaster is set; or some of a cluster.
+	RedisAddrs []string `env:"WORLDMESH_REDIS_ADDRS,required,notEmpty"`
+	// RedisMaster is the name by which Sentinel knows the server.
+	RedisMaster string `env:"WORLDMESH_REDIS_MASTER"`
+	// RedisCluster says that the servers are a cluster.
+	RedisCluster bool `env:"WORLDMESH_REDIS_CLUSTER"`
+	// RedisUsername and RedisPassword sign in.
+	RedisUsername string `env:"WORLDMESH_REDIS_USERNAME"`
+	RedisPassword string `env:"WORLDMESH_REDIS_PASSWORD,unset"`
+	// RedisTLS encrypts the connections.
+	RedisTLS bool `env:"WORLDMESH_REDIS_TLS"`
+}
+
+var errRedisMode = errors.New("WORLDMESH_REDIS_MASTER and WORLDMESH_REDIS_CLUSTER exclude each other")
+
+// NewRedisClient makes a client. It does not retry: who calls knows better, and has a deadline.
+func NewRedisClient(cfg RedisConfig) (redis.UniversalClient, error) {
+	if cfg.RedisCluster && cfg.RedisMaster != "" {
+		return nil, errRedisMode
+	}
+	options := &redis.UniversalOptions{
+		Addrs: cfg.RedisAddrs, MasterName: cfg.RedisMaster, IsClusterMode: cfg.RedisCluster,
+		Username: cfg.RedisUsername, Password: cfg.RedisPassword,
+		DialTimeout: 500 * time.Millisecond, ReadTimeout: time.Second, WriteTimeout: time.Second,
+		ContextTimeoutEnabled: true, MaxRetries: -1, PoolSize: 64, MinIdleConns: 2,
+	}
+	if cfg.RedisTLS {
+		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return redis.NewUniversalClient(options), nil
+}

@@ -1,0 +1,197 @@
+package room
+
+import (
+	"slices"
+	"time"
+
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+)
+
+// Bounds of a room's log, in memory and in the store: older entries go when a newer one comes.
+const (
+	// MaxEntries bounds how many entries a log holds.
+	MaxEntries = 512
+	// MaxAgeMS bounds how much older than the newest entry an entry may be, in milliseconds.
+	MaxAgeMS = 10 * 60 * 1000
+	// maxUnlogged bounds the entries that wait to be logged; past it nothing ordered is taken.
+	maxUnlogged = 4096
+)
+
+// Entry is one event of a room's ordered channel, as it is logged.
+type Entry struct {
+	frames.LogPosition
+	TimeMS uint64
+	// Author is the user by whose input it came, or empty.
+	Author string
+	// Key tells a repeat of the author's input from another; empty if it has none.
+	Key string
+	// To holds the users who alone receive it; empty for all.
+	To []string
+	// Frame is the encoded ServerFrame; empty for what only relays must know.
+	Frame []byte
+	// Joined is the member that came in by it, or that changed; or nil.
+	Joined *Record
+	// Left is the entity that went by it, or 0.
+	Left uint32
+}
+
+// isFor says whether a user receives the entry.
+func (e *Entry) isFor(userID string) bool {
+	return len(e.Frame) > 0 && (len(e.To) == 0 || slices.Contains(e.To, userID))
+}
+
+// Record is a member as far as it must be known after the loss of its relay.
+type Record struct {
+	Entity uint32
+	User   frames.User
+	// Session is the gateway's session that it is in by.
+	Session string
+	// Role is worldmesh.world.v1.RoomRole's number.
+	Role    int32
+	SinceMS uint64
+}
+
+// Past is what is known of a room that goes live.
+type Past struct {
+	// Epoch is its new one.
+	Epoch uint64
+	// Last is the place of the newest entry that was ever logged.
+	Last frames.LogPosition
+	// LastEntity is the greatest entity that was ever given out.
+	LastEntity uint32
+	Members    []Record
+	// Tail is the log, oldest first; Complete says that it begins with the room's first entry.
+	Tail     []Entry
+	Complete bool
+}
+
+// held is an output that must wait until so many entries are logged.
+type held struct {
+	entries uint64
+	do      func()
+}
+
+// emit does what comes after all that was published: at once if that is logged.
+func (r *Room) emit(do func()) {
+	if len(r.held) == 0 && r.logged == r.published {
+		do()
+		return
+	}
+	r.held = append(r.held, held{r.published, do})
+}
+
+// TakeUnlogged hands out the entries that must be logged next, in order. Logged is to follow for each.
+func (r *Room) TakeUnlogged() []*Entry {
+	taken := r.unlogged
+	r.unlogged = nil
+	return taken
+}
+
+// Logged takes the news that the next n of the entries that were handed out are in the log: what waited for them goes
+// out.
+func (r *Room) Logged(n int) {
+	r.logged += uint64(n)
+	done := 0
+	for done < len(r.held) && r.held[done].entries <= r.logged {
+		do := r.held[done].do
+		r.held[done].do = nil
+		done++
+		do()
+	}
+	r.held = r.held[done:]
+	if len(r.held) == 0 {
+		r.held = nil
+	}
+}
+
+// Waiting is how many entries are not logged.
+func (r *Room) Waiting() int { return int(r.published - r.logged) }
+
+// SetLog says whether the log can be written to; while it can't, nothing ordered is taken.
+func (r *Room) SetLog(works bool) { r.logBroken = !works }
+
+func (r *Room) takesOrdered() bool { return !r.logBroken && r.Waiting() < maxUnlogged }
+
+// Tail is what the room remembers of its log, oldest first, for a store that has forgotten some.
+func (r *Room) Tail() []*Entry { return r.tail }
+
+// keep adds a logged entry to the tail.
+func (r *Room) keep(e *Entry) {
+	r.tail = append(r.tail, e)
+	drop := 0
+	for len(r.tail)-drop > MaxEntries || r.tail[drop].TimeMS+MaxAgeMS < e.TimeMS {
+		drop++
+	}
+	if drop == 0 {
+		return
+	}
+	r.floor = r.tail[drop-1].LogPosition
+	clear(r.tail[:drop])
+	r.tail = r.tail[drop:]
+}
+
+// reaches says whether the tail holds everything after a position.
+func (r *Room) reaches(p frames.LogPosition) bool {
+	return p.Compare(r.floor) >= 0 && p.Compare(r.released) <= 0
+}
+
+// since is the tail after a position, if it reaches back so far.
+func (r *Room) since(p frames.LogPosition) []*Entry {
+	first := len(r.tail)
+	for first > 0 && r.tail[first-1].Compare(p) > 0 {
+		first--
+	}
+	return r.tail[first:]
+}
+
+// number gives an entry its place: the next number, or a sub-number after the newest.
+func (r *Room) number(public bool) frames.LogPosition {
+	if public {
+		r.last = frames.LogPosition{Epoch: r.epoch, Seq: r.last.Seq + 1}
+	} else {
+		r.last = frames.LogPosition{Epoch: r.epoch, Seq: r.last.Seq, Sub: r.last.Sub + 1}
+	}
+	return r.last
+}
+
+// publish numbers an entry and hands it to the log; `then` happens when it is logged, before anybody hears of it.
+func (r *Room) publish(now time.Time, e Entry, body frames.EventBody, then func()) {
+	e.LogPosition, e.TimeMS = r.number(body != nil && len(e.To) == 0), uint64(now.UnixMilli())
+	if body != nil {
+		frame := r.encode.Event(frames.Event{LogPosition: e.LogPosition, TimeMS: e.TimeMS, Body: body})
+		e.Frame = append([]byte(nil), frame...)
+	}
+	r.published++
+	r.unlogged = append(r.unlogged, &e)
+	r.emit(func() {
+		r.released = e.LogPosition
+		r.keep(&e)
+		if then != nil {
+			then()
+		}
+		r.tell(&e)
+	})
+}
+
+// tell sends a logged entry to those who are to receive it.
+func (r *Room) tell(e *Entry) {
+	switch {
+	case len(e.Frame) == 0:
+	case len(e.To) == 0:
+		r.sink.Event(e)
+	default:
+		for _, user := range e.To {
+			if link := r.linkOf(user); link != (Link{}) {
+				r.sink.Told(e, link)
+			}
+		}
+	}
+}
+
+// linkOf is where a user hears; the zero Link if nowhere.
+func (r *Room) linkOf(userID string) Link {
+	if m := r.byUser[userID]; m != nil {
+		return m.link
+	}
+	return Link{}
+}

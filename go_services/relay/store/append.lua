@@ -1,0 +1,39 @@
+-- Appends to a room's log. KEYS: its record, its log, its members.
+-- ARGV: epoch, relay, incarnation, keep (ms), keep the log (ms), greatest length, greatest age (ms), then for each entry:
+-- epoch, seq, sub, time, entry, joined entity (0: none), member, left entity (0: none). Answers 'ok', 'fenced' or
+-- 'forgotten'.
+local function number(value) return tonumber(value or '0') or 0 end
+local function text(n) return string.format('%.0f', n) end
+local record = redis.call('HMGET', KEYS[1], 'epoch', 'relay', 'incarnation', 'seq', 'sub', 'entity')
+local epoch, mine, owner = number(record[1]), number(ARGV[1]), record[2] or ''
+if epoch < mine then return 'forgotten' end
+if epoch > mine or owner == '' then return 'fenced' end
+if owner ~= ARGV[2] or record[3] ~= ARGV[3] then return 'forgotten' end
+local seq, sub, entity, newest = number(record[4]), number(record[5]), number(record[6]), 0
+local last
+for i = 8, #ARGV, 8 do
+  local s, b = number(ARGV[i + 1]), number(ARGV[i + 2])
+  if s > seq or (s == seq and b > sub) then
+    seq, sub, newest, last = s, b, number(ARGV[i + 3]), ARGV[i]
+    -- The id holds the place: an entry of number 0 is a whisper before the first event.
+    redis.call('XADD', KEYS[2], text(seq) .. '-' .. text(sub), 't', ARGV[i + 3], 'e', ARGV[i + 4])
+    if ARGV[i + 5] ~= '0' then
+      redis.call('HSET', KEYS[3], ARGV[i + 5], ARGV[i + 6])
+      entity = math.max(entity, number(ARGV[i + 5]))
+    end
+    if ARGV[i + 7] ~= '0' then redis.call('HDEL', KEYS[3], ARGV[i + 7]) end
+  end
+end
+if not last then return 'ok' end
+redis.call('HSET', KEYS[1], 'last_epoch', last, 'seq', text(seq), 'sub', text(sub), 'entity', text(entity))
+local dropped = redis.call('XTRIM', KEYS[2], 'MAXLEN', ARGV[6])
+while true do
+  local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
+  if number(first[2][2]) + number(ARGV[7]) >= newest then break end
+  dropped = dropped + redis.call('XDEL', KEYS[2], first[1])
+end
+if dropped > 0 then redis.call('HSET', KEYS[1], 'complete', '0') end
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+redis.call('PEXPIRE', KEYS[2], ARGV[5])
+redis.call('PEXPIRE', KEYS[3], ARGV[4])
+return 'ok'

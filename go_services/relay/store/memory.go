@@ -1,0 +1,216 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+)
+
+// Memory is a Store in memory. Nothing in it is forgotten but by Forget, and leases run out by the clock that it was
+// made with.
+type Memory struct {
+	now func() time.Time
+
+	mu               sync.Mutex
+	rooms            map[string]*record
+	leases           map[string]lease
+	era              uint64
+	eraReplicationID string
+	replicationID    string
+}
+
+type record struct {
+	owner      Owner
+	last       frames.LogPosition
+	lastEntity uint32
+	members    map[uint32]room.Record
+	log        []room.Entry
+	complete   bool
+}
+
+type lease struct {
+	relay Relay
+	until time.Time
+}
+
+var _ Store = (*Memory)(nil)
+
+// NewMemory makes an empty store.
+func NewMemory(now func() time.Time) *Memory {
+	return &Memory{now: now, rooms: map[string]*record{}, leases: map[string]lease{}, replicationID: "1"}
+}
+
+// Claim is Rooms.Claim.
+func (m *Memory) Claim(_ context.Context, q ClaimRequest) (Claim, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.rooms[q.Room]
+	if r == nil {
+		r = &record{members: map[uint32]room.Record{}, complete: true}
+	}
+	free := r.owner.Relay == "" || r.owner.Relay == q.Owner.Relay
+	if !free && (q.Held == 0 || q.Held < r.owner.Epoch) && (q.StealAfter == 0 || q.StealAfter != r.owner.Epoch) {
+		return Claim{Owner: r.owner}, nil
+	}
+	epoch := max(r.owner.Epoch+1, q.Held+1, q.Era*EpochsPerEra+1)
+	m.rooms[q.Room] = r
+	r.owner = q.Owner
+	r.owner.Epoch = epoch
+	if q.Held != 0 {
+		clear(r.members)
+		for _, member := range q.Members {
+			r.members[member.Entity] = member
+		}
+		r.lastEntity = max(r.lastEntity, q.LastEntity)
+	}
+	c := Claim{
+		Granted: true, Owner: r.owner, Last: r.last, LastEntity: r.lastEntity, Complete: r.complete, Tail: slices.Clone(r.log),
+	}
+	for _, entity := range slices.Sorted(maps.Keys(r.members)) {
+		c.Members = append(c.Members, r.members[entity])
+	}
+	return c, nil
+}
+
+// Append is Rooms.Append.
+func (m *Memory) Append(_ context.Context, id string, owner Owner, entries []*room.Entry) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.rooms[id]
+	if err := owned(r, owner); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !follows(e.LogPosition, r.last) {
+			continue
+		}
+		r.last = e.LogPosition
+		r.log = append(r.log, *e)
+		if e.Joined != nil {
+			r.members[e.Joined.Entity] = *e.Joined
+			r.lastEntity = max(r.lastEntity, e.Joined.Entity)
+		}
+		delete(r.members, e.Left)
+		for len(r.log) > room.MaxEntries || r.log[0].TimeMS+room.MaxAgeMS < e.TimeMS {
+			r.log, r.complete = r.log[1:], false
+		}
+	}
+	return nil
+}
+
+func owned(r *record, owner Owner) error {
+	switch {
+	case r == nil || r.owner.Epoch < owner.Epoch:
+		return ErrForgotten
+	case r.owner.Epoch > owner.Epoch || r.owner.Relay == "":
+		return ErrFenced
+	case r.owner.Relay != owner.Relay || r.owner.Incarnation != owner.Incarnation:
+		return ErrForgotten // the same epoch was given away twice
+	}
+	return nil
+}
+
+// follows says whether an entry is newer than the newest of the log. Epochs do not count: an owner that goes on in a
+// newer one appends again what was forgotten, as it was.
+func follows(p, last frames.LogPosition) bool {
+	return cmp.Or(cmp.Compare(p.Seq, last.Seq), cmp.Compare(p.Sub, last.Sub)) > 0
+}
+
+// Release is Rooms.Release.
+func (m *Memory) Release(_ context.Context, id string, owner Owner) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.rooms[id]; owned(r, owner) == nil {
+		r.owner = Owner{Epoch: owner.Epoch}
+	}
+	return nil
+}
+
+// Owners is Rooms.Owners.
+func (m *Memory) Owners(_ context.Context, rooms []string) ([]Owner, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	owners := make([]Owner, len(rooms))
+	for i, id := range rooms {
+		if r := m.rooms[id]; r != nil {
+			owners[i] = r.owner
+		}
+	}
+	return owners, nil
+}
+
+// Renew is Leases.Renew.
+func (m *Memory) Renew(_ context.Context, relay Relay, length time.Duration) (Renewal, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	m.leases[relay.ID] = lease{relay, now.Add(length)}
+	renewal := Renewal{ReplicationID: m.replicationID, Era: m.era, EraReplicationID: m.eraReplicationID}
+	for _, id := range slices.Sorted(maps.Keys(m.leases)) {
+		if l := m.leases[id]; l.until.After(now) {
+			renewal.Peers = append(renewal.Peers, l.relay)
+		} else {
+			delete(m.leases, id)
+		}
+	}
+	return renewal, nil
+}
+
+// Leave is Leases.Leave.
+func (m *Memory) Leave(_ context.Context, relay Relay) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.leases[relay.ID].relay.Incarnation == relay.Incarnation {
+		delete(m.leases, relay.ID)
+	}
+	return nil
+}
+
+// SetEra is Leases.SetEra.
+func (m *Memory) SetEra(_ context.Context, era uint64, replicationID string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if era >= m.era {
+		m.era, m.eraReplicationID = era, replicationID
+	}
+	return nil
+}
+
+// Forget loses everything, as FLUSHALL does.
+func (m *Memory) Forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.rooms)
+	clear(m.leases)
+	m.era, m.eraReplicationID = 0, ""
+}
+
+// Memento is the state of a Memory at some moment.
+type Memento struct{ rooms map[string]*record }
+
+// Save keeps the rooms as they are, for FailOver.
+func (m *Memory) Save() Memento {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	saved := Memento{map[string]*record{}}
+	for id, r := range m.rooms {
+		c := *r
+		c.members, c.log = maps.Clone(r.members), slices.Clone(r.log)
+		saved.rooms[id] = &c
+	}
+	return saved
+}
+
+// FailOver has a replica take over that has not seen what was written since.
+func (m *Memory) FailOver(to Memento) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rooms = to.rooms
+	m.replicationID += "'"
+}

@@ -1,0 +1,267 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+)
+
+// One script each, so that a claim and an append of one room never overlap in effect.
+var (
+	//go:embed claim.lua
+	claimSource string
+	claimScript = redis.NewScript(claimSource)
+	//go:embed append.lua
+	appendSource string
+	appendScript = redis.NewScript(appendSource)
+	//go:embed release.lua
+	releaseSource string
+	releaseScript = redis.NewScript(releaseSource)
+	//go:embed renew.lua
+	renewSource string
+	renewScript = redis.NewScript(renewSource)
+	//go:embed set_era.lua
+	setEraSource string
+	setEraScript = redis.NewScript(setEraSource)
+)
+
+var errAnswer = errors.New("the store's answer does not make sense")
+
+// Redis is a Store in Redis 7 or what speaks its protocol: one server, Sentinel or Cluster. All keys of a room have the
+// room's id as hash tag.
+type Redis struct{ client redis.UniversalClient }
+
+var _ Store = (*Redis)(nil)
+
+// NewRedis makes a store.
+func NewRedis(client redis.UniversalClient) *Redis { return &Redis{client} }
+
+const (
+	leasesKey = "worldmesh:{relays}:leases"
+	eraKey    = "worldmesh:{relays}:era"
+)
+
+// keys are a room's record (a hash), its log (a stream whose ids are seq-sub) and its members (a hash by entity).
+func keys(id string) []string {
+	tag := "worldmesh:room:{" + id + "}"
+	return []string{tag, tag + ":log", tag + ":members"}
+}
+
+// Claim is Rooms.Claim.
+func (s *Redis) Claim(ctx context.Context, q ClaimRequest) (Claim, error) {
+	args := []any{
+		q.Owner.Relay, q.Owner.Incarnation, q.Owner.Address, q.Held, q.Era * EpochsPerEra, q.StealAfter,
+		KeepRoom.Milliseconds(), q.LastEntity,
+	}
+	for _, member := range q.Members {
+		args = append(args, member.Entity, encodeMember(member))
+	}
+	answer, err := claimScript.Run(ctx, s.client, keys(q.Room), args...).Slice()
+	if err != nil {
+		return Claim{}, fmt.Errorf("claim room: %w", err)
+	}
+	claim, err := readClaim(answer)
+	if err != nil {
+		return Claim{}, fmt.Errorf("claim room: %w", err)
+	}
+	return claim, nil
+}
+
+func readClaim(answer []any) (Claim, error) {
+	r := reader{answer: answer}
+	c := Claim{Granted: r.integer() == 1}
+	c.Owner = Owner{Epoch: r.number(), Relay: r.text(), Incarnation: r.text(), Address: r.text()}
+	if !c.Granted {
+		return c, r.err
+	}
+	c.Last = frames.LogPosition{Epoch: r.number(), Seq: r.number(), Sub: uint32(r.number())}
+	c.LastEntity = uint32(r.number())
+	c.Complete = r.number() == 1
+	for _, raw := range r.list() {
+		member, err := decodeMember(textOf(raw))
+		if err != nil {
+			return c, err
+		}
+		c.Members = append(c.Members, member)
+	}
+	slices.SortFunc(c.Members, func(a, b room.Record) int { return int(a.Entity) - int(b.Entity) })
+	for _, raw := range r.list() {
+		e, err := readEntry(raw)
+		if err != nil {
+			return c, err
+		}
+		c.Tail = append(c.Tail, e)
+	}
+	return c, r.err
+}
+
+// readEntry reads an entry of a stream: its id, and its fields and their values in turns.
+func readEntry(raw any) (room.Entry, error) {
+	pair, _ := raw.([]any)
+	if len(pair) != 2 {
+		return room.Entry{}, errAnswer
+	}
+	fields, _ := pair[1].([]any)
+	for i := 0; i+1 < len(fields); i += 2 {
+		if textOf(fields[i]) == "e" {
+			return decodeEntry(textOf(fields[i+1]))
+		}
+	}
+	return room.Entry{}, errAnswer
+}
+
+// Append is Rooms.Append.
+func (s *Redis) Append(ctx context.Context, id string, owner Owner, entries []*room.Entry) error {
+	args := []any{
+		owner.Epoch, owner.Relay, owner.Incarnation, KeepRoom.Milliseconds(), keepLog.Milliseconds(), room.MaxEntries,
+		room.MaxAgeMS,
+	}
+	for _, e := range entries {
+		entity, member := uint32(0), ""
+		if e.Joined != nil {
+			entity, member = e.Joined.Entity, encodeMember(*e.Joined)
+		}
+		args = append(args, e.Epoch, e.Seq, e.Sub, e.TimeMS, encodeEntry(e), entity, member, e.Left)
+	}
+	answer, err := appendScript.Run(ctx, s.client, keys(id), args...).Text()
+	switch {
+	case err != nil:
+		return fmt.Errorf("append to the log: %w", err)
+	case answer == "fenced":
+		return ErrFenced
+	case answer == "forgotten":
+		return ErrForgotten
+	}
+	return nil
+}
+
+// Release is Rooms.Release.
+func (s *Redis) Release(ctx context.Context, id string, owner Owner) error {
+	err := releaseScript.Run(ctx, s.client, keys(id)[:1], owner.Epoch, owner.Relay, owner.Incarnation).Err()
+	if err != nil {
+		return fmt.Errorf("release room: %w", err)
+	}
+	return nil
+}
+
+// Owners is Rooms.Owners.
+func (s *Redis) Owners(ctx context.Context, rooms []string) ([]Owner, error) {
+	read := make([]*redis.SliceCmd, len(rooms))
+	pipe := s.client.Pipeline()
+	for i, id := range rooms {
+		all := keys(id)
+		read[i] = pipe.HMGet(ctx, all[0], "epoch", "relay", "incarnation", "address")
+		pipe.PExpire(ctx, all[0], KeepRoom)
+		pipe.PExpire(ctx, all[2], KeepRoom)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("ask for owners: %w", err)
+	}
+	owners := make([]Owner, len(rooms))
+	for i, cmd := range read {
+		v := cmd.Val()
+		epoch, _ := strconv.ParseUint(textOf(v[0]), 10, 64)
+		owners[i] = Owner{Epoch: epoch, Relay: textOf(v[1]), Incarnation: textOf(v[2]), Address: textOf(v[3])}
+	}
+	return owners, nil
+}
+
+// Renew is Leases.Renew.
+func (s *Redis) Renew(ctx context.Context, relay Relay, length time.Duration) (Renewal, error) {
+	what, err := json.Marshal(relay)
+	if err != nil {
+		return Renewal{}, err
+	}
+	answer, err := renewScript.Run(ctx, s.client, []string{leasesKey, eraKey}, relay.ID, length.Milliseconds(), what).Slice()
+	if err != nil {
+		return Renewal{}, fmt.Errorf("renew lease: %w", err)
+	}
+	r := reader{answer: answer}
+	renewal := Renewal{Era: r.number(), EraReplicationID: r.text(), ReplicationID: replicationID(r.text())}
+	for _, raw := range r.list() {
+		var peer Relay
+		if err := json.Unmarshal([]byte(textOf(raw)), &peer); err != nil {
+			return renewal, fmt.Errorf("renew lease: %w", err)
+		}
+		renewal.Peers = append(renewal.Peers, peer)
+	}
+	slices.SortFunc(renewal.Peers, func(a, b Relay) int { return strings.Compare(a.ID, b.ID) })
+	return renewal, r.err
+}
+
+// replicationID is what tells the history of a server from that of a replica that took over.
+func replicationID(info string) string {
+	for line := range strings.Lines(info) {
+		if id, ok := strings.CutPrefix(line, "master_replid:"); ok {
+			return strings.TrimSpace(id)
+		}
+	}
+	return ""
+}
+
+// Leave is Leases.Leave.
+func (s *Redis) Leave(ctx context.Context, relay Relay) error {
+	if err := s.client.HDel(ctx, leasesKey, relay.ID).Err(); err != nil {
+		return fmt.Errorf("give up lease: %w", err)
+	}
+	return nil
+}
+
+// SetEra is Leases.SetEra.
+func (s *Redis) SetEra(ctx context.Context, era uint64, replicationID string) error {
+	if err := setEraScript.Run(ctx, s.client, []string{eraKey}, era, replicationID).Err(); err != nil {
+		return fmt.Errorf("set era: %w", err)
+	}
+	return nil
+}
+
+// reader reads the answer of a script, part by part.
+type reader struct {
+	answer []any
+	err    error
+}
+
+func (r *reader) next() any {
+	if len(r.answer) == 0 {
+		r.err = errAnswer
+		return nil
+	}
+	first := r.answer[0]
+	r.answer = r.answer[1:]
+	return first
+}
+
+func (r *reader) integer() int64 {
+	n, _ := r.next().(int64)
+	return n
+}
+
+func (r *reader) text() string { return textOf(r.next()) }
+
+func (r *reader) number() uint64 {
+	n, err := strconv.ParseUint(r.text(), 10, 64)
+	if err != nil {
+		r.err = errAnswer
+	}
+	return n
+}
+
+func (r *reader) list() []any {
+	list, _ := r.next().([]any)
+	return list
+}
+
+func textOf(v any) string {
+	s, _ := v.(string)
+	return s
+}

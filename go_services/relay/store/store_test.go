@@ -1,0 +1,294 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/kittest"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+)
+
+// suite is what every Store promises; it is run on both.
+var suite = map[string]func(*bench){
+	"a room that nobody knows is free, and begins with nothing": func(b *bench) {
+		c := b.claim(ClaimRequest{Owner: relayA, Era: 3})
+		if want := uint64(3*EpochsPerEra + 1); !c.Granted || c.Owner.Epoch != want || !c.Complete || len(c.Tail)+len(c.Members) > 0 {
+			b.Errorf("claimed as %+v, wanted epoch %d", c, want)
+		}
+	},
+	"a room that is owned is not given away, and its owner is told": func(b *bench) {
+		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
+		second := b.claim(ClaimRequest{Owner: relayB, Era: 1})
+		if second.Granted || second.Owner != first.Owner {
+			b.Errorf("the second claim: %+v", second)
+		}
+	},
+	"an owner that is dead is robbed once, and can write nothing any more": func(b *bench) {
+		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
+		b.append(first.Owner, entry(first.Owner.Epoch, 1, 0))
+		second := b.claim(ClaimRequest{Owner: relayB, Era: 1, StealAfter: first.Owner.Epoch})
+		if !second.Granted || second.Owner.Epoch <= first.Owner.Epoch || second.Last.Seq != 1 || len(second.Tail) != 1 {
+			b.Fatalf("the second claim: %+v", second)
+		}
+		if third := b.claim(ClaimRequest{Owner: relayC, Era: 1, StealAfter: first.Owner.Epoch}); third.Granted {
+			b.Error("robbed twice after the same epoch")
+		}
+		b.refuses(first.Owner, ErrFenced, entry(first.Owner.Epoch, 2, 0))
+		b.append(second.Owner, entry(second.Owner.Epoch, 2, 0))
+	},
+	"a relay that starts again takes what it owned": func(b *bench) {
+		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
+		again := relayA
+		again.Incarnation = "second life"
+		if c := b.claim(ClaimRequest{Owner: again, Era: 1}); !c.Granted || c.Owner.Epoch <= first.Owner.Epoch {
+			b.Errorf("claimed as %+v", c)
+		}
+		b.refuses(first.Owner, ErrFenced, entry(first.Owner.Epoch, 1, 0))
+	},
+	"a room that was given up is free, and goes on with its numbers and members": func(b *bench) {
+		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
+		b.append(first.Owner, joins(entry(first.Owner.Epoch, 1, 0), 1), joins(entry(first.Owner.Epoch, 2, 0), 2))
+		b.append(first.Owner, leaves(entry(first.Owner.Epoch, 3, 0), 1))
+		b.release(first.Owner)
+		b.refuses(first.Owner, ErrFenced, entry(first.Owner.Epoch, 4, 0))
+		c := b.claim(ClaimRequest{Owner: relayB, Era: 1})
+		if !c.Granted || c.Owner.Epoch != first.Owner.Epoch+1 || c.Last != at(first.Owner.Epoch, 3, 0) || c.LastEntity != 2 {
+			b.Errorf("claimed as %+v", c)
+		}
+		if len(c.Members) != 1 || c.Members[0] != recordOf(2) {
+			b.Errorf("members: %+v", c.Members)
+		}
+	},
+	"who does not own a room can not give it up": func(b *bench) {
+		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
+		second := b.claim(ClaimRequest{Owner: relayB, Era: 1, StealAfter: first.Owner.Epoch})
+		b.release(first.Owner)
+		b.append(second.Owner, entry(second.Owner.Epoch, 1, 0))
+	},
+	"entries come back as they were": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		first, second := joins(entry(owner.Epoch, 1, 0), 7), entry(owner.Epoch, 1, 1)
+		second.To, second.Key, second.Frame = []string{"usr_a", "usr_b"}, "m:ä", []byte{0, 1, 255}
+		b.append(owner, first, second)
+		tail := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Tail
+		if len(tail) != 2 || fmt.Sprintf("%+v", tail[0].Joined) != fmt.Sprintf("%+v", first.Joined) {
+			b.Fatalf("the tail: %+v", tail)
+		}
+		tail[0].Joined, first.Joined = nil, nil
+		for i, want := range []*room.Entry{first, second} {
+			if got := fmt.Sprintf("%+v", tail[i]); got != fmt.Sprintf("%+v", *want) {
+				b.Errorf("%s became %s", fmt.Sprintf("%+v", *want), got)
+			}
+		}
+	},
+	"what is appended again is left out, what is new is taken": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.append(owner, entry(owner.Epoch, 1, 0), entry(owner.Epoch, 1, 1))
+		b.append(owner, entry(owner.Epoch, 1, 0), entry(owner.Epoch, 1, 1), entry(owner.Epoch, 2, 0))
+		b.append(owner, entry(owner.Epoch, 1, 1))
+		c := b.claim(ClaimRequest{Owner: relayA, Era: 1})
+		if len(c.Tail) != 3 || c.Last != at(owner.Epoch, 2, 0) {
+			b.Errorf("claimed as %+v", c)
+		}
+	},
+	"a log is bounded in length, and knows that it was cut": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		for seq := uint64(1); seq <= room.MaxEntries+10; seq += 2 {
+			b.append(owner, entry(owner.Epoch, seq, 0), entry(owner.Epoch, seq+1, 0))
+		}
+		c := b.claim(ClaimRequest{Owner: relayA, Era: 1})
+		if len(c.Tail) != room.MaxEntries || c.Complete || c.Tail[0].Seq != 11 || c.Last.Seq != room.MaxEntries+10 {
+			b.Errorf("%d entries from %+v to %+v, complete: %v", len(c.Tail), c.Tail[0], c.Last, c.Complete)
+		}
+	},
+	"a log is bounded in age": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		old, young := entry(owner.Epoch, 1, 0), entry(owner.Epoch, 2, 0)
+		young.TimeMS = old.TimeMS + room.MaxAgeMS + 1
+		b.append(owner, old, young)
+		if c := b.claim(ClaimRequest{Owner: relayA, Era: 1}); len(c.Tail) != 1 || c.Complete {
+			b.Errorf("claimed as %+v", c)
+		}
+	},
+	"an owner of whom nothing is known is told so, and goes on in a newer era with what it knows": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.append(owner, joins(entry(owner.Epoch, 1, 0), 1), entry(owner.Epoch, 2, 0))
+		b.forget()
+		b.refuses(owner, ErrForgotten, entry(owner.Epoch, 3, 0))
+		c := b.claim(ClaimRequest{Owner: relayA, Era: 2, Held: owner.Epoch, Members: []room.Record{recordOf(1)}, LastEntity: 5})
+		if !c.Granted || c.Owner.Epoch != 2*EpochsPerEra+1 || c.LastEntity != 5 || len(c.Members) != 1 {
+			b.Fatalf("claimed as %+v", c)
+		}
+		b.append(c.Owner, joins(entry(owner.Epoch, 1, 0), 1), entry(owner.Epoch, 2, 0), entry(owner.Epoch, 3, 0))
+		if c := b.claim(ClaimRequest{Owner: relayA, Era: 2}); c.Last != at(owner.Epoch, 3, 0) || len(c.Tail) != 3 {
+			b.Errorf("claimed as %+v", c)
+		}
+	},
+	"of two who were given the same epoch, each is told": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.forget()
+		other := b.claim(ClaimRequest{Owner: relayB, Era: 1}).Owner
+		if owner.Epoch != other.Epoch {
+			b.Fatalf("epochs %d and %d", owner.Epoch, other.Epoch)
+		}
+		b.refuses(owner, ErrForgotten, entry(owner.Epoch, 1, 0))
+		b.append(other, entry(other.Epoch, 1, 0))
+	},
+	"who holds a room in an older epoch than its owner does not get it back": func(b *bench) {
+		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
+		second := b.claim(ClaimRequest{Owner: relayB, Era: 1, StealAfter: first.Owner.Epoch})
+		if c := b.claim(ClaimRequest{Owner: relayA, Era: 2, Held: first.Owner.Epoch}); c.Granted || c.Owner != second.Owner {
+			b.Errorf("claimed as %+v", c)
+		}
+	},
+	"owners are told of": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		owners, err := b.Owners(b.ctx, []string{b.room, "nobody's"})
+		if err != nil || len(owners) != 2 || owners[0] != owner || owners[1] != (Owner{}) {
+			b.Errorf("owners %+v, %v", owners, err)
+		}
+	},
+	"relays know of each other while their leases last": func(b *bench) {
+		a, other := Relay{ID: "relay-0", Incarnation: "1", Address: "x:1", Rooms: 3}, Relay{ID: "relay-1", Draining: true}
+		b.renew(a, time.Minute)
+		if peers := b.renew(other, 20*time.Millisecond).Peers; len(peers) != 2 || peers[0] != a || peers[1] != other {
+			b.Errorf("peers: %+v", peers)
+		}
+		b.until(func() bool { return len(b.renew(a, time.Minute).Peers) == 1 })
+		if err := b.Leave(b.ctx, a); err != nil {
+			b.Fatal(err)
+		}
+		if peers := b.renew(other, time.Minute).Peers; len(peers) != 1 || peers[0] != other {
+			b.Errorf("peers: %+v", peers)
+		}
+	},
+	"an era does not go back": func(b *bench) {
+		relay := Relay{ID: "relay-0"}
+		if r := b.renew(relay, time.Minute); r.Era != 0 || r.EraReplicationID != "" || r.ReplicationID == "" {
+			b.Errorf("renewed: %+v", r)
+		}
+		for _, era := range []uint64{5, 4} {
+			if err := b.SetEra(b.ctx, era, fmt.Sprint("id", era)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if r := b.renew(relay, time.Minute); r.Era != 5 || r.EraReplicationID != "id5" {
+			b.Errorf("renewed: %+v", r)
+		}
+	},
+}
+
+var (
+	relayA = Owner{Relay: "relay-a", Incarnation: "1", Address: "10.0.0.1:1"}
+	relayB = Owner{Relay: "relay-b", Incarnation: "1", Address: "10.0.0.2:1"}
+	relayC = Owner{Relay: "relay-c", Incarnation: "1", Address: "10.0.0.3:1"}
+)
+
+func TestMemory(t *testing.T) {
+	for name, test := range suite {
+		t.Run(name, func(t *testing.T) {
+			m := NewMemory(time.Now)
+			test(&bench{T: t, Store: m, ctx: t.Context(), room: "room_a", forget: m.Forget})
+		})
+	}
+}
+
+func TestRedis(t *testing.T) {
+	server := kittest.StartValkey(t)
+	forget := func() { server.Client.FlushAll(context.Background()) }
+	for name, test := range suite {
+		t.Run(name, func(t *testing.T) {
+			forget()
+			test(&bench{T: t, Store: NewRedis(server.Client), ctx: t.Context(), room: "room_a", forget: forget})
+		})
+	}
+}
+
+// bench is a store under test.
+type bench struct {
+	*testing.T
+	Store
+
+	ctx    context.Context
+	room   string
+	forget func()
+}
+
+func (b *bench) claim(q ClaimRequest) Claim {
+	b.Helper()
+	q.Room = b.room
+	c, err := b.Claim(b.ctx, q)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
+}
+
+func (b *bench) append(owner Owner, entries ...*room.Entry) {
+	b.Helper()
+	if err := b.Append(b.ctx, b.room, owner, entries); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) refuses(owner Owner, want error, entries ...*room.Entry) {
+	b.Helper()
+	if err := b.Append(b.ctx, b.room, owner, entries); !errors.Is(err, want) {
+		b.Errorf("appending answered %v, not %v", err, want)
+	}
+}
+
+func (b *bench) release(owner Owner) {
+	b.Helper()
+	if err := b.Release(b.ctx, b.room, owner); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) renew(relay Relay, lease time.Duration) Renewal {
+	b.Helper()
+	r, err := b.Renew(b.ctx, relay, lease)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r
+}
+
+func (b *bench) until(condition func() bool) {
+	b.Helper()
+	for limit := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			b.Fatal("it does not come to that")
+		}
+	}
+}
+
+func at(epoch, seq uint64, sub uint32) frames.LogPosition {
+	return frames.LogPosition{Epoch: epoch, Seq: seq, Sub: sub}
+}
+
+func entry(epoch, seq uint64, sub uint32) *room.Entry {
+	return &room.Entry{LogPosition: at(epoch, seq, sub), TimeMS: 1_800_000_000_000, Author: "usr_a", Frame: []byte("frame")}
+}
+
+func recordOf(entity uint32) room.Record {
+	return room.Record{
+		Entity: entity, User: frames.User{ID: fmt.Sprint("usr_", entity), Username: "somebody", Bot: true},
+		Session: "gws_1", Role: 2, SinceMS: 1_800_000_000_000,
+	}
+}
+
+func joins(e *room.Entry, entity uint32) *room.Entry {
+	record := recordOf(entity)
+	e.Joined = &record
+	return e
+}
+
+func leaves(e *room.Entry, entity uint32) *room.Entry {
+	e.Left = entity
+	return e
+}

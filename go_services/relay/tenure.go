@@ -1,0 +1,267 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+)
+
+const (
+	// storeTimeout bounds each word with the store.
+	storeTimeout = 2 * time.Second
+	// askTimeout bounds how long an owner may take to answer before it is asked again; after askTimes it counts as dead.
+	askTimeout = 250 * time.Millisecond
+	askTimes   = 2
+	// claimTimes bounds how often a claim is tried while owners change.
+	claimTimes = 20
+	// yieldTime is how long a relay that gives its rooms away may take before it is asked again.
+	yieldTime = 50 * time.Millisecond
+)
+
+var (
+	errContested = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE,
+		"the room's owner changes too often")
+	errStoreDown = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE,
+		"the store of rooms does not answer").After(time.Second)
+	errFencedOff = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE,
+		"the relay has lost its lease").After(time.Second)
+)
+
+// movedError tells that a room is at another relay.
+type movedError struct{ owner store.Owner }
+
+func (e *movedError) Error() string { return "the room is at " + e.owner.Relay }
+
+// tenure is this relay's right to own rooms: its lease, and the era in which it claims.
+type tenure struct {
+	me     store.Owner
+	lease  time.Duration
+	store  store.Store
+	world  worldv1.WorldServiceClient
+	relays roomv1.RoomServiceClient
+	log    *slog.Logger
+
+	// load says how many rooms this relay holds, and whether it gives them away.
+	load func() (rooms int, draining bool)
+
+	moving  sync.Mutex // held while the era is moved on
+	mu      sync.Mutex
+	era     uint64
+	renewed time.Time
+	peers   []store.Relay
+}
+
+// valid says whether this relay may own rooms: two thirds of its lease have not passed by its own clock.
+func (t *tenure) valid(now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return now.Sub(t.renewed) < t.lease*2/3
+}
+
+func (t *tenure) currentEra() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.era
+}
+
+// renew holds the lease, and moves the era on if the store may have forgotten something.
+func (t *tenure) renew(ctx context.Context) error {
+	start := time.Now()
+	rooms, draining := t.load()
+	call, cancel := context.WithTimeout(ctx, storeTimeout)
+	renewal, err := t.store.Renew(call, store.Relay{
+		ID: t.me.Relay, Incarnation: t.me.Incarnation, Address: t.me.Address, Rooms: rooms, Draining: draining,
+	}, t.lease)
+	cancel()
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.peers = renewal.Peers
+	known := t.era
+	if renewal.Era >= known && renewal.EraReplicationID == renewal.ReplicationID {
+		t.era, t.renewed = renewal.Era, start
+	}
+	t.mu.Unlock()
+	if renewal.Era >= known && renewal.EraReplicationID == renewal.ReplicationID {
+		return nil
+	}
+	if err := t.advance(ctx, max(known, renewal.Era), renewal.ReplicationID); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.renewed = start
+	t.mu.Unlock()
+	return nil
+}
+
+// advance moves on from an era, for good: it is kept in MongoDB. From 0 it moves on from whichever there is.
+func (t *tenure) advance(ctx context.Context, from uint64, replicationID string) error {
+	t.moving.Lock()
+	defer t.moving.Unlock()
+	if t.currentEra() > from {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*storeTimeout)
+	defer cancel()
+	if from == 0 {
+		present, err := t.world.AdvanceEra(ctx, &worldv1.AdvanceEraRequest{})
+		if err != nil {
+			return err
+		}
+		from = present.GetEra()
+	}
+	next, err := t.world.AdvanceEra(ctx, &worldv1.AdvanceEraRequest{After: from})
+	if err != nil {
+		return err
+	}
+	if err := t.store.SetEra(ctx, next.GetEra(), replicationID); err != nil {
+		return err
+	}
+	t.log.InfoContext(ctx, "the era of room ownership has moved on", "era", next.GetEra())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.era = max(t.era, next.GetEra())
+	return nil
+}
+
+// forgotten moves the era on because the store does not know what was written in it.
+func (t *tenure) forgotten(ctx context.Context, era uint64) error {
+	call, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	renewal, err := t.store.Renew(call, store.Relay{
+		ID: t.me.Relay, Incarnation: t.me.Incarnation, Address: t.me.Address,
+	}, t.lease)
+	if err != nil {
+		return err
+	}
+	return t.advance(ctx, max(era, renewal.Era), renewal.ReplicationID)
+}
+
+// claim makes this relay a room's owner: of a room that is free, or whose owner does not answer. A movedError tells that
+// it has one who does.
+func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, stolen bool, err error) {
+	q := store.ClaimRequest{Room: roomID, Owner: t.me}
+	for range claimTimes {
+		q.Era = t.currentEra()
+		call, cancel := context.WithTimeout(ctx, storeTimeout)
+		claim, err = t.store.Claim(call, q)
+		cancel()
+		if err != nil {
+			t.log.WarnContext(ctx, "claim room", "room", roomID, "error", err.Error())
+			return claim, false, errStoreDown
+		}
+		if claim.Granted {
+			return claim, q.StealAfter != 0, nil
+		}
+		alive, yields := t.answers(ctx, roomID, claim.Owner)
+		switch {
+		case yields:
+			q.StealAfter = 0
+			if err := sleep(ctx, yieldTime); err != nil {
+				return claim, false, err
+			}
+		case alive:
+			return claim, false, &movedError{claim.Owner}
+		default:
+			q.StealAfter = claim.Owner.Epoch
+		}
+	}
+	return claim, false, errContested
+}
+
+// answers says whether an owner is alive, and whether it gives its rooms away. One that is not is robbed: its epoch
+// keeps it from writing, so a mistake costs a moment and nothing else.
+func (t *tenure) answers(ctx context.Context, roomID string, owner store.Owner) (alive, yields bool) {
+	ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, owner.Address)
+	for range askTimes {
+		call, cancel := context.WithTimeout(ctx, askTimeout)
+		response, err := t.relays.GetRelay(call, &roomv1.GetRelayRequest{})
+		cancel()
+		if err == nil { // Envoy asks another if nobody listens at the address
+			alive = response.GetRelayId() == owner.Relay && response.GetIncarnation() == owner.Incarnation
+			return alive, alive && response.GetDraining()
+		}
+		if kit.StatusOf(err).Code() != codes.DeadlineExceeded {
+			return false, false
+		}
+	}
+	return false, false
+}
+
+// spare is the peer that should take some of this relay's rooms, and how many; 0: none should.
+func (t *tenure) spare(rooms int) (to store.Relay, count int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	total, takers := rooms, 1
+	for _, peer := range t.peers {
+		if peer.ID == t.me.Relay || peer.Draining {
+			continue
+		}
+		if takers == 1 || peer.Rooms < to.Rooms {
+			to = peer
+		}
+		total += peer.Rooms
+		takers++
+	}
+	fair := total / takers
+	if takers == 1 || rooms <= fair+fair/4+2 || to.Rooms >= fair {
+		return to, 0
+	}
+	return to, min(rooms-fair, fair-to.Rooms, max(1, rooms/10))
+}
+
+// leave gives the lease up, as the last thing.
+func (t *tenure) leave(ctx context.Context) {
+	call, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := t.store.Leave(call, store.Relay{ID: t.me.Relay, Incarnation: t.me.Incarnation}); err != nil {
+		t.log.WarnContext(ctx, "give up the lease", "error", err.Error())
+	}
+}
+
+// begin renews until it has worked once.
+func (t *tenure) begin(ctx context.Context) error {
+	for said := false; ; said = true {
+		err := t.renew(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if !said {
+			t.log.WarnContext(ctx, "waiting for the lease", "error", err.Error())
+		}
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return nil //nolint:nilerr // the service ends
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// isMoved is the error's movedError, or nil.
+func isMoved(err error) *movedError {
+	var moved *movedError
+	if errors.As(err, &moved) {
+		return moved
+	}
+	return nil
+}
