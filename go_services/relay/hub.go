@@ -77,6 +77,9 @@ func (h *hub) open(ctx context.Context, id string, cfg room.Config) (*liveRoom, 
 	h.mu.Lock()
 	if h.draining {
 		h.mu.Unlock()
+		if peer := h.tenure.other(); peer.Address != "" {
+			return nil, &movedError{store.Owner{Relay: peer.ID, Address: peer.Address}}
+		}
 		return nil, errDraining
 	}
 	p := h.rooms[id]
@@ -192,9 +195,9 @@ func (h *hub) sweep(ctx context.Context) {
 	for _, l := range h.all() {
 		switch {
 		case fenced:
-			l.lose("lease lost")
+			l.end("", endLeaseLost)
 		case l.idle():
-			h.running.Go(func() { l.giveAway(ctx, "", "idle") })
+			h.running.Go(func() { l.giveAway(ctx, "", endIdle) })
 		}
 	}
 }
@@ -209,7 +212,7 @@ func (h *hub) renew(ctx context.Context) {
 	h.checkOwners(ctx, rooms)
 	if to, count := h.tenure.spare(len(rooms)); count > 0 {
 		h.log.InfoContext(ctx, "giving rooms to another relay", "to", to.ID, "rooms", count)
-		h.giveAway(ctx, rooms[:count], to.Address, "rebalanced")
+		h.giveAway(ctx, rooms[:count], to.Address, endRebalanced)
 	}
 }
 
@@ -236,7 +239,7 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
 		l.mu.Unlock()
 		switch owner := owners[i]; {
 		case owner.Epoch > mine.Epoch:
-			l.lose("taken")
+			l.end("", endTaken)
 		case owner.Epoch < mine.Epoch:
 			h.forgotten(mine.Epoch)
 			era = h.tenure.currentEra()
@@ -260,7 +263,7 @@ func (h *hub) drain(ctx context.Context) {
 	if err := h.tenure.renew(ctx); err != nil { // so that nobody gives rooms to this relay
 		h.log.WarnContext(ctx, "renew the lease", "error", err.Error())
 	}
-	h.giveAway(ctx, h.all(), "", "drained")
+	h.giveAway(ctx, h.all(), h.tenure.other().Address, endDrained)
 }
 
 func (h *hub) giveAway(ctx context.Context, rooms []*liveRoom, to, why string) {

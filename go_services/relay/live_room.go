@@ -22,6 +22,16 @@ const (
 	giveAwayTime = time.Second
 )
 
+// Why a room ends at this relay, in the metrics.
+const (
+	endIdle       = "idle"
+	endDrained    = "drained"
+	endRebalanced = "rebalanced"
+	endFenced     = "fenced"
+	endTaken      = "taken"
+	endLeaseLost  = "lease lost"
+)
+
 // liveRoom drives one room's core: it serializes what comes in, arms the tick, has the log written, and hands what comes
 // out to streams.
 type liveRoom struct {
@@ -43,6 +53,7 @@ type liveRoom struct {
 	unwritten []*room.Entry // handed out by the core, not logged
 	writing   bool          // a writer runs
 	since     time.Time     // when the writer began with what it is writing
+	stalling  bool          // it fails to write
 	era       uint64        // to claim the room again in; 0: there is no need
 	frozen    bool          // is given away: takes no inputs
 	ended     bool
@@ -153,7 +164,7 @@ func (l *liveRoom) writer() {
 				l.logged(len(entries))
 			}
 		case errors.Is(err, store.ErrFenced):
-			l.lose("fenced")
+			l.end("", endFenced)
 			return
 		case errors.Is(err, store.ErrForgotten):
 			l.log.Warn("the store has forgotten the room", "room", l.id)
@@ -192,6 +203,7 @@ func (l *liveRoom) appendOnce(owner store.Owner, entries []*room.Entry) error {
 func (l *liveRoom) logged(n int) {
 	l.do(func(_ time.Time, core *room.Room) {
 		l.unwritten = l.unwritten[n:]
+		l.stalling = false
 		core.SetLog(true)
 		core.Logged(n)
 	})
@@ -201,8 +213,12 @@ func (l *liveRoom) logged(n int) {
 func (l *liveRoom) stalled(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.ended {
-		l.core.SetLog(false)
+	if l.ended {
+		return
+	}
+	l.core.SetLog(false)
+	if !l.stalling { // said once
+		l.stalling = true
 		l.log.Warn("the room's log can not be written to", "room", l.id, "error", err.Error())
 	}
 }
@@ -297,13 +313,10 @@ func (l *liveRoom) giveAway(ctx context.Context, to, why string) {
 	}
 	l.frozen = true
 	l.mu.Unlock()
-	patience, stop := context.WithTimeout(ctx, giveAwayTime)
-	for l.waits() && sleep(patience, 2*time.Millisecond) == nil { //nolint:revive // a condition of the core has no signal
-	}
-	stop()
+	l.settle(ctx)
 	l.mu.Lock()
 	owner := l.owner
-	if to != "" && l.core.Waiting() > 0 { // it may as well stay
+	if why == endRebalanced && l.core.Waiting() > 0 { // it may as well stay
 		l.frozen = false
 		l.mu.Unlock()
 		return
@@ -317,15 +330,21 @@ func (l *liveRoom) giveAway(ctx context.Context, to, why string) {
 	l.end(to, why)
 }
 
+// settle waits until all that came in so far is in the log, for a while.
+func (l *liveRoom) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, giveAwayTime)
+	defer cancel()
+	for l.waits() && sleep(ctx, 2*time.Millisecond) == nil { //nolint:revive // a condition of the core has no signal
+	}
+}
+
 func (l *liveRoom) waits() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !l.ended && l.core.Waiting() > 0
 }
 
-// lose ends a room that is not this relay's any more: its gateways attach elsewhere.
-func (l *liveRoom) lose(why string) { l.end("", why) }
-
+// end ends the room here: its gateways attach elsewhere.
 func (l *liveRoom) end(to, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

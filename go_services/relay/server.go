@@ -116,8 +116,11 @@ func (s *server) send(ctx context.Context, rpc roomv1.RoomService_AttachServer, 
 func (s *server) receive(rpc roomv1.RoomService_AttachServer, live *liveRoom, st *stream) {
 	for {
 		request, err := rpc.Recv()
+		if errors.Is(err, io.EOF) { // the gateway is done: it still hears what came of what it said
+			live.settle(rpc.Context())
+		}
 		if err != nil {
-			st.cancel(err) // io.EOF when the gateway is done
+			st.cancel(err)
 			return
 		}
 		inputs := request.GetInputs()

@@ -233,9 +233,6 @@ func TestStateComesOnceATickWithTheLastValue(t *testing.T) {
 	g := r.attach(t, "gateway-0", "room_a")
 	g.join(1, "usr_ann")
 	g.next(clientv1.ServerBodySnapshot)
-	step := func(x float32) *roomv1.Input {
-		return &roomv1.Input{Link: 1, Body: &roomv1.Input_State_{State: &roomv1.Input_State{Position: &commonv1.Position{X: x, Z: 1}}}}
-	}
 	g.inputs(step(1.1), step(1.2), step(1.3))
 	d, body := g.next(clientv1.ServerBodyStateBatch)
 	var batch clientv1.StateBatch
@@ -245,6 +242,10 @@ func TestStateComesOnceATickWithTheLastValue(t *testing.T) {
 	if d.GetChannel() != roomv1.Channel_CHANNEL_STATE || batch.StatesLength() != 1 || s.Position(nil).X() != 1.3 {
 		t.Fatalf("channel %s, %d states, x %v", d.GetChannel(), batch.StatesLength(), s.Position(nil).X())
 	}
+}
+
+func step(x float32) *roomv1.Input {
+	return &roomv1.Input{Link: 1, Body: &roomv1.Input_State_{State: &roomv1.Input_State{Position: &commonv1.Position{X: x, Z: 1}}}}
 }
 
 func TestOneClientsMistakeIsAnsweredToItAndDisturbsNobody(t *testing.T) {

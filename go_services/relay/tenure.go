@@ -221,6 +221,18 @@ func (t *tenure) spare(rooms int) (to store.Relay, count int) {
 	return to, min(rooms-fair, fair-to.Rooms, max(1, rooms/10))
 }
 
+// other is the peer with the fewest rooms; the zero one if there is none.
+func (t *tenure) other() (least store.Relay) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, peer := range t.peers {
+		if peer.ID != t.me.Relay && !peer.Draining && (least.ID == "" || peer.Rooms < least.Rooms) {
+			least = peer
+		}
+	}
+	return least
+}
+
 // leave gives the lease up, as the last thing.
 func (t *tenure) leave(ctx context.Context) {
 	call, cancel := context.WithTimeout(ctx, storeTimeout)

@@ -57,14 +57,18 @@ class World:
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of the mesh's on this world."""
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "worldmesh_mesh", *arguments],
             env=os.environ | self._environ,
-            check=check,
+            check=False,
             capture_output=True,
             text=True,
             timeout=120,
         )
+        if check and done.returncode:
+            print(done.stderr)  # what a failing test shows
+            done.check_returncode()
+        return done
 
     @property
     def environ(self) -> dict[str, str]:

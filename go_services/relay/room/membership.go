@@ -26,7 +26,7 @@ type Join struct {
 // it leave and enter.
 func (r *Room) Join(now time.Time, link Link, in In, join Join) {
 	if r.byLink[link] != nil {
-		r.fail(link, in, commonv1.ErrorReason_ERROR_REASON_ALREADY_IN_ROOM, "the connection is in the room already")
+		r.sink.Failed(link, in, commonv1.ErrorReason_ERROR_REASON_ALREADY_IN_ROOM, "the connection is in the room already")
 		return
 	}
 	old := r.byUser[join.User.ID]
@@ -35,7 +35,7 @@ func (r *Room) Join(now time.Time, link Link, in In, join Join) {
 		return
 	}
 	if !r.takesOrdered() {
-		r.refuse(link, in, commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE, "the room takes nobody in now")
+		r.sink.Refused(link, in, commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE, "the room takes nobody in now")
 		return
 	}
 	if old != nil && join.Resume != nil {
@@ -50,7 +50,7 @@ func (r *Room) Join(now time.Time, link Link, in In, join Join) {
 		r.remove(now, old, Entry{Author: old.User.ID}, nil)
 	}
 	if len(r.members) >= r.cfg.Capacity {
-		r.refuse(link, in, commonv1.ErrorReason_ERROR_REASON_ROOM_FULL,
+		r.sink.Refused(link, in, commonv1.ErrorReason_ERROR_REASON_ROOM_FULL,
 			fmt.Sprintf("the room holds %d members at most", r.cfg.Capacity))
 		return
 	}
@@ -309,20 +309,11 @@ func (r *Room) removed(m *member, in In, reason commonv1.ErrorReason) {
 	})
 }
 
-func (r *Room) refuse(link Link, in In, reason commonv1.ErrorReason, message string) {
-	r.emit(func() { r.sink.Refused(link, in, reason, message) })
-}
-
-// fail answers an input in its turn.
-func (r *Room) fail(link Link, in In, reason commonv1.ErrorReason, message string) {
-	r.emit(func() { r.sink.Failed(link, in, reason, message) })
-}
-
 // memberOrFail is the member of a link; if there is none, the link is answered so.
 func (r *Room) memberOrFail(link Link, in In) *member {
 	m := r.byLink[link]
 	if m == nil {
-		r.fail(link, in, commonv1.ErrorReason_ERROR_REASON_NOT_IN_ROOM, "not in the room")
+		r.sink.Failed(link, in, commonv1.ErrorReason_ERROR_REASON_NOT_IN_ROOM, "not in the room")
 	}
 	return m
 }

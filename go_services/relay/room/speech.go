@@ -49,11 +49,11 @@ func (r *Room) speak(
 		return
 	}
 	if target != "" && r.byUser[target] == nil {
-		r.fail(link, in, commonv1.ErrorReason_ERROR_REASON_MEMBER_NOT_FOUND, "the target is not in the room")
+		r.sink.Failed(link, in, commonv1.ErrorReason_ERROR_REASON_MEMBER_NOT_FOUND, "the target is not in the room")
 		return
 	}
 	if !r.takesOrdered() {
-		r.fail(link, in, commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE, "the room's log can not be written to now")
+		r.sink.Failed(link, in, commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE, "the room's log can not be written to now")
 		return
 	}
 	m.seen.add(key)

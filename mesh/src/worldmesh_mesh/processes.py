@@ -106,10 +106,11 @@ def _mongod(topology: Topology, mongod: Path) -> Json:
 
 
 def _valkey(topology: Topology, valkey: Path) -> Json:
+    # Setting its title would overwrite the environment, by which strays are known.
     return {
         "command": (
             f"exec {valkey} --bind {HOST} --port {topology.port(REDIS)} --dir {topology.data / 'redis'}"
-            " --appendonly yes --appendfsync everysec --save '' --loglevel notice"
+            " --appendonly yes --appendfsync everysec --save '' --loglevel notice --set-proc-title no"
         ),
     }
 

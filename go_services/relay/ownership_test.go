@@ -1,0 +1,247 @@
+package relay
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
+)
+
+// pair is two relays with one store.
+type pair struct {
+	*store.Memory
+	a, b   *relayUnderTest
+	broken atomic.Bool
+}
+
+func startPair(t *testing.T) *pair {
+	t.Helper()
+	p := &pair{Memory: store.NewMemory(time.Now)}
+	rooms, relays := faulty{Store: p.Memory, broken: &p.broken}, peers{}
+	p.a = startRelayOn(t, "relay-a", 1<<20, rooms, relays)
+	p.b = startRelayOn(t, "relay-b", 1<<20, rooms, relays)
+	return p
+}
+
+// die takes a relay from the others' sight, as a crash does: it does not answer, and writes nothing any more.
+func (p *pair) die(r *relayUnderTest) {
+	r.hub.mu.Lock()
+	defer r.hub.mu.Unlock()
+	for _, place := range r.hub.rooms {
+		place.live.mu.Lock()
+		place.live.frozen = true
+		place.live.mu.Unlock()
+	}
+	delete(p.b.hub.tenure.relays.(peers), "relay-a")
+}
+
+func seen(epoch, seq uint64) *roomv1.LogPosition { return &roomv1.LogPosition{Epoch: epoch, Seq: seq} }
+
+func rejoin(link uint32, user string, entity uint32) *roomv1.Rejoin {
+	return &roomv1.Rejoin{Link: link, Join: joinFor(user), Entity: entity}
+}
+
+// event is the next event of a stream.
+func (g *gatewayStream) event() (*roomv1.Delivery, *clientv1.RoomEvent) {
+	g.t.Helper()
+	d, body := g.next(clientv1.ServerBodyRoomEvent)
+	var e clientv1.RoomEvent
+	e.Init(body.Bytes, body.Pos)
+	return d, &e
+}
+
+func TestARoomThatIsAtAnotherRelayIsNotHere(t *testing.T) {
+	p := startPair(t)
+	here := p.a.attach(t, "gateway-0", "room_a")
+	_, response := p.b.open(t, "gateway-1", "room_a", nil)
+	if m := response.GetMoved(); m.GetRelayAddress() != "relay-a" || m.GetEpoch() != here.opened.GetEpoch() {
+		t.Fatalf("the first response is %v", response)
+	}
+}
+
+func TestARelayThatDoesNotAnswerLosesItsRooms(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	a.inputs(chat(1, "one"), chat(1, "two"))
+	a.event()
+	_, two := a.event()
+	p.die(p.a)
+	b, response := p.b.open(t, "gateway-0", "room_a", seen(two.Epoch(), two.Seq()-1), rejoin(1, "usr_ann", 1))
+	if got := response.GetOpened().GetEpoch(); got <= two.Epoch() {
+		t.Fatalf("epoch %d after %d", got, two.Epoch())
+	}
+	if _, again := b.event(); again.Seq() != two.Seq() || again.Epoch() != two.Epoch() {
+		t.Errorf("missed %d.%d, not %d.%d", again.Epoch(), again.Seq(), two.Epoch(), two.Seq())
+	}
+	b.inputs(chat(1, "three"))
+	if _, three := b.event(); three.Seq() != two.Seq()+1 || three.Epoch() != response.GetOpened().GetEpoch() {
+		t.Errorf("three is %d.%d", three.Epoch(), three.Seq())
+	}
+	if err := p.Append(t.Context(), "room_a", store.Owner{Relay: "relay-a", Epoch: two.Epoch()}, nil); err == nil {
+		t.Error("the relay that was robbed can still write")
+	}
+}
+
+func TestARelayThatLearnsThatItWasRobbedSendsItsGatewaysAway(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	claim := store.ClaimRequest{Room: "room_a", Owner: store.Owner{Relay: "relay-b"}, StealAfter: a.opened.GetEpoch()}
+	if c, err := p.Claim(t.Context(), claim); err != nil || !c.Granted {
+		t.Fatalf("claimed %v, %v", c, err)
+	}
+	a.inputs(chat(1, "does anybody hear me?"))
+	for {
+		response, err := a.rpc.Recv()
+		if err != nil {
+			t.Fatalf("the stream ended with %v", err)
+		}
+		for _, d := range response.GetDeliveries().GetDeliveries() {
+			if d.GetChannel() == roomv1.Channel_CHANNEL_ORDERED {
+				t.Fatal("something was delivered that is not in the log")
+			}
+		}
+		if response.GetMoved() != nil {
+			break
+		}
+	}
+	until(t, "the room is over", func() bool { return p.a.hub.find("room_a") == nil })
+}
+
+func TestARelayThatEndsGivesItsRoomsAwayWithoutLosingAWord(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	a.inputs(chat(1, "one"))
+	_, one := a.event()
+	p.a.hub.tenure.peers = []store.Relay{{ID: "relay-a"}, {ID: "relay-b", Address: "relay-b"}}
+	go p.a.stop()
+	var moved *roomv1.AttachResponse_Moved
+	for moved == nil {
+		response, err := a.rpc.Recv()
+		if err != nil {
+			t.Fatalf("the stream ended with %v", err)
+		}
+		moved = response.GetMoved()
+	}
+	if moved.GetRelayAddress() != "relay-b" {
+		t.Errorf("sent to %q", moved.GetRelayAddress())
+	}
+	b, response := p.b.open(t, "gateway-0", "room_a", seen(one.Epoch(), one.Seq()), rejoin(1, "usr_ann", 1))
+	if response.GetOpened() == nil {
+		t.Fatalf("the first response is %v", response)
+	}
+	b.inputs(chat(1, "two"))
+	if _, two := b.event(); two.Seq() != one.Seq()+1 {
+		t.Errorf("two is %d.%d", two.Epoch(), two.Seq())
+	}
+}
+
+func TestWhileTheLogCanNotBeWrittenToStepsGoOnAndNothingElseIsTaken(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	p.broken.Store(true)
+	a.inputs(chat(1, "in flight"))
+	refused := chat(1, "refused")
+	refused.Number = 999
+	for limit := time.Now().Add(10 * time.Second); ; {
+		a.inputs(chat(1, "in flight, too"))
+		if p.a.appendFailed() {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatal("nothing fails")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	a.inputs(refused)
+	d, body := a.next(clientv1.ServerBodyError)
+	for d.GetAnswered() == 0 {
+		d, body = a.next(clientv1.ServerBodyError)
+	}
+	var e clientv1.Error
+	e.Init(body.Bytes, body.Pos)
+	if string(e.Reason()) != "LOG_UNAVAILABLE" || e.RetryAfterMs() == 0 || d.GetAnswered() != 999 {
+		t.Errorf("refused with %s, retry after %d ms", e.Reason(), e.RetryAfterMs())
+	}
+	a.inputs(step(1.5))
+	a.next(clientv1.ServerBodyStateBatch)
+	p.broken.Store(false)
+	until(t, "it takes words again", func() bool {
+		a.inputs(chat(1, "after"))
+		return !p.a.waits()
+	})
+}
+
+func TestAStoreThatForgetsEverythingLearnsItAgainInANewEra(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	a.inputs(chat(1, "one"))
+	_, one := a.event()
+	p.Forget()
+	a.inputs(chat(1, "two"))
+	if _, two := a.event(); two.Seq() != one.Seq()+1 {
+		t.Errorf("two is %d.%d after %d.%d", two.Epoch(), two.Seq(), one.Epoch(), one.Seq())
+	}
+	owners, err := p.Owners(t.Context(), []string{"room_a"})
+	if err != nil || owners[0].Epoch/store.EpochsPerEra <= one.Epoch()/store.EpochsPerEra {
+		t.Errorf("owned in %v, %v", owners, err)
+	}
+	p.die(p.a)
+	b, response := p.b.open(t, "gateway-0", "room_a", seen(one.Epoch(), one.Seq()-1), rejoin(1, "usr_ann", 1))
+	if response.GetOpened() == nil {
+		t.Fatalf("the first response is %v", response)
+	}
+	for seq := one.Seq(); seq <= one.Seq()+1; seq++ {
+		if _, e := b.event(); e.Seq() != seq {
+			t.Errorf("%d.%d instead of %d", e.Epoch(), e.Seq(), seq)
+		}
+	}
+}
+
+func TestARelayThatHearsNothingOfTheStoreEndsItsRooms(t *testing.T) {
+	p := startPair(t)
+	p.a.attach(t, "gateway-0", "room_a")
+	p.a.hub.tenure.mu.Lock()
+	p.a.hub.tenure.renewed = time.Now().Add(-p.a.hub.tenure.lease * 2 / 3)
+	p.a.hub.tenure.mu.Unlock()
+	p.a.hub.sweep(context.Background())
+	if p.a.hub.find("room_a") != nil {
+		t.Error("the room goes on")
+	}
+}
+
+func TestTooManyRoomsAreSharedWithARelayThatHasFew(t *testing.T) {
+	tests := []struct {
+		mine, other, want int
+	}{{0, 0, 0}, {2, 0, 0}, {6, 0, 1}, {100, 0, 10}, {100, 90, 0}, {10, 10, 0}, {40, 4, 4}}
+	for _, test := range tests {
+		tenure := &tenure{me: store.Owner{Relay: "relay-a"}, peers: []store.Relay{
+			{ID: "relay-a", Rooms: test.mine}, {ID: "relay-b", Rooms: test.other}, {ID: "relay-c", Draining: true},
+		}}
+		if to, count := tenure.spare(test.mine); count != test.want || count > 0 && to.ID != "relay-b" {
+			t.Errorf("with %d and %d: %d to %s, not %d", test.mine, test.other, count, to.ID, test.want)
+		}
+	}
+}
+
+func (r *relayUnderTest) appendFailed() bool {
+	live := r.hub.find("room_a")
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	return live.stalling
+}
+
+func (r *relayUnderTest) waits() bool { return r.hub.find("room_a").waits() }
