@@ -61,6 +61,9 @@ func (h *hub) attach(
 		if live, err = h.open(ctx, open.GetRoomId(), roomConfig(open.GetConfig(), h.hold)); err != nil {
 			return nil, nil, 0, err
 		}
+		if live.doubtful() {
+			h.checkOwners(ctx, []*liveRoom{live})
+		}
 		if epoch, ok := live.attach(s, open); ok {
 			return live, s, epoch, nil
 		}
@@ -236,6 +239,9 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
 	for i, l := range rooms {
 		l.mu.Lock()
 		mine := l.owner
+		if owners[i] == mine {
+			l.confirmed = time.Now()
+		}
 		l.mu.Unlock()
 		switch owner := owners[i]; {
 		case owner.Epoch > mine.Epoch:

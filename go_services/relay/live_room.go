@@ -20,6 +20,9 @@ const (
 	// giveAwayTime is how long a room that is given away waits for its log. What was not logged then was not answered,
 	// and is repeated where the room is.
 	giveAwayTime = time.Second
+	// confirmTime is how long the store's word on a room's owner is believed when a gateway attaches. A relay that was
+	// stopped for a while may have been robbed, and must not take in gateways before it knows.
+	confirmTime = time.Second
 )
 
 // Why a room ends at this relay, in the metrics.
@@ -56,6 +59,7 @@ type liveRoom struct {
 	stalling  bool          // it fails to write
 	era       uint64        // to claim the room again in; 0: there is no need
 	frozen    bool          // is given away: takes no inputs
+	confirmed time.Time     // when the store last said that the room is this relay's
 	ended     bool
 	over      chan struct{} // closed when ended
 }
@@ -70,6 +74,7 @@ func newLiveRoom(id string, h *hub, cfg room.Config, claim store.Claim) *liveRoo
 	l.phase = phaseOf(id, l.core.TickInterval())
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
+	l.confirmed = time.Now()
 	l.count()
 	return l
 }
@@ -203,7 +208,7 @@ func (l *liveRoom) appendOnce(owner store.Owner, entries []*room.Entry) error {
 func (l *liveRoom) logged(n int) {
 	l.do(func(_ time.Time, core *room.Room) {
 		l.unwritten = l.unwritten[n:]
-		l.stalling = false
+		l.stalling, l.confirmed = false, time.Now()
 		core.SetLog(true)
 		core.Logged(n)
 	})
@@ -233,12 +238,11 @@ func (l *liveRoom) wantEra(era uint64) {
 	}
 }
 
-// claimAgain takes a newer era for a room that is here, and appends again what the store has forgotten.
+// claimAgain takes a newer era for a room that is here, and tells the store again what it may have forgotten.
 func (l *liveRoom) claimAgain(era uint64) error {
 	l.mu.Lock()
 	q := store.ClaimRequest{Room: l.id, Owner: l.owner, Held: l.owner.Epoch, Era: era}
-	q.Members, q.LastEntity = l.core.Records()
-	tail := append([]*room.Entry(nil), l.core.Tail()...)
+	q.Past = l.core.Past()
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(l.hub.ctx, storeTimeout)
 	defer cancel()
@@ -249,9 +253,6 @@ func (l *liveRoom) claimAgain(era uint64) error {
 	if !claim.Granted {
 		return store.ErrFenced
 	}
-	if err := l.hub.tenure.store.Append(ctx, l.id, claim.Owner, tail); err != nil {
-		return err
-	}
 	l.metrics.claims.WithLabelValues("again").Inc()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -261,6 +262,13 @@ func (l *liveRoom) claimAgain(era uint64) error {
 		l.era = 0
 	}
 	return nil
+}
+
+// doubtful says whether the store has not said for a while that the room is this relay's.
+func (l *liveRoom) doubtful() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Since(l.confirmed) > confirmTime
 }
 
 // attach adds a gateway's stream, with the members who were in by it; false if the room is not here any more.
@@ -314,20 +322,44 @@ func (l *liveRoom) giveAway(ctx context.Context, to, why string) {
 	l.frozen = true
 	l.mu.Unlock()
 	l.settle(ctx)
-	l.mu.Lock()
-	owner := l.owner
-	if why == endRebalanced && l.core.Waiting() > 0 { // it may as well stay
-		l.frozen = false
-		l.mu.Unlock()
-		return
+	err := l.release(ctx)
+	if errors.Is(err, store.ErrForgotten) { // the store must learn everything again first
+		l.hub.forgotten(l.epoch())
+		l.wantEra(l.hub.tenure.currentEra())
+		l.settle(ctx)
+		err = l.release(ctx)
 	}
-	l.mu.Unlock()
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
-	if err := l.hub.tenure.store.Release(call, l.id, owner); err != nil {
+	if err != nil {
 		l.log.Warn("release room", "room", l.id, "error", err.Error())
+		if why == endRebalanced && !errors.Is(err, store.ErrFenced) { // it may as well stay
+			l.mu.Lock()
+			l.frozen = false
+			l.mu.Unlock()
+			return
+		}
 	}
 	l.end(to, why)
+}
+
+var errWaiting = errors.New("the log can not be written to")
+
+// release lets another relay claim the room.
+func (l *liveRoom) release(ctx context.Context) error {
+	l.mu.Lock()
+	owner, last, waiting := l.owner, l.core.Position(), l.core.Waiting()
+	l.mu.Unlock()
+	if waiting > 0 {
+		return errWaiting
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	return l.hub.tenure.store.Release(ctx, l.id, owner, last)
+}
+
+func (l *liveRoom) epoch() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.owner.Epoch
 }
 
 // settle waits until all that came in so far is in the log, for a while.
@@ -341,7 +373,7 @@ func (l *liveRoom) settle(ctx context.Context) {
 func (l *liveRoom) waits() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.ended && l.core.Waiting() > 0
+	return !l.ended && (l.core.Waiting() > 0 || l.era != 0)
 }
 
 // end ends the room here: its gateways attach elsewhere.

@@ -4,6 +4,7 @@
 package roomlink
 
 import (
+	"fmt"
 	"slices"
 	"sync/atomic"
 
@@ -20,6 +21,9 @@ type Member struct {
 	Join *roomv1.Input_Join
 	// Entity is the one that it has; 0 while it is on its way in.
 	Entity uint32
+	// behind is what it has seen if that may be less than the others of its gateway: it has resumed, and what it missed
+	// is on its way. nil if it is not behind.
+	behind *frames.LogPosition
 	// step is the newest state that it sent. Set by whoever reads its socket.
 	step atomic.Pointer[roomv1.Input]
 }
@@ -27,13 +31,16 @@ type Member struct {
 // Members are those of one gateway in one room.
 type Members struct {
 	byLink map[uint32]*Member
+	behind map[uint32]*Member // those who may have seen less than the others
 	last   uint32
 	seen   *frames.LogPosition
 	epoch  uint64
 }
 
 // NewMembers makes an empty set.
-func NewMembers() *Members { return &Members{byLink: map[uint32]*Member{}} }
+func NewMembers() *Members {
+	return &Members{byLink: map[uint32]*Member{}, behind: map[uint32]*Member{}}
+}
 
 // Enter adds somebody who sends its join, and gives it a link.
 func (s *Members) Enter(join *roomv1.Input_Join) *Member {
@@ -44,7 +51,10 @@ func (s *Members) Enter(join *roomv1.Input_Join) *Member {
 }
 
 // Leave takes a member out.
-func (s *Members) Leave(link uint32) { delete(s.byLink, link) }
+func (s *Members) Leave(link uint32) {
+	delete(s.byLink, link)
+	delete(s.behind, link)
+}
 
 // Len is how many there are.
 func (s *Members) Len() int { return len(s.byLink) }
@@ -69,10 +79,10 @@ func (s *Members) Moved(epoch uint64) { s.epoch = max(s.epoch, epoch) }
 // Accept takes note of a delivery, and says whether it is new. What is for single members always is: a member that
 // resumes gets what others have had already.
 func (s *Members) Accept(d *roomv1.Delivery) bool {
-	if joined, ok := d.GetMembership().GetOutcome().(*roomv1.Membership_JoinedEntity); ok {
-		if m := s.byLink[d.GetMembership().GetLink()]; m != nil {
-			m.Entity = joined.JoinedEntity
-		}
+	joined, ok := d.GetMembership().GetOutcome().(*roomv1.Membership_JoinedEntity)
+	m := s.byLink[d.GetMembership().GetLink()]
+	if ok && m != nil {
+		m.Entity = joined.JoinedEntity
 	}
 	p := d.GetPosition()
 	if p == nil {
@@ -83,7 +93,22 @@ func (s *Members) Accept(d *roomv1.Delivery) bool {
 	if news {
 		s.seen = &at
 	}
-	return news || len(d.GetLinks()) > 0
+	if len(d.GetLinks()) == 0 {
+		if news { // whatever anybody missed was sent before it
+			for _, m := range s.behind {
+				m.behind = nil
+			}
+			clear(s.behind)
+		}
+		return news
+	}
+	for _, link := range d.GetLinks() {
+		if m := s.byLink[link]; m != nil && (ok || m.behind != nil) {
+			m.behind = &at
+			s.behind[link] = m
+		}
+	}
+	return true
 }
 
 // Open is the first message of a new stream: what was seen, and who is in. The state of a member is what the room has
@@ -96,8 +121,14 @@ func (s *Members) Open(
 		open.Seen = &roomv1.LogPosition{Epoch: s.seen.Epoch, Seq: s.seen.Seq, Sub: s.seen.Sub}
 	}
 	for _, m := range s.inside() {
+		join := &roomv1.Input_Join{
+			User: m.Join.GetUser(), GatewaySessionId: m.Join.GetGatewaySessionId(), Role: m.Join.GetRole(),
+		}
+		if p := m.behind; p != nil && p.Compare(*s.seen) < 0 {
+			join.Resume = &roomv1.LogPosition{Epoch: p.Epoch, Seq: p.Seq, Sub: p.Sub}
+		}
 		open.Rejoins = append(open.Rejoins, &roomv1.Rejoin{
-			Link: m.Link, Join: m.Join, Entity: m.Entity, State: state(m.Entity),
+			Link: m.Link, Join: join, Entity: m.Entity, State: state(m.Entity),
 		})
 	}
 	return open
@@ -124,6 +155,18 @@ func (s *Members) inside() []*Member {
 	}
 	slices.SortFunc(all, func(a, b *Member) int { return int(a.Link) - int(b.Link) })
 	return all
+}
+
+// String tells what is known, for tests and people.
+func (s *Members) String() string {
+	text := fmt.Sprintf("epoch %d", s.epoch)
+	if s.seen != nil {
+		text += fmt.Sprintf(", seen %v", *s.seen)
+	}
+	for _, m := range s.inside() {
+		text += fmt.Sprintf(", link %d is entity %d", m.Link, m.Entity)
+	}
+	return text
 }
 
 // Bounds of what waits for a relay. Past them the relay is as good as gone.
@@ -203,4 +246,16 @@ func (q *Queue) Reopen(steps []*roomv1.Input) {
 	for _, in := range q.waiting {
 		q.bytes += sizeOf(in)
 	}
+}
+
+// String tells the numbers of what waits and of what was not answered, for tests and people.
+func (q *Queue) String() string {
+	numbers := func(inputs []*roomv1.Input) []uint64 {
+		all := make([]uint64, len(inputs))
+		for i, in := range inputs {
+			all[i] = in.GetNumber()
+		}
+		return all
+	}
+	return fmt.Sprintf("waiting %v, unanswered %v", numbers(q.waiting), numbers(q.unanswered))
 }

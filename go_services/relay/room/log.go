@@ -112,9 +112,6 @@ func (r *Room) SetLog(works bool) { r.logBroken = !works }
 
 func (r *Room) takesOrdered() bool { return !r.logBroken && r.Waiting() < maxUnlogged }
 
-// Tail is what the room remembers of its log, oldest first, for a store that has forgotten some.
-func (r *Room) Tail() []*Entry { return r.tail }
-
 // keep adds a logged entry to the tail.
 func (r *Room) keep(e *Entry) {
 	r.tail = append(r.tail, e)
@@ -130,18 +127,15 @@ func (r *Room) keep(e *Entry) {
 	r.tail = r.tail[drop:]
 }
 
-// reaches says whether the tail holds everything after a position.
-func (r *Room) reaches(p frames.LogPosition) bool {
-	return p.Compare(r.floor) >= 0 && p.Compare(r.released) <= 0
-}
-
-// since is the tail after a position, if it reaches back so far.
-func (r *Room) since(p frames.LogPosition) []*Entry {
-	first := len(r.tail)
-	for first > 0 && r.tail[first-1].Compare(p) > 0 {
-		first--
+// since is the tail after a position; false if that is not in the room's history, or so far back that the tail does not
+// reach it. What was logged under the same number in another epoch is of another history: the store has lost it.
+func (r *Room) since(p frames.LogPosition) (tail []*Entry, reaches bool) {
+	for i, e := range slices.Backward(r.tail) {
+		if e.Seq == p.Seq && e.Sub == p.Sub {
+			return r.tail[i+1:], e.Epoch == p.Epoch
+		}
 	}
-	return r.tail[first:]
+	return r.tail, p == r.floor
 }
 
 // number gives an entry its place: the next number, or a sub-number after the newest.

@@ -111,15 +111,20 @@ func (r *Room) rebind(m *member, link Link, in In, join Join) {
 // resume tells a member that it is in as it was, and what it has missed.
 func (r *Room) resume(m *member, in In, seen *frames.LogPosition) {
 	s := r.snapshot(m)
-	s.Resumed = seen != nil
-	if seen == nil || !r.reaches(*seen) {
-		s.Gap = seen != nil
+	if seen == nil {
 		r.sink.Joined(m.link, in, s)
 		return
 	}
-	s.LogPosition = *seen
+	missed, reaches := r.since(*seen)
+	s.Resumed, s.Gap = true, !reaches
+	if reaches {
+		s.LogPosition = *seen
+	}
 	r.sink.Joined(m.link, in, s)
-	for _, e := range r.since(*seen) {
+	if !reaches {
+		return
+	}
+	for _, e := range missed {
 		if e.isFor(m.User.ID) {
 			r.sink.Told(e, m.link)
 		}
@@ -139,22 +144,48 @@ type Rejoin struct {
 // has missed.
 func (r *Room) Attached(stream uint64, seen *frames.LogPosition, rejoins []Rejoin) {
 	var back []*member
+	resumes := map[*member]*frames.LogPosition{}
 	for _, rejoin := range rejoins {
 		if m := r.rejoin(Link{Stream: stream, ID: rejoin.Link}, rejoin); m != nil {
 			back = append(back, m)
+			resumes[m] = rejoin.Join.Resume
 		}
 	}
-	switch {
-	case seen == nil:
-	case !r.reaches(*seen):
-		for _, m := range back {
-			s := r.snapshot(m)
-			s.Resumed, s.Gap = true, true
-			r.sink.Joined(m.link, In{}, s)
-		}
-	default:
-		for _, e := range r.since(*seen) {
+	if seen == nil {
+		return
+	}
+	missed, reaches := r.since(*seen)
+	for _, m := range back {
+		r.catchUp(m, resumes[m], *seen, reaches)
+	}
+	if reaches {
+		for _, e := range missed {
 			r.again(e, stream)
+		}
+	}
+}
+
+// catchUp tells a member who is back what it has seen less of than its gateway, or that there is a gap. What the gateway
+// has missed follows for all of it, if the tail reaches so far.
+func (r *Room) catchUp(m *member, resume *frames.LogPosition, seen frames.LogPosition, reaches bool) {
+	if reaches && resume == nil {
+		return
+	}
+	s := r.snapshot(m)
+	s.Resumed, s.Gap = true, true
+	if !reaches {
+		r.sink.Joined(m.link, In{}, s)
+		return
+	}
+	missed, known := r.since(*resume)
+	if !known {
+		s.LogPosition = seen
+		r.sink.Joined(m.link, In{}, s)
+		return
+	}
+	for _, e := range missed {
+		if e.Compare(seen) <= 0 && e.isFor(m.User.ID) {
+			r.sink.Told(e, m.link)
 		}
 	}
 }

@@ -8,6 +8,8 @@
 package room
 
 import (
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -192,13 +194,18 @@ func (r *Room) Members() []View {
 	return views
 }
 
-// Records lists what must be known of the members after the loss of the relay, and the greatest entity given out. Of
-// what is not logged yet it knows nothing.
-func (r *Room) Records() (records []Record, lastEntity uint32) {
-	for _, m := range r.shown {
-		records = append(records, m.Record)
+// Past is what must be known of the room after the loss of its relay: by what is logged.
+func (r *Room) Past() Past {
+	past := Past{
+		Epoch: r.epoch, Last: r.released, LastEntity: r.lastEntity, Complete: r.floor.Seq == 0 && r.floor.Sub == 0,
 	}
-	return records, r.lastEntity
+	for _, m := range r.shown {
+		past.Members = append(past.Members, m.Record)
+	}
+	for _, e := range r.tail {
+		past.Tail = append(past.Tail, *e)
+	}
+	return past
 }
 
 // States visits the state of every member, for a reader that has missed some.
@@ -248,4 +255,28 @@ func (r *Room) undirty(m *member) {
 
 func (m *member) frame() frames.Member {
 	return frames.Member{User: m.User, State: m.state, Values: m.values}
+}
+
+// Hash tells apart what matters of two rooms: who is in and where, what was said, what waits.
+func (r *Room) Hash() uint64 {
+	h := fnv.New64a()
+	write := func(format string, args ...any) { _, _ = fmt.Fprintf(h, format, args...) }
+	write("%d %d %v %v %v %d %d %v", r.epoch, r.lastEntity, r.last, r.released, r.floor, r.published, r.logged, r.logBroken)
+	for _, m := range r.members {
+		write("|%v %v %v %v %v %v %t %q %v", m.Record, m.link, m.speaks, m.leaves.UnixNano(), m.state, m.walk.saved, m.shown,
+			m.values, m.seen.keys)
+	}
+	for _, m := range r.shown {
+		write("|%d", m.Entity)
+	}
+	for _, e := range r.tail {
+		write("|%v %s %s", e.LogPosition, e.Author, e.Key)
+	}
+	for _, e := range r.unlogged {
+		write("|%v", e.LogPosition)
+	}
+	for _, waits := range r.held {
+		write("|%d", waits.entries)
+	}
+	return h.Sum64()
 }

@@ -14,6 +14,8 @@ local last
 for i = 8, #ARGV, 8 do
   local s, b = number(ARGV[i + 1]), number(ARGV[i + 2])
   if s > seq or (s == seq and b > sub) then
+    -- Only the first can have a gap before it: nothing is written yet.
+    if not (s == seq + 1 and b == 0 or s == seq and b == sub + 1) then return 'forgotten' end
     seq, sub, newest, last = s, b, number(ARGV[i + 3]), ARGV[i]
     -- The id holds the place: an entry of number 0 is a whisper before the first event.
     redis.call('XADD', KEYS[2], text(seq) .. '-' .. text(sub), 't', ARGV[i + 3], 'e', ARGV[i + 4])

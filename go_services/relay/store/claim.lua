@@ -1,7 +1,8 @@
 -- Claims a room. KEYS: its record, its log, its members.
--- ARGV: relay, incarnation, address, held, era's first epoch - 1, steal after, keep (ms), last entity, then entity and
--- member in turns. Answers {granted, epoch, relay, incarnation, address, last epoch, seq, sub, last entity, complete,
--- members, log}.
+-- ARGV: relay, incarnation, address, held, era's first epoch - 1, steal after, keep (ms), keep the log (ms), then what an
+-- asker knows that holds the room: last entity, last epoch, seq, sub, complete, how many members, entity and member in
+-- turns, and seq, sub, time and entry in turns.
+-- Answers {granted, epoch, relay, incarnation, address, last epoch, seq, sub, last entity, complete, members, log}.
 local function number(value) return tonumber(value or '0') or 0 end
 local function text(n) return string.format('%.0f', n) end
 local field = {}
@@ -9,22 +10,26 @@ local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do field[all[i]] = all[i + 1] end
 local epoch, held, steal = number(field.epoch), number(ARGV[4]), number(ARGV[6])
 local owner = field.relay or ''
-local free = owner == '' or owner == ARGV[1]
-if not free and (held == 0 or held < epoch) and (steal == 0 or steal ~= epoch) then
+if owner ~= '' and owner ~= ARGV[1] and held <= epoch and (steal == 0 or steal ~= epoch) then
   return {0, text(epoch), owner, field.incarnation or '', field.address or ''}
 end
 epoch = math.max(epoch, held, number(ARGV[5])) + 1
-local entity = number(field.entity)
+local entity, complete = number(field.entity), field.complete or '1'
+local last, seq, sub = field.last_epoch or '0', field.seq or '0', field.sub or '0'
 if held ~= 0 then
-  entity = math.max(entity, number(ARGV[8]))
-  redis.call('DEL', KEYS[3])
-  for i = 9, #ARGV, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+  entity, last, seq, sub, complete = math.max(entity, number(ARGV[9])), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+  redis.call('DEL', KEYS[2], KEYS[3])
+  local first = 15 + 2 * number(ARGV[14])
+  for i = 15, first - 1, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+  for i = first, #ARGV, 4 do
+    redis.call('XADD', KEYS[2], ARGV[i] .. '-' .. ARGV[i + 1], 't', ARGV[i + 2], 'e', ARGV[i + 3])
+  end
+  redis.call('PEXPIRE', KEYS[2], ARGV[8])
 end
-local complete = field.complete or '1'
+if redis.call('EXISTS', KEYS[2]) == 0 and number(seq) > 0 then complete = '0' end
 redis.call('HSET', KEYS[1], 'epoch', text(epoch), 'relay', ARGV[1], 'incarnation', ARGV[2], 'address', ARGV[3],
-  'entity', text(entity), 'complete', complete)
+  'last_epoch', last, 'seq', seq, 'sub', sub, 'entity', text(entity), 'complete', complete)
 redis.call('PEXPIRE', KEYS[1], ARGV[7])
 redis.call('PEXPIRE', KEYS[3], ARGV[7])
-if redis.call('EXISTS', KEYS[2]) == 0 and number(field.seq) > 0 then complete = '0' end
-return {1, text(epoch), ARGV[1], ARGV[2], ARGV[3], field.last_epoch or '0', field.seq or '0', field.sub or '0',
-  text(entity), complete, redis.call('HVALS', KEYS[3]), redis.call('XRANGE', KEYS[2], '-', '+')}
+return {1, text(epoch), ARGV[1], ARGV[2], ARGV[3], last, seq, sub, text(entity), complete,
+  redis.call('HVALS', KEYS[3]), redis.call('XRANGE', KEYS[2], '-', '+')}

@@ -3,8 +3,10 @@ package store
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,7 +57,7 @@ func (m *Memory) Claim(_ context.Context, q ClaimRequest) (Claim, error) {
 		r = &record{members: map[uint32]room.Record{}, complete: true}
 	}
 	free := r.owner.Relay == "" || r.owner.Relay == q.Owner.Relay
-	if !free && (q.Held == 0 || q.Held < r.owner.Epoch) && (q.StealAfter == 0 || q.StealAfter != r.owner.Epoch) {
+	if !free && q.Held <= r.owner.Epoch && (q.StealAfter == 0 || q.StealAfter != r.owner.Epoch) {
 		return Claim{Owner: r.owner}, nil
 	}
 	epoch := max(r.owner.Epoch+1, q.Held+1, q.Era*EpochsPerEra+1)
@@ -64,10 +66,11 @@ func (m *Memory) Claim(_ context.Context, q ClaimRequest) (Claim, error) {
 	r.owner.Epoch = epoch
 	if q.Held != 0 {
 		clear(r.members)
-		for _, member := range q.Members {
+		for _, member := range q.Past.Members {
 			r.members[member.Entity] = member
 		}
-		r.lastEntity = max(r.lastEntity, q.LastEntity)
+		r.lastEntity = max(r.lastEntity, q.Past.LastEntity)
+		r.last, r.log, r.complete = q.Past.Last, slices.Clone(q.Past.Tail), q.Past.Complete
 	}
 	c := Claim{
 		Granted: true, Owner: r.owner, Last: r.last, LastEntity: r.lastEntity, Complete: r.complete, Tail: slices.Clone(r.log),
@@ -86,10 +89,11 @@ func (m *Memory) Append(_ context.Context, id string, owner Owner, entries []*ro
 	if err := owned(r, owner); err != nil {
 		return err
 	}
+	entries = entries[countOld(entries, r.last):]
+	if len(entries) > 0 && !follows(entries[0].LogPosition, r.last) {
+		return ErrForgotten
+	}
 	for _, e := range entries {
-		if !follows(e.LogPosition, r.last) {
-			continue
-		}
 		r.last = e.LogPosition
 		r.log = append(r.log, *e)
 		if e.Joined != nil {
@@ -116,19 +120,33 @@ func owned(r *record, owner Owner) error {
 	return nil
 }
 
-// follows says whether an entry is newer than the newest of the log. Epochs do not count: an owner that goes on in a
-// newer one appends again what was forgotten, as it was.
+// countOld is how many entries are in a log already that ends at a position. Epochs do not count: numbers go on.
+func countOld(entries []*room.Entry, last frames.LogPosition) (old int) {
+	for _, e := range entries {
+		if cmp.Or(cmp.Compare(e.Seq, last.Seq), cmp.Compare(e.Sub, last.Sub)) <= 0 {
+			old++
+		}
+	}
+	return old
+}
+
+// follows says whether an entry is the next after a position: otherwise the store has forgotten some in between.
 func follows(p, last frames.LogPosition) bool {
-	return cmp.Or(cmp.Compare(p.Seq, last.Seq), cmp.Compare(p.Sub, last.Sub)) > 0
+	return p.Seq == last.Seq+1 && p.Sub == 0 || p.Seq == last.Seq && p.Sub == last.Sub+1
 }
 
 // Release is Rooms.Release.
-func (m *Memory) Release(_ context.Context, id string, owner Owner) error {
+func (m *Memory) Release(_ context.Context, id string, owner Owner, last frames.LogPosition) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r := m.rooms[id]; owned(r, owner) == nil {
-		r.owner = Owner{Epoch: owner.Epoch}
+	r := m.rooms[id]
+	if err := owned(r, owner); err != nil {
+		return err
 	}
+	if r.last.Seq != last.Seq || r.last.Sub != last.Sub {
+		return ErrForgotten
+	}
+	r.owner = Owner{Epoch: owner.Epoch}
 	return nil
 }
 
@@ -182,6 +200,13 @@ func (m *Memory) SetEra(_ context.Context, era uint64, replicationID string) err
 	return nil
 }
 
+// String tells who owns each room and how far its log has come, for tests and people.
+func (m *Memory) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return Memento{m.rooms}.String()
+}
+
 // Forget loses everything, as FLUSHALL does.
 func (m *Memory) Forget() {
 	m.mu.Lock()
@@ -193,6 +218,20 @@ func (m *Memory) Forget() {
 
 // Memento is the state of a Memory at some moment.
 type Memento struct{ rooms map[string]*record }
+
+// String tells who owns each room and how far its log has come.
+func (s Memento) String() string {
+	var text strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(s.rooms)) {
+		r := s.rooms[id]
+		fmt.Fprintf(&text, "%s of %+v at %v, %d in, log", id, r.owner, r.last, len(r.members))
+		for _, e := range r.log {
+			fmt.Fprintf(&text, " %v %s", e.LogPosition, e.Key)
+		}
+		text.WriteByte('\n')
+	}
+	return text.String()
+}
 
 // Save keeps the rooms as they are, for FailOver.
 func (m *Memory) Save() Memento {

@@ -61,10 +61,10 @@ func keys(id string) []string {
 func (s *Redis) Claim(ctx context.Context, q ClaimRequest) (Claim, error) {
 	args := []any{
 		q.Owner.Relay, q.Owner.Incarnation, q.Owner.Address, q.Held, q.Era * EpochsPerEra, q.StealAfter,
-		KeepRoom.Milliseconds(), q.LastEntity,
+		KeepRoom.Milliseconds(), keepLog.Milliseconds(),
 	}
-	for _, member := range q.Members {
-		args = append(args, member.Entity, encodeMember(member))
+	if q.Held != 0 {
+		args = append(args, pastArguments(q.Past)...)
 	}
 	answer, err := claimScript.Run(ctx, s.client, keys(q.Room), args...).Slice()
 	if err != nil {
@@ -75,6 +75,23 @@ func (s *Redis) Claim(ctx context.Context, q ClaimRequest) (Claim, error) {
 		return Claim{}, fmt.Errorf("claim room: %w", err)
 	}
 	return claim, nil
+}
+
+func pastArguments(past room.Past) []any {
+	complete := 0
+	if past.Complete {
+		complete = 1
+	}
+	last := past.Last
+	args := []any{past.LastEntity, last.Epoch, last.Seq, last.Sub, complete, len(past.Members)}
+	for _, member := range past.Members {
+		args = append(args, member.Entity, encodeMember(member))
+	}
+	for i := range past.Tail {
+		e := &past.Tail[i]
+		args = append(args, e.Seq, e.Sub, e.TimeMS, encodeEntry(e))
+	}
+	return args
 }
 
 func readClaim(answer []any) (Claim, error) {
@@ -134,22 +151,29 @@ func (s *Redis) Append(ctx context.Context, id string, owner Owner, entries []*r
 		args = append(args, e.Epoch, e.Seq, e.Sub, e.TimeMS, encodeEntry(e), entity, member, e.Left)
 	}
 	answer, err := appendScript.Run(ctx, s.client, keys(id), args...).Text()
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("append to the log: %w", err)
-	case answer == "fenced":
-		return ErrFenced
-	case answer == "forgotten":
-		return ErrForgotten
 	}
-	return nil
+	return refusal(answer)
 }
 
 // Release is Rooms.Release.
-func (s *Redis) Release(ctx context.Context, id string, owner Owner) error {
-	err := releaseScript.Run(ctx, s.client, keys(id)[:1], owner.Epoch, owner.Relay, owner.Incarnation).Err()
+func (s *Redis) Release(ctx context.Context, id string, owner Owner, last frames.LogPosition) error {
+	answer, err := releaseScript.Run(ctx, s.client, keys(id)[:1],
+		owner.Epoch, owner.Relay, owner.Incarnation, last.Seq, last.Sub).Text()
 	if err != nil {
 		return fmt.Errorf("release room: %w", err)
+	}
+	return refusal(answer)
+}
+
+// refusal is the error that a script's answer means.
+func refusal(answer string) error {
+	switch answer {
+	case "fenced":
+		return ErrFenced
+	case "forgotten":
+		return ErrForgotten
 	}
 	return nil
 }

@@ -50,11 +50,9 @@ type ClaimRequest struct {
 	Held uint64
 	// Era is the present era: the epoch will be of this era at least.
 	Era uint64
-	// Members are who is in and LastEntity the greatest entity given out, by the knowledge of an asker that holds the
-	// room: if Held is not 0 and the claim is granted, they replace what the store has. Entries that the store has
-	// forgotten the asker appends again, under their old numbers and epochs.
-	Members    []room.Record
-	LastEntity uint32
+	// Past is what an asker that holds the room knows of it: if Held is not 0 and the claim is granted, it replaces what
+	// the store has, for that may lack its last writes, or be of an owner that was forgotten.
+	Past room.Past
 	// StealAfter is the epoch of an owner who is believed dead; the room is taken from it. Or 0.
 	StealAfter uint64
 }
@@ -86,17 +84,19 @@ func (c Claim) Past() room.Past {
 
 // Rooms keeps rooms. A claim and an append of one room never overlap in effect.
 type Rooms interface {
-	// Claim takes a room that nobody owns, that the asker itself has owned, that the asker holds in the newest epoch, or
-	// whose owner's epoch is StealAfter. Otherwise it is not granted, and tells the owner. A granted claim has a new
+	// Claim takes a room that nobody owns, that the asker itself has owned, that the asker holds in a newer epoch than
+	// the store knows of, or whose owner's epoch is StealAfter. Otherwise it is not granted, and tells the owner. A granted claim has a new
 	// epoch, greater than the record's, than Held and than any of an earlier era; from then on nobody can append in an
 	// older one.
 	Claim(ctx context.Context, request ClaimRequest) (Claim, error)
 	// Append logs entries, in order, all or none, and applies their changes of members. The owner is who appends, with
-	// its epoch: ErrFenced or ErrForgotten if the room is not its own. After any other error the outcome is not known,
-	// and the same entries may be appended again: those that are in the log already are left out.
+	// its epoch: ErrFenced or ErrForgotten if the room is not its own; ErrForgotten also if the entries do not follow what
+	// is in the log. After any other error the outcome is not known, and the same entries may be appended again: those
+	// that are in the log already are left out.
 	Append(ctx context.Context, room string, owner Owner, entries []*room.Entry) error
-	// Release gives a room up, if it is still the owner's.
-	Release(ctx context.Context, room string, owner Owner) error
+	// Release gives a room up, if it is still the owner's. It returns ErrForgotten if the log does not end at `last`: the
+	// owner must not go before what it knows is in the store.
+	Release(ctx context.Context, room string, owner Owner, last frames.LogPosition) error
 	// Owners tells who owns each of the rooms, and keeps those from being forgotten that it tells of.
 	Owners(ctx context.Context, rooms []string) ([]Owner, error)
 }

@@ -53,7 +53,12 @@ var suite = map[string]func(*bench){
 		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
 		b.append(first.Owner, joins(entry(first.Owner.Epoch, 1, 0), 1), joins(entry(first.Owner.Epoch, 2, 0), 2))
 		b.append(first.Owner, leaves(entry(first.Owner.Epoch, 3, 0), 1))
-		b.release(first.Owner)
+		if err := b.release(first.Owner, at(first.Owner.Epoch, 4, 0)); !errors.Is(err, ErrForgotten) {
+			b.Errorf("given up though the log lacks something: %v", err)
+		}
+		if err := b.release(first.Owner, at(first.Owner.Epoch, 3, 0)); err != nil {
+			b.Fatal(err)
+		}
 		b.refuses(first.Owner, ErrFenced, entry(first.Owner.Epoch, 4, 0))
 		c := b.claim(ClaimRequest{Owner: relayB, Era: 1})
 		if !c.Granted || c.Owner.Epoch != first.Owner.Epoch+1 || c.Last != at(first.Owner.Epoch, 3, 0) || c.LastEntity != 2 {
@@ -66,7 +71,9 @@ var suite = map[string]func(*bench){
 	"who does not own a room can not give it up": func(b *bench) {
 		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
 		second := b.claim(ClaimRequest{Owner: relayB, Era: 1, StealAfter: first.Owner.Epoch})
-		b.release(first.Owner)
+		if err := b.release(first.Owner, frames.LogPosition{}); !errors.Is(err, ErrFenced) {
+			b.Errorf("given up by who does not own it: %v", err)
+		}
 		b.append(second.Owner, entry(second.Owner.Epoch, 1, 0))
 	},
 	"entries come back as they were": func(b *bench) {
@@ -119,12 +126,32 @@ var suite = map[string]func(*bench){
 		b.append(owner, joins(entry(owner.Epoch, 1, 0), 1), entry(owner.Epoch, 2, 0))
 		b.forget()
 		b.refuses(owner, ErrForgotten, entry(owner.Epoch, 3, 0))
-		c := b.claim(ClaimRequest{Owner: relayA, Era: 2, Held: owner.Epoch, Members: []room.Record{recordOf(1)}, LastEntity: 5})
+		past := room.Past{
+			Last: at(owner.Epoch, 2, 0), LastEntity: 5, Members: []room.Record{recordOf(1)}, Complete: true,
+			Tail: []room.Entry{*joins(entry(owner.Epoch, 1, 0), 1), *entry(owner.Epoch, 2, 0)},
+		}
+		c := b.claim(ClaimRequest{Owner: relayA, Era: 2, Held: owner.Epoch, Past: past})
 		if !c.Granted || c.Owner.Epoch != 2*EpochsPerEra+1 || c.LastEntity != 5 || len(c.Members) != 1 {
 			b.Fatalf("claimed as %+v", c)
 		}
-		b.append(c.Owner, joins(entry(owner.Epoch, 1, 0), 1), entry(owner.Epoch, 2, 0), entry(owner.Epoch, 3, 0))
-		if c := b.claim(ClaimRequest{Owner: relayA, Era: 2}); c.Last != at(owner.Epoch, 3, 0) || len(c.Tail) != 3 {
+		b.append(c.Owner, entry(owner.Epoch, 3, 0))
+		if c := b.claim(ClaimRequest{Owner: relayA, Era: 2}); c.Last != at(owner.Epoch, 3, 0) || len(c.Tail) != 3 || !c.Complete {
+			b.Errorf("claimed as %+v", c)
+		}
+	},
+	"what does not follow the log shows that something was forgotten": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.append(owner, entry(owner.Epoch, 1, 0))
+		b.refuses(owner, ErrForgotten, entry(owner.Epoch, 3, 0))
+		b.refuses(owner, ErrForgotten, entry(owner.Epoch, 1, 2))
+		b.append(owner, entry(owner.Epoch, 1, 1), entry(owner.Epoch, 2, 0))
+	},
+	"what a holder knows replaces what the store has of an older epoch": func(b *bench) {
+		first := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.append(first, joins(entry(first.Epoch, 1, 0), 1), entry(first.Epoch, 2, 0))
+		past := room.Past{Last: at(first.Epoch+1, 1, 0), Tail: []room.Entry{*entry(first.Epoch+1, 1, 0)}}
+		c := b.claim(ClaimRequest{Owner: relayB, Era: 2, Held: first.Epoch + 1, Past: past})
+		if !c.Granted || len(c.Tail) != 1 || len(c.Members) != 0 || c.Last != past.Last || c.Complete {
 			b.Errorf("claimed as %+v", c)
 		}
 	},
@@ -137,6 +164,12 @@ var suite = map[string]func(*bench){
 		}
 		b.refuses(owner, ErrForgotten, entry(owner.Epoch, 1, 0))
 		b.append(other, entry(other.Epoch, 1, 0))
+	},
+	"who holds a room in the epoch of another owner does not get it back": func(b *bench) {
+		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
+		if c := b.claim(ClaimRequest{Owner: relayB, Era: 2, Held: first.Owner.Epoch}); c.Granted || c.Owner != first.Owner {
+			b.Errorf("claimed as %+v", c)
+		}
 	},
 	"who holds a room in an older epoch than its owner does not get it back": func(b *bench) {
 		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
@@ -242,11 +275,8 @@ func (b *bench) refuses(owner Owner, want error, entries ...*room.Entry) {
 	}
 }
 
-func (b *bench) release(owner Owner) {
-	b.Helper()
-	if err := b.Release(b.ctx, b.room, owner); err != nil {
-		b.Fatal(err)
-	}
+func (b *bench) release(owner Owner, last frames.LogPosition) error {
+	return b.Release(b.ctx, b.room, owner, last)
 }
 
 func (b *bench) renew(relay Relay, lease time.Duration) Renewal {

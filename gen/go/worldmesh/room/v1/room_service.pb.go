@@ -237,7 +237,7 @@ type Rejoin struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its link on this stream, as in Input.
 	Link uint32 `protobuf:"varint,1,opt,name=link,proto3" json:"link,omitempty"`
-	// How it came in.
+	// How it came in. `resume` is what it has seen, if that is less than `seen` of its gateway.
 	Join *Input_Join `protobuf:"bytes,2,opt,name=join,proto3" json:"join,omitempty"`
 	// The entity that it had.
 	Entity uint32 `protobuf:"varint,3,opt,name=entity,proto3" json:"entity,omitempty"`

@@ -198,7 +198,7 @@ class Rejoin(_message.Message):
     """The entity that it had."""
     @_builtins.property
     def join(self) -> Global___Input.Join:
-        """How it came in."""
+        """How it came in. `resume` is what it has seen, if that is less than `seen` of its gateway."""
 
     @_builtins.property
     def state(self) -> Global___Input.State:

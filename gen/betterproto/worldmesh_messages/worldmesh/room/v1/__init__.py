@@ -821,7 +821,7 @@ class Rejoin(betterproto2.Message):
 
     join: "InputJoin | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    How it came in.
+    How it came in. `resume` is what it has seen, if that is less than `seen` of its gateway.
     """
 
     entity: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)

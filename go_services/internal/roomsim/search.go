@@ -1,0 +1,105 @@
+package roomsim
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// settleLimit bounds how long a world may take to come to rest without faults.
+const settleLimit = 5000
+
+// Found is what a search or a run of a schedule has come to.
+type Found struct {
+	// States is how many different states were seen, Ends how many of them nothing could follow.
+	States, Ends int
+	// Err is what must not be and was, after Trace; nil if there was nothing.
+	Err   error
+	Trace string
+	// Truncated says that the search had no time for all states.
+	Truncated bool
+}
+
+// Search looks at every interleaving of a setup: all states that can be reached, each once, at most `limit` of them.
+func Search(setup Setup, limit int) Found {
+	s := &search{setup: setup, limit: limit, seen: map[uint64]struct{}{}}
+	s.from(nil)
+	return s.found
+}
+
+type search struct {
+	setup Setup
+	limit int
+	seen  map[uint64]struct{}
+	found Found
+}
+
+// from looks at the state after some choices, and at all that follow. A state is reached by doing everything again:
+// the cores can't be copied, and need not be.
+func (s *search) from(choices []int) {
+	w := New(s.setup)
+	for _, choice := range choices {
+		w.Step(choice)
+	}
+	for s.visit(w) {
+		n := w.Choices()
+		for other := 1; other < n; other++ {
+			s.from(append(choices[:len(choices):len(choices)], other))
+			if s.found.Err != nil || s.found.Truncated {
+				return
+			}
+		}
+		choices = append(choices[:len(choices):len(choices)], 0)
+		w.Step(0) // the first of them needs not be reached anew
+	}
+}
+
+// visit checks a state; false if nothing new can follow.
+func (s *search) visit(w *World) bool {
+	print := w.Fingerprint()
+	if _, known := s.seen[print]; known {
+		return false
+	}
+	s.seen[print] = struct{}{}
+	s.found.States++
+	if len(s.seen) >= s.limit {
+		s.found.Truncated = true
+		return false
+	}
+	settled := len(w.actions()) == 0
+	if err := w.Check(settled); err != nil {
+		s.found.Err, s.found.Trace = err, w.Trace()
+		return false
+	}
+	if settled {
+		s.found.Ends++
+	}
+	return w.Choices() > 0
+}
+
+// Play runs a random schedule: so many steps with faults among them, and then what it takes to come to rest.
+func Play(setup Setup, seed uint64, steps int) Found {
+	random := rand.New(rand.NewPCG(seed, 0))
+	w := New(setup)
+	for range steps {
+		ordinary, faults := len(w.actions()), len(w.faultActions())
+		if ordinary+faults == 0 {
+			break
+		}
+		choice := 0
+		if ordinary == 0 || faults > 0 && random.IntN(12) == 0 {
+			choice = ordinary + random.IntN(faults)
+		} else {
+			choice = random.IntN(ordinary)
+		}
+		w.Step(choice)
+		if w.failure != nil {
+			return Found{Err: w.failure, Trace: w.Trace()}
+		}
+	}
+	settled := w.Settle(settleLimit)
+	err := w.Check(settled)
+	if err == nil && !settled {
+		err = fmt.Errorf("it does not come to rest within %d steps", settleLimit)
+	}
+	return Found{States: len(w.trace), Err: err, Trace: w.Trace()}
+}
