@@ -93,10 +93,13 @@ class Guard(grpc.aio.ServerInterceptor):
                 SERVER_CALLS.labels(method[1:], "CANCELLED").observe(time.perf_counter() - start)
                 raise
             except Exception as error:
-                await self._abort(error, context, method, start)
-                raise
-            ok.observe(time.perf_counter() - start)
-            return response
+                failure = error
+            else:
+                ok.observe(time.perf_counter() - start)
+                return response
+            # Not in the handler above: there the abort would carry the failure, and its text, into the call's span.
+            await self._abort(failure, context, method, start)
+            raise failure
 
         return guarded
 
@@ -113,9 +116,12 @@ class Guard(grpc.aio.ServerInterceptor):
                 SERVER_CALLS.labels(method[1:], "CANCELLED").observe(time.perf_counter() - start)
                 raise
             except Exception as error:
-                await self._abort(error, context, method, start)
-                raise
-            SERVER_CALLS.labels(method[1:], "OK").observe(time.perf_counter() - start)
+                failure = error
+            else:
+                SERVER_CALLS.labels(method[1:], "OK").observe(time.perf_counter() - start)
+                return
+            await self._abort(failure, context, method, start)
+            raise failure
 
         return guarded
 
