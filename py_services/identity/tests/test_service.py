@@ -6,17 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import grpc
 import jwt
 import pytest
 import pytest_asyncio
-from google.rpc import error_details_pb2, status_pb2
 from worldmesh.identity.v1 import identity_service_pb2 as pb
 from worldmesh.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from worldmesh_identity.app import build
 from worldmesh_identity.config import Settings
-from worldmesh_kit import new_id
-from worldmesh_kit.testing import headers, running, service_settings
+from worldmesh_kit import PageTokens, new_id
+from worldmesh_kit.testing import headers, reason, running, service_settings
 
 NOBODY = headers()
 DEVICE = "a-secret-of-the-device-0001"
@@ -37,16 +35,6 @@ async def identity(
     )
     async with running(settings, build, tls_dir) as up:
         yield IdentityServiceStub(up.channel)
-
-
-async def reason(call: grpc.aio.UnaryUnaryCall[object, object]) -> str:
-    """The stable reason of a call that must fail."""
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    packed = dict(raised.value.trailing_metadata())["grpc-status-details-bin"]
-    info = error_details_pb2.ErrorInfo()
-    status_pb2.Status.FromString(packed).details[0].Unpack(info)  # type: ignore[arg-type]
-    return str(info.reason)
 
 
 async def guest(identity: IdentityServiceStub, device: str = DEVICE) -> pb.SignInGuestResponse:
@@ -162,6 +150,17 @@ async def test_sessions_are_listed_and_revoked(identity: IdentityServiceStub) ->
     assert [s.session_id for s in left.sessions] == [here.tokens.session_id]
     call = identity.RefreshSession(pb.RefreshSessionRequest(refresh_token=there.tokens.refresh_token), metadata=NOBODY)
     assert await reason(call) == "SESSION_REVOKED"
+
+
+async def test_a_forged_token_of_a_list_is_refused(identity: IdentityServiceStub) -> None:
+    """Its checksum is good, for it has no key; what it says is no place in the list."""
+    done = await guest(identity)
+    me, user_id = as_user(done.account, done.tokens), done.account.user_id
+    sessions = PageTokens("ListSessions", str, str).make(("yesterday", "ses_x"), {"user_id": user_id})
+    call = identity.ListSessions(pb.ListSessionsRequest(page_token=sessions), metadata=me)
+    assert await reason(call) == "INVALID_PAGE_TOKEN"
+    bots = PageTokens("ListBots", str).make(("\ud800",), {"owner_id": user_id})
+    assert await reason(identity.ListBots(pb.ListBotsRequest(page_token=bots), metadata=me)) == "INVALID_PAGE_TOKEN"
 
 
 async def test_nobody_revokes_the_sessions_of_others(identity: IdentityServiceStub) -> None:

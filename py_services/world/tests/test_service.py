@@ -10,11 +10,10 @@ import grpc
 import pytest
 import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.rpc import error_details_pb2, status_pb2
 from worldmesh.world.v1 import world_service_pb2 as pb
 from worldmesh.world.v1.world_service_pb2_grpc import WorldServiceStub
-from worldmesh_kit import new_id
-from worldmesh_kit.testing import headers, running, service_settings
+from worldmesh_kit import PageTokens, new_id
+from worldmesh_kit.testing import headers, reason, running, service_settings
 from worldmesh_world.app import build
 from worldmesh_world.config import Settings
 
@@ -37,16 +36,6 @@ async def world(request: pytest.FixtureRequest, mongo_uri: str, tls_dir: Path) -
 async def make(world: WorldServiceStub, name: str = "A", **fields: object) -> pb.Room:
     request = pb.CreateRoomRequest(room=pb.Room(display_name=name, **fields), request_id=new_id("req"))  # type: ignore[arg-type]
     return (await world.CreateRoom(request, metadata=ANN)).room
-
-
-async def reason(call: grpc.aio.UnaryUnaryCall[object, object]) -> str:
-    """The stable reason of a call that must fail."""
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    packed = dict(raised.value.trailing_metadata())["grpc-status-details-bin"]
-    info = error_details_pb2.ErrorInfo()
-    status_pb2.Status.FromString(packed).details[0].Unpack(info)  # type: ignore[arg-type]
-    return str(info.reason)
 
 
 async def test_the_demo_rooms_are_there(world: WorldServiceStub) -> None:
@@ -139,6 +128,17 @@ async def test_a_token_of_another_list_is_refused(world: WorldServiceStub) -> No
     page = await world.ListRooms(pb.ListRoomsRequest(page_size=1), metadata=ANN)
     stolen = pb.ListRoomsRequest(page_token=page.next_page_token, name_prefix="the")
     assert await reason(world.ListRooms(stolen, metadata=ANN)) == "INVALID_PAGE_TOKEN"
+
+
+async def test_a_forged_token_is_refused(world: WorldServiceStub) -> None:
+    """Its checksum is good, for it has no key; what it says is no place in the list."""
+    room = await make(world)
+    filters = {"owner": "", "prefix": "", "own": False}
+    token = PageTokens("ListRooms", str, str).make(("yesterday", "room_x"), filters)
+    assert await reason(world.ListRooms(pb.ListRoomsRequest(page_token=token), metadata=ANN)) == "INVALID_PAGE_TOKEN"
+    token = PageTokens("ListRoomRoles", str).make(("\ud800",), {"room": room.room_id})
+    listed = pb.ListRoomRolesRequest(room_id=room.room_id, page_token=token)
+    assert await reason(world.ListRoomRoles(listed, metadata=ANN)) == "INVALID_PAGE_TOKEN"
 
 
 async def test_names_are_found_by_their_beginning_without_regard_to_case(world: WorldServiceStub) -> None:
