@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import grpc
 import pytest
 import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 from worldmesh.world.v1 import world_service_pb2 as pb
 from worldmesh.world.v1.world_service_pb2_grpc import WorldServiceStub
 from worldmesh_kit import PageTokens, new_id
@@ -83,6 +84,40 @@ async def test_a_private_room_hides_from_those_without_a_role(world: WorldServic
     assert (await world.GetRoom(get, metadata=BEN)).room.room_id == room.room_id
     entry = await world.AuthorizeEntry(enter, metadata=as_gateway)
     assert (entry.role, entry.capacity, entry.settings.tick_hz) == (pb.ROOM_ROLE_GUEST, 50, 20)
+
+
+async def outcome(call: Awaitable[Message]) -> tuple[str, bytes]:
+    """All that a caller learns of a call: what fails it, or the answer."""
+    try:
+        return "", (await call).SerializeToString()
+    except grpc.aio.AioRpcError as error:
+        return f"{error.code()} {error.details()}", bytes(dict(error.trailing_metadata())["grpc-status-details-bin"])
+
+
+async def test_nothing_tells_a_private_room_from_one_that_is_not_there(world: WorldServiceStub) -> None:
+    private = await make(world, access_policy=pb.ACCESS_POLICY_PRIVATE)
+
+    def attempts(room_id: str) -> list[Awaitable[Message]]:
+        room = pb.Room(room_id=room_id, display_name="x", etag="etag")
+        roles = [
+            pb.SetRoomRoleRequest(room_id=room_id, user_id=user_id, role=role)
+            for user_id in ("usr_ann", "usr_ben", "usr_carl")
+            for role in (pb.ROOM_ROLE_UNSPECIFIED, pb.ROOM_ROLE_MODERATOR)
+        ]
+        return [
+            world.GetRoom(pb.GetRoomRequest(room_id=room_id), metadata=BEN),
+            world.UpdateRoom(pb.UpdateRoomRequest(room=room, update_mask=FieldMask(paths=["nope"])), metadata=BEN),
+            world.DeleteRoom(pb.DeleteRoomRequest(room_id=room_id), metadata=BEN),
+            world.DeleteRoom(pb.DeleteRoomRequest(room_id=room_id, etag="etag"), metadata=BEN),
+            world.ListRoomRoles(pb.ListRoomRolesRequest(room_id=room_id), metadata=BEN),
+            world.AuthorizeEntry(pb.AuthorizeEntryRequest(room_id=room_id, user_id="usr_ben")),
+            *(world.SetRoomRole(request, metadata=BEN) for request in roles),
+        ]
+
+    there = [await outcome(call) for call in attempts(private.room_id)]
+    not_there = [await outcome(call) for call in attempts("room_01HZZZZZZZZZZZZZZZZZZZZZZZ")]
+    assert there == not_there
+    assert (await world.GetRoom(pb.GetRoomRequest(room_id=private.room_id), metadata=ANN)).room == private
 
 
 async def test_a_room_for_followers_says_that_it_does_not_admit(world: WorldServiceStub) -> None:

@@ -115,7 +115,7 @@ class WorldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRoom(self, request, context):
-        """Deletes a room. Owner only. Idempotent.
+        """Deletes a room. Owner only. Idempotent: one that is not there, or that the caller may not know of, is deleted already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

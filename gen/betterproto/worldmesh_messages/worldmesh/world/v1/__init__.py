@@ -738,7 +738,7 @@ class WorldServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "DeleteRoomResponse":
         """
-        Deletes a room. Owner only. Idempotent.
+        Deletes a room. Owner only. Idempotent: one that is not there, or that the caller may not know of, is deleted already.
         """
 
         return await self._unary_unary(
