@@ -21,6 +21,10 @@ class DeviceKnownError(Exception):
     """Another account has the device: it was made at the same moment."""
 
 
+class PasswordsBusyError(Exception):
+    """As many passwords are being hashed, or wait for it, as may."""
+
+
 class Accounts(Protocol):
     """Keeps accounts. Usernames, e-mails, devices and bot tokens are unique."""
 
@@ -98,10 +102,12 @@ class Keys(Protocol):
 
 
 class Passwords(Protocol):
-    """Hashes passwords, slowly."""
+    """Hashes passwords, slowly, and so many at once at most."""
 
-    async def hash(self, password: str) -> str: ...
+    async def hash(self, password: str) -> str:
+        """What is stored of a password. Raises PasswordsBusyError."""
+        ...
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password matches. Takes as long when there is no hash."""
+        """Whether the password matches. Takes as long when there is no hash. Raises PasswordsBusyError."""
         ...

@@ -13,6 +13,7 @@ from worldmesh_identity.ports import (
     DeviceKnownError,
     EmailTakenError,
     Passwords,
+    PasswordsBusyError,
     Sessions,
     UsernameTakenError,
 )
@@ -77,13 +78,17 @@ class SigningIn:
 
     async def sign_up(self, email: str, password: str, username: str, device_name: str) -> SignedIn:
         """Make an account with e-mail and password, and sign in."""
+        try:
+            password_hash = await self._passwords.hash(password)
+        except PasswordsBusyError:
+            raise errors.passwords_busy() from None
         account = Account(
             user_id=new_id("usr"),
             kind=Kind.PERSON,
             username=username,
             create_time=self._clock.now(),
             email_key=name_key(email),
-            password_hash=await self._passwords.hash(password),
+            password_hash=password_hash,
         )
         try:
             await self._accounts.add(account)
@@ -95,13 +100,17 @@ class SigningIn:
 
     async def password(self, email: str, password: str, device_name: str) -> SignedIn:
         """Sign in with e-mail and password. Takes as long for an e-mail that nobody has."""
-        key, now = name_key(email), self._clock.now()
-        self._attempts.check(key, now)
+        key = name_key(email)
+        attempt = self._attempts.take(key, self._clock.now())
         account = await self._accounts.by_email(key)
-        matches = await self._passwords.verify(account.password_hash if account else None, password)
+        try:
+            matches = await self._passwords.verify(account.password_hash if account else None, password)
+        except PasswordsBusyError:
+            self._attempts.give_back(attempt)
+            raise errors.passwords_busy() from None
         if account is None or not matches:
-            self._attempts.failed(key, now)
             raise errors.credentials_invalid()
+        self._attempts.give_back(attempt)
         return await self._sign_in(account, device_name)
 
     async def bot(self, bot_token: str) -> SignedIn:
