@@ -17,7 +17,7 @@ from worldmesh_client import (
     WorldmeshClient,
     WorldmeshError,
 )
-from worldmesh_client._session import Guest, Session
+from worldmesh_client._session import Bot, Credentials, Guest, Session
 from worldmesh_messages.worldmesh.identity import v1 as identity
 from worldmesh_messages.worldmesh.world.v1 import (
     ListRoomsRequest,
@@ -39,6 +39,7 @@ class FakeIdentity:
         self.refuse_refresh = False
 
     def _tokens(self) -> identity.TokenPair:
+        """Their names begin with the session's number: each sign-in is a session."""
         name = f"{self.signed_in}.{self.refreshed}"
         return identity.TokenPair(access_token=f"access-{name}", refresh_token=f"refresh-{name}")
 
@@ -50,7 +51,8 @@ class FakeIdentity:
         raise NotImplementedError
 
     async def sign_in_bot(self, message: identity.SignInBotRequest) -> identity.SignInBotResponse:
-        raise NotImplementedError
+        self.signed_in += 1
+        return identity.SignInBotResponse(account=identity.Account(user_id="usr_1"), tokens=self._tokens())
 
     async def refresh_session(self, message: identity.RefreshSessionRequest) -> identity.RefreshSessionResponse:
         if self.refuse_refresh:
@@ -65,9 +67,11 @@ class FakeIdentity:
 QUICK = ReconnectPolicy(attempts=3, first_delay=0.001)
 
 
-async def client(fake: FakeGateway, signing: FakeIdentity | None = None, **options: Any) -> WorldmeshClient:
+async def client(
+    fake: FakeGateway, signing: FakeIdentity | None = None, credentials: Credentials | None = None, **options: Any
+) -> WorldmeshClient:
     options.setdefault("reconnect", QUICK)
-    session = Session(signing or FakeIdentity(), Guest())
+    session = Session(signing or FakeIdentity(), credentials or Guest())
     await session.sign_in()
     return WorldmeshClient(session, fake.url, Options(dialect="json", **options))
 
@@ -270,10 +274,16 @@ async def test_what_was_on_its_way_to_a_room_fails_when_the_room_ends() -> None:
         assert await next_of(me, RoomLeft) == RoomLeft("room_1", "MEMBER_KICKED")
 
 
-async def test_the_token_is_renewed_before_it_expires() -> None:
-    async with fake_gateway(token_expires_in_ms=80) as fake, await client(fake):
-        frames = await fake.heard_of("refresh", 2)
-    assert [f["refresh"]["access_token"] for f in frames[:2]] == ["access-1.1", "access-1.2"]
+@pytest.mark.parametrize("credentials", [Guest(), Bot("wmb_token")], ids=["guest", "bot"])
+async def test_the_token_is_renewed_before_it_expires_in_the_same_session(credentials: Credentials) -> None:
+    """A gateway takes tokens of the session that said hello, and of no other."""
+    signing = FakeIdentity()
+    async with fake_gateway(token_expires_in_ms=80) as fake, await client(fake, signing, credentials):
+        frames = await fake.heard_of("refresh", 4)
+        assert len(fake.peers) == 1
+    assert [f["refresh"]["access_token"] for f in frames[:4]] == [f"access-1.{n}" for n in (1, 2, 3, 4)]
+    assert fake.refused == []
+    assert signing.signed_in == 1
 
 
 async def test_a_silent_client_pings_and_a_silent_server_is_left() -> None:

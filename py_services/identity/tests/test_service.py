@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import jwt
@@ -198,7 +199,6 @@ async def test_a_bots_token_is_shown_once_and_dies_when_it_is_replaced(identity:
     made = await identity.CreateBot(pb.CreateBotRequest(username="Robo"), metadata=me)
     done = await identity.SignInBot(pb.SignInBotRequest(bot_token=made.bot_token), metadata=NOBODY)
     assert (done.account.kind, done.account.owner_id) == (pb.ACCOUNT_KIND_BOT, owner.account.user_id)
-    assert done.tokens.refresh_token == ""
     listed = await identity.ListBots(pb.ListBotsRequest(), metadata=me)
     assert made.bot_token not in str(listed)
     assert made.bot_token.startswith(listed.bots[0].token_prefix)
@@ -209,6 +209,49 @@ async def test_a_bots_token_is_shown_once_and_dies_when_it_is_replaced(identity:
     await identity.DeleteBot(pb.DeleteBotRequest(bot_id=made.bot.bot_id), metadata=me)
     gone = identity.SignInBot(pb.SignInBotRequest(bot_token=new.bot_token), metadata=NOBODY)
     assert await reason(gone) == "CREDENTIALS_INVALID"
+
+
+async def robo(identity: IdentityServiceStub) -> tuple[pb.CreateBotResponse, list[tuple[str, str]]]:
+    """A bot, and its owner's headers."""
+    owner = await guest(identity)
+    me = as_user(owner.account, owner.tokens)
+    return await identity.CreateBot(pb.CreateBotRequest(username="Robo"), metadata=me), me
+
+
+async def sign_in_bot(identity: IdentityServiceStub, bot_token: str) -> pb.SignInBotResponse:
+    return await identity.SignInBot(pb.SignInBotRequest(bot_token=bot_token), metadata=NOBODY)
+
+
+async def test_a_bot_renews_its_tokens_in_the_same_session(identity: IdentityServiceStub) -> None:
+    """The gateway takes a new token for an open socket only if it is of the same session."""
+    made, _ = await robo(identity)
+    first = (await sign_in_bot(identity, made.bot_token)).tokens
+    second = await refresh(identity, first.refresh_token)
+    third = await refresh(identity, second.refresh_token)
+    sessions, tokens = set(), set()
+    for pair in (first, second, third):
+        claims = jwt.decode(pair.access_token, options={"verify_signature": False})
+        assert (claims["sub"], claims["kind"], claims["sid"]) == (made.bot.bot_id, "bot", pair.session_id)
+        assert pair.refresh_expires_in.ToTimedelta() == timedelta(hours=1)
+        sessions.add(pair.session_id)
+        tokens.add(pair.access_token)
+    assert (len(sessions), len(tokens)) == (1, 3)
+
+
+async def test_instances_of_a_bot_have_sessions_of_their_own_that_all_end_with_its_token(
+    identity: IdentityServiceStub,
+) -> None:
+    made, owner = await robo(identity)
+    one, two, three = [(await sign_in_bot(identity, made.bot_token)).tokens for _ in range(3)]
+    as_bot = headers(user_id=made.bot.bot_id, session_id=one.session_id)
+    await identity.RevokeSession(pb.RevokeSessionRequest(session_id=one.session_id), metadata=as_bot)
+    gone = identity.RefreshSession(pb.RefreshSessionRequest(refresh_token=one.refresh_token), metadata=NOBODY)
+    assert await reason(gone) == "SESSION_REVOKED"
+    two = await refresh(identity, two.refresh_token)
+    await identity.RotateBotToken(pb.RotateBotTokenRequest(bot_id=made.bot.bot_id), metadata=owner)
+    for tokens in (two, three):
+        gone = identity.RefreshSession(pb.RefreshSessionRequest(refresh_token=tokens.refresh_token), metadata=NOBODY)
+        assert await reason(gone) == "SESSION_REVOKED"
 
 
 async def test_an_account_owns_so_many_bots(identity: IdentityServiceStub) -> None:

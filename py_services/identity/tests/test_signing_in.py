@@ -1,4 +1,4 @@
-"""Signing in with a password while others do, between parts of the test's own."""
+"""Signing in while other things happen, between parts of the test's own."""
 
 from __future__ import annotations
 
@@ -23,11 +23,24 @@ class Clock:
 class Store:
     """Accounts, sessions and keys, as far as signing in asks for them."""
 
+    def __init__(self) -> None:
+        self.sessions: set[str] = set()
+        self.bot_token_is_good = True
+
     async def by_email(self, email_key: str) -> Account | None:
         return Account("usr_ann", Kind.PERSON, "Ann", START, password_hash="hash")
 
+    async def by_bot_token(self, bot_token_hash: str) -> Account | None:
+        return Account("usr_robo", Kind.BOT, "Robo", START, bot_token_hash=bot_token_hash)
+
+    async def bot_signed_in(self, bot_token_hash: str, now: datetime) -> bool:
+        return self.bot_token_is_good
+
     async def add(self, session: Session) -> None:
-        pass
+        self.sessions.add(session.session_id)
+
+    async def revoke(self, session_id: str, now: datetime) -> None:
+        self.sessions.remove(session_id)
 
     def signing(self, now: datetime) -> SigningKey:
         return SigningKey("key", bytes(32), bytes(32), START, START)
@@ -55,13 +68,13 @@ class Passwords:
         return password == "right"
 
 
-def signing_in(passwords: Passwords) -> SigningIn:
-    store = cast("Any", Store())
+def signing_in(passwords: Passwords, store: Store | None = None) -> SigningIn:
+    parts = cast("Any", store or Store())
     return SigningIn(
-        accounts=store,
-        sessions=store,
+        accounts=parts,
+        sessions=parts,
         passwords=passwords,
-        keys=store,
+        keys=parts,
         clock=Clock(),
         access_life=timedelta(minutes=5),
         refresh_life=timedelta(days=30),
@@ -107,3 +120,14 @@ async def test_who_comes_when_too_many_sign_in_is_told_when_to_come_back_and_has
         assert raised.value.retry_after == timedelta(seconds=1)
     passwords.busy = False
     assert await reason(identity.password("ann@example.org", "x", "")) == "CREDENTIALS_INVALID"
+
+
+async def test_a_bot_whose_token_is_replaced_while_it_signs_in_keeps_no_session() -> None:
+    """Else the old token would live on in a session that began after the others were ended."""
+    store = Store()
+    identity = signing_in(Passwords(), store)
+    assert {(await identity.bot("token")).tokens.session_id} == store.sessions
+    store.bot_token_is_good = False
+    before = set(store.sessions)
+    assert await reason(identity.bot("token")) == "CREDENTIALS_INVALID"
+    assert store.sessions == before

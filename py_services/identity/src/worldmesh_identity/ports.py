@@ -41,8 +41,8 @@ class Accounts(Protocol):
         """Change the username. Raises UsernameTakenError."""
         ...
 
-    async def signed_in(self, user_id: str, now: datetime) -> None:
-        """Note the time of the newest sign-in."""
+    async def bot_signed_in(self, bot_token_hash: str, now: datetime) -> bool:
+        """Note the time of a bot's newest sign-in; False if no bot has the token any more."""
         ...
 
     async def set_bot_token(self, bot_id: str, owner_id: str, token_hash: str, prefix: str) -> Account | None:

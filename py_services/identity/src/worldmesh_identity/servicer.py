@@ -170,15 +170,13 @@ def _account(account: Account) -> pb.Account:
 
 
 def _tokens(tokens: Tokens) -> pb.TokenPair:
-    pair = pb.TokenPair(
+    return pb.TokenPair(
         access_token=tokens.access_token,
         access_expires_in=_duration(tokens.access_seconds),
+        refresh_token=tokens.refresh_token,
+        refresh_expires_in=_duration(tokens.refresh_seconds),
         session_id=tokens.session_id,
     )
-    if tokens.refresh_token:
-        pair.refresh_token = tokens.refresh_token
-        pair.refresh_expires_in.CopyFrom(_duration(tokens.refresh_seconds))
-    return pair
 
 
 def _session(session: Session, current: str) -> pb.Session:
