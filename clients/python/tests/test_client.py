@@ -9,6 +9,7 @@ import pytest
 from worldmesh_client import (
     ConnectionClosedError,
     Options,
+    ProtocolError,
     Reconnected,
     ReconnectPolicy,
     RequestError,
@@ -340,6 +341,47 @@ async def test_events_keep_their_order() -> None:
         await me.move(1, 0, 1)
         seqs = [(await next_of(me, RoomEvent)).seq for _ in range(100)]
     assert seqs == list(range(100))
+
+
+async def test_what_a_newer_server_says_is_passed_over() -> None:
+    async def say(peer: Peer, frame: dict[str, Any]) -> None:
+        event = {"epoch": 1, "seq": 1, "time_ms": 0}
+        chat = {"sender": {"user_id": "usr_2", "username": "bo"}, "text": "hi", "new_field": 1}
+        await peer.send(new_kind={"x": 1})
+        await peer.send(room_event=event | {"new_event": {}})
+        await peer.send(room_event=event | {"seq": 2, "chat_message": chat})
+
+    async with fake_gateway(say) as fake, await client(fake) as me:
+        await me.move(1, 0, 1)
+        async with asyncio.timeout(5):
+            event = await anext(me.events())
+        assert isinstance(event, RoomEvent)
+        assert event.seq == 2
+        assert len(fake.peers) == 1
+
+
+async def test_an_event_of_a_newer_kind_is_not_asked_for_again() -> None:
+    async def say_and_break(peer: Peer, frame: dict[str, Any]) -> None:
+        await peer.send(room_event={"epoch": 1, "seq": 7, "time_ms": 0, "new_event": {}})
+        await peer.connection.close(4000)
+
+    async with fake_gateway(say_and_break) as fake, await client(fake) as me:
+        await me.join("room_1")
+        await me.move(1, 0, 1)
+        await next_of(me, Reconnected)
+        [_, again] = await fake.heard_of("join", 2)
+    assert again["join"]["resume"] == {"epoch": 1, "seq": 7, "sub": 0}
+
+
+async def test_an_answer_of_a_newer_kind_is_one_unless_it_had_to_say_something() -> None:
+    async def answer(peer: Peer, frame: dict[str, Any]) -> None:
+        await peer.send(rid=frame["rid"], new_kind={"x": 1})
+
+    async with fake_gateway(answer) as fake, await client(fake) as me:
+        await me.chat("hi")
+        with pytest.raises(ProtocolError, match="Unknown"):
+            await me.call(ListRoomsRequest())
+        assert len(fake.peers) == 1
 
 
 async def test_a_broken_frame_from_the_server_is_a_protocol_error() -> None:

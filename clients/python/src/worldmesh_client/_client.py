@@ -36,6 +36,7 @@ from ._frames import (
     ServerBody,
     Snapshot,
     StateBatch,
+    Unknown,
     Vec3,
     Welcome,
     Whisper,
@@ -223,7 +224,7 @@ class WorldmeshClient(_calls.Requester):
         while (event := await self._events.get()) is not None:
             yield event
 
-    async def request(self, body: ClientBody) -> ServerBody:
+    async def request(self, body: ClientBody) -> ServerBody | Unknown:
         """Sends a frame and waits for its answer, whatever it is."""
         async with asyncio.timeout(self._options.timeout):
             socket = await self._open_socket()
@@ -251,13 +252,13 @@ class WorldmeshClient(_calls.Requester):
             self._socket, self._welcome = await Socket.open(self._url, self._dialect, hello, self._take, tls=self._tls)
         self._connected.set()
 
-    def _take(self, body: ServerBody) -> None:
+    def _take(self, body: ServerBody | Unknown) -> None:
         if isinstance(body, RoomLeft):
             if body.reason == "ROOM_UNAVAILABLE" and self._options.reconnect.attempts and self._room_id:
                 self._tasks.append(asyncio.create_task(self._reenter(body)))
                 return
             self._room_id = ""
-        if isinstance(body, RoomEvent | Snapshot):
+        if isinstance(body, RoomEvent | Snapshot | Unknown) and body.position is not None:
             self._saw(body.position)
         if isinstance(body, RoomEvent | StateBatch | Correction | RoomLeft | Snapshot):
             self._put(body)
