@@ -8,9 +8,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 CANARY = "canary-5f1e0b7d"
+# What services say of themselves alike in all languages.
+TELEMETRY = json.loads((Path(__file__).parents[3] / "tests/contract/telemetry.json").read_text())
+
+LOGS = """
+import logging, sys
+from opentelemetry import trace
+from worldmesh_kit._logging import configure_logging, get_logger
+
+configure_logging(sys.argv[1], "quests", "quests-0")
+span = trace.NonRecordingSpan(trace.SpanContext(1, 2, False))
+with trace.use_span(span):
+    for log in (get_logger("ours"), logging.getLogger("another's")):
+        log.debug("hello"), log.info("hello"), log.warning("hello"), log.error("hello")
+    logging.getLogger("another's").critical("hello")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +68,19 @@ def test_a_failure_is_logged_with_its_causes_and_parts(failures: list[dict[str, 
     assert [(stack["type"], stack["is_cause"]) for stack in cause] == [("RuntimeError", False), ("ValueError", True)]
     assert [(stack["type"], stack["is_cause"]) for stack in context] == [("RuntimeError", False), ("ValueError", False)]
     assert group[0]["exceptions"][0][0]["type"] == "LookupError"
+
+
+@pytest.mark.parametrize("level", TELEMETRY["log_levels"])
+def test_log_lines_have_the_fields_and_levels_of_other_languages(level: str) -> None:
+    done = subprocess.run([sys.executable, "-c", LOGS, level], capture_output=True, text=True, timeout=60, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    levels = TELEMETRY["log_levels"]
+    ours, anothers = levels[levels.index(level) :], levels[max(levels.index(level), levels.index("info")) :]
+    assert [line["level"] for line in lines] == [*ours, *anothers, "error"]
+    for line in lines:
+        assert set(line) == set(TELEMETRY["log_fields"])
+
+
+def test_metrics_name_statuses_as_in_other_languages() -> None:
+    codes = sorted(grpc.StatusCode, key=lambda code: int(code.value[0]))
+    assert [code.name for code in codes] == TELEMETRY["status_codes"]

@@ -15,7 +15,9 @@ from structlog.tracebacks import ExceptionDictTransformer
 _SECRET_KEYS = frozenset(
     {"password", "token", "access_token", "refresh_token", "bot_token", "email", "device_id", "authorization"}
 )
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+# Levels that Python names otherwise than Go, or that Go does not have.
+_RENAMED = {"warning": "warn", "exception": "error", "critical": "error"}
 
 EventDict = MutableMapping[str, Any]
 
@@ -26,14 +28,20 @@ def configure_logging(level: str, service: str, instance: str) -> None:
     """Send structlog's and the standard library's records to standard output as JSON lines."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
+        _add_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _add_trace,
         _redact,
     ]
+
+    def ours(name: str) -> logging.Logger:
+        logger = logging.getLogger(name)
+        logger.setLevel(_LEVELS[level])
+        return logger
+
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=ours,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         cache_logger_on_first_use=True,
     )
@@ -51,7 +59,7 @@ def configure_logging(level: str, service: str, instance: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(_LEVELS[level], logging.INFO))
+    root.setLevel(max(_LEVELS[level], logging.INFO))  # of libraries, whose debug lines quote what they are sent
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service, instance=instance)
 
@@ -59,6 +67,11 @@ def configure_logging(level: str, service: str, instance: str) -> None:
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger: `log.info("room created", room_id=room_id)`."""
     return cast("structlog.stdlib.BoundLogger", structlog.get_logger(name))
+
+
+def _add_level(_logger: object, method: str, event: EventDict) -> EventDict:
+    event["level"] = _RENAMED.get(method, method)
+    return event
 
 
 def _add_trace(_logger: object, _method: str, event: EventDict) -> EventDict:
