@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -261,6 +262,40 @@ async def test_a_room_that_moved_and_does_not_come_back_is_told(refusals: int, r
         loses.install(fake)
         await me.move(1, 0, 1)
         assert await next_of(me, RoomLeft) == RoomLeft("room_1", "ROOM_UNAVAILABLE")
+
+
+async def test_rooms_that_move_often_leave_nothing_behind() -> None:
+    loses = LosesItsRelay(0, "", 0)
+    async with fake_gateway(loses) as fake, await client(fake) as me:
+        await me.join("room_1")
+        for _ in range(20):
+            await me.move(1, 0, 1)
+            await next_of(me, Reconnected)
+        await asyncio.sleep(0)  # the last one ends
+        assert len(me._tasks) == 2, "the socket's and the token's"
+
+
+async def test_the_largest_room_can_be_entered() -> None:
+    """Five thousand members, each with the longest name and all its values, in the wordier dialect."""
+    members = [
+        {
+            "user": {"user_id": f"usr_{n:026}", "username": "n" * 24, "bot": False},
+            "state": {"entity": n, "position": {"x": 12345.678, "y": 12345.678, "z": 12345.678}, "yaw": 65535},
+            "values": base64.b64encode(bytes(256)).decode(),
+        }
+        for n in range(5000)
+    ]
+    async with fake_gateway() as fake, await client(fake) as me:
+        answer = fake._answer
+
+        async def full(peer: Peer, frame: dict[str, Any]) -> None:
+            if "join" in frame:
+                await peer.send(rid=frame["rid"], snapshot={"room_id": "room_1", "members": members})
+            else:
+                await answer(peer, frame)
+
+        fake._answer = full  # type: ignore[method-assign]
+        assert len((await me.join("room_1")).members) == 5000
 
 
 async def test_what_was_on_its_way_to_a_room_fails_when_the_room_ends() -> None:

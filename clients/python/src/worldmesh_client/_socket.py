@@ -32,7 +32,7 @@ from ._frames import (
 
 _UNAVAILABLE = 14  # gRPC's code
 _GOODBYE = 2.0  # seconds to wait for the server's close frame
-_MAX_FRAME = 1 << 20  # a snapshot of a full room is the largest that a server sends
+_MAX_FRAME = 4 << 20  # a snapshot of a full room is the largest that a server sends: 5000 members with all their values
 
 
 class Socket:
