@@ -1,7 +1,8 @@
 """Scaffolds a Python service that runs and passes its test: `make new-service NAME=quests`.
 
-It writes the contract, the service in the usual layout with a MongoDB collection and a test, and the entry in the
-service catalogue, and generates the code. The service keeps notes: change them into what you need.
+It writes the contract with its first error reason, the service in the usual layout with a MongoDB collection and a
+test, and the entry in the service catalogue, and generates the code. The service keeps notes: change them into what you
+need.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def check_name(name: str, taken: set[str]) -> None:
 
 def targets(root: Path, name: str) -> dict[Path, str]:
     """Every file to write, by its path, with its content."""
-    words = {"__name__": name, "__Name__": name.capitalize()}
+    words = {"__name__": name, "__Name__": name.capitalize(), "__NAME__": name.upper()}
     files = {}
     for template in sorted(TEMPLATES.rglob("*.tmpl")):
         relative = str(template.relative_to(TEMPLATES)).removesuffix(".tmpl")
@@ -55,6 +56,17 @@ def add_to_catalogue(path: Path, name: str) -> None:
         f"    mongo: true\n    about: notes that somebody keeps (say here what it is for)\n"
     )
     path.write_text(path.read_text().rstrip("\n") + "\n" + entry)
+
+
+def add_reason(path: Path, name: str) -> None:
+    """Append the service's first error reason, in a hundred of its own."""
+    text = path.read_text().rstrip()
+    number = max(int(n) for n in re.findall(r"ERROR_REASON_\w+ = (\d+);", text)) // 100 * 100 + 101
+    reason = (
+        f"\n  // NOT_FOUND. No such note of this account in {name}.\n"
+        f"  ERROR_REASON_{name.upper()}_NOTE_NOT_FOUND = {number};\n"
+    )
+    path.write_text(text.removesuffix("}") + reason + "}\n")
 
 
 def main() -> int:
@@ -84,7 +96,8 @@ def main() -> int:
     subprocess.run([ruff, "check", "--quiet", "--fix", made], check=True)
     subprocess.run([ruff, "format", "--quiet", made], check=True)
     add_to_catalogue(catalogue, name)
-    print("added it to mesh/catalogue.yaml; generating code")
+    add_reason(ROOT / "proto/worldmesh/common/v1/errors.proto", name)
+    print("added it to mesh/catalogue.yaml, and an error reason to errors.proto; generating code")
     subprocess.run([sys.executable, ROOT / "tools/paths.py"], check=True)
     subprocess.run([ROOT / "tools/gen"], check=True)
     subprocess.run([sys.executable, "-m", "worldmesh_mesh", "docs"], check=True, cwd=ROOT)

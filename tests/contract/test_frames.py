@@ -13,9 +13,13 @@ import subprocess
 from pathlib import Path
 from typing import Any, get_args
 
+import flatbuffers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worldmesh.client.v1 import Ok, RoomEvent, ServerFrame
+from worldmesh.client.v1.EventBody import EventBody
+from worldmesh.client.v1.ServerBody import ServerBody
 from worldmesh_client import ProtocolError, _fb_decode, _json
 from worldmesh_client import _frames as f
 from worldmesh_client._dialect import response_of
@@ -163,6 +167,69 @@ def test_a_frame_with_changed_bytes_is_a_protocol_error_or_another_frame(
         _fb_decode.decode(bytes(data))
 
 
+def newer(rid: int, kind: int, event: int | None = None) -> bytes:
+    """A frame with a body of some kind; or with a room event, which has one."""
+    builder = flatbuffers.Builder()
+
+    def empty() -> Any:
+        Ok.OkStart(builder)
+        return Ok.OkEnd(builder)
+
+    if event is None:
+        body = empty()
+    else:
+        inner = empty()
+        RoomEvent.RoomEventStart(builder)
+        RoomEvent.RoomEventAddEpoch(builder, 3)
+        RoomEvent.RoomEventAddSeq(builder, 7)
+        RoomEvent.RoomEventAddSub(builder, 1)
+        RoomEvent.RoomEventAddBodyType(builder, event)
+        RoomEvent.RoomEventAddBody(builder, inner)
+        body = RoomEvent.RoomEventEnd(builder)
+    ServerFrame.ServerFrameStart(builder)
+    ServerFrame.ServerFrameAddRid(builder, rid)
+    ServerFrame.ServerFrameAddBodyType(builder, kind)
+    ServerFrame.ServerFrameAddBody(builder, body)
+    builder.Finish(ServerFrame.ServerFrameEnd(builder), b"WMS1")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize("rid", [0, 7])
+@pytest.mark.parametrize("kind", [max(_fb_decode._BODIES) + 1, 255])
+def test_a_frame_of_a_newer_kind_is_ignored(rid: int, kind: int) -> None:
+    ignored = f.ServerFrame(rid, f.Unknown())
+    assert _fb_decode.decode(newer(rid, kind)) == ignored
+    assert _json.decode(json.dumps({"rid": rid, "new_kind": {"x": 1}})) == ignored
+
+
+@pytest.mark.parametrize("event", [max(_fb_decode._EVENTS) + 1, 255])
+def test_an_event_of_a_newer_kind_is_ignored(event: int) -> None:
+    """Only its place is known: it need not come again to who resumes."""
+    ignored = f.ServerFrame(0, f.Unknown(f.Position(3, 7, 1)))
+    assert _fb_decode.decode(newer(0, ServerBody.RoomEvent, event)) == ignored
+    text = '{"room_event": {"epoch": 3, "seq": 7, "sub": 1, "time_ms": 1, "new_event": {"x": 1}}}'
+    assert _json.decode(text) == ignored
+
+
+def test_a_frame_or_event_without_a_body_is_a_protocol_error() -> None:
+    for data in (newer(1, ServerBody.NONE), newer(0, ServerBody.RoomEvent, EventBody.NONE)):
+        with pytest.raises(ProtocolError):
+            _fb_decode.decode(data)
+
+
+@pytest.mark.parametrize("name", SERVER)
+def test_fields_of_a_newer_version_are_ignored(name: str) -> None:
+    """In JSON; FlatBuffers looks for nothing that it does not know."""
+
+    def grown(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: grown(item) for key, item in value.items()} | {"new_field": {"x": [1]}}
+        return [grown(item) for item in value] if isinstance(value, list) else value
+
+    if "call_result" not in SERVER[name]["json"]:  # its ProtoJSON is read when it is asked for
+        assert _json.decode(json.dumps(grown(SERVER[name]["json"]))) == _json.decode(json.dumps(SERVER[name]["json"]))
+
+
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
@@ -211,9 +278,9 @@ def test_what_is_no_server_frame_is_a_protocol_error(data: bytes) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "[]", "7", "{}", '{"rid": 1}', '{"new_kind": {}}', '{"pong": 3}', '{"error": {}}', '{"room_event": {}}'),
-        '{"error": {"reason": 7}}',
-        '{"room_event": {"epoch": 1, "seq": 1, "time_ms": 1, "new_event": {}}}',
+        *("", "[]", "7", "{}", '{"rid": 1}', '{"pong": 3}', '{"error": {}}', '{"room_event": {}}'),
+        *('{"error": {"reason": 7}}', '{"rid": "1", "ok": {}}', '{"room_event": {"new_event": {}}}'),
+        '{"room_event": {"epoch": 1, "seq": 1, "time_ms": 1, "sub": 1}}',
     ],
 )
 def test_what_is_no_server_frame_in_json_is_a_protocol_error(text: str) -> None:

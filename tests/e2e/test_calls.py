@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import ssl
 import sys
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from worldmesh_client import (
 )
 from worldmesh_messages.google.protobuf import FieldMask
 from worldmesh_messages.worldmesh.identity.v1 import (
+    CreateBotRequest,
     GetSelfRequest,
     IdentityServiceStub,
     ListSessionsRequest,
@@ -179,6 +181,23 @@ async def test_a_refreshed_token_keeps_the_socket_and_the_session(places: Places
         assert await ann.client.request(Refresh(token)) == Ok()
         sessions = await ann.client.stub(IdentityServiceStub).list_sessions(ListSessionsRequest())
         assert [s.session_id for s in sessions.sessions if s.current] == [session_id]
+
+
+async def test_instances_of_a_bot_keep_their_sockets_beyond_their_first_tokens(places: Places) -> None:
+    from worldmesh_client._frames import Ok, Refresh
+
+    async with person(places) as ann:
+        made = await ann.client.call(CreateBotRequest(username=f"robo-{secrets.token_hex(4)}"))
+    one = await WorldmeshClient.bot(places.rest, made.bot_token, places.options(0))
+    two = await WorldmeshClient.bot(places.rest, made.bot_token, places.options(1, "json"))
+    async with one, two:
+        assert one.session.session_id != two.session.session_id
+        for bot in (one, two):
+            session_id, old = bot.session.session_id, bot.session.access_token
+            token = await bot.session.renew(old)
+            assert token != old
+            assert bot.session.session_id == session_id
+            assert await bot.request(Refresh(token)) == Ok()
 
 
 async def test_a_client_whose_socket_breaks_comes_back_into_its_room(places: Places) -> None:

@@ -17,12 +17,18 @@ Handler = Callable[["Peer", Frame], Awaitable[None]]
 USER = {"user_id": "usr_1", "username": "ann", "bot": False}
 
 
+def session_of(frame: Frame) -> str:
+    """The session of a token `access-<session>.<number>`."""
+    return str(frame["access_token"]).partition(".")[0]
+
+
 class Peer:
     """One client's socket as the fake sees it."""
 
     def __init__(self, connection: ServerConnection, number: int) -> None:
         self.connection = connection
         self.number = number
+        self.session = ""
 
     async def send(self, **frame: Any) -> None:
         """Sends a frame, for example `send(rid=1, ok={})`."""
@@ -35,6 +41,7 @@ class FakeGateway:
     def __init__(self, handler: Handler | None = None, token_expires_in_ms: int = 300_000) -> None:
         self.url = ""
         self.heard: list[Frame] = []
+        self.refused: list[Frame] = []
         self.peers: list[Peer] = []
         self.heartbeat_ms = 15_000
         self.token_expires_in_ms = token_expires_in_ms
@@ -54,6 +61,7 @@ class FakeGateway:
     async def _answer(self, peer: Peer, frame: Frame) -> None:
         rid = frame.get("rid", 0)
         if "hello" in frame:
+            peer.session = session_of(frame["hello"])
             welcome = {
                 "gateway_session_id": f"gws_{peer.number}",
                 "user": USER,
@@ -63,6 +71,9 @@ class FakeGateway:
             await peer.send(rid=rid, welcome=welcome)
         elif "join" in frame:
             await peer.send(rid=rid, snapshot={"room_id": frame["join"]["room_id"], "members": []})
+        elif "refresh" in frame and session_of(frame["refresh"]) != peer.session:
+            self.refused.append(frame)
+            await peer.send(rid=rid, error={"reason": "TOKEN_INVALID", "code": 16})
         elif "refresh" in frame:
             await peer.send(rid=rid, ok={})
         elif self._handler is not None:

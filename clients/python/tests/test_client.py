@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
 from worldmesh_client import (
     ConnectionClosedError,
     Options,
+    ProtocolError,
     Reconnected,
     ReconnectPolicy,
     RequestError,
@@ -17,7 +19,7 @@ from worldmesh_client import (
     WorldmeshClient,
     WorldmeshError,
 )
-from worldmesh_client._session import Guest, Session
+from worldmesh_client._session import Bot, Credentials, Guest, Session
 from worldmesh_messages.worldmesh.identity import v1 as identity
 from worldmesh_messages.worldmesh.world.v1 import (
     ListRoomsRequest,
@@ -39,6 +41,7 @@ class FakeIdentity:
         self.refuse_refresh = False
 
     def _tokens(self) -> identity.TokenPair:
+        """Their names begin with the session's number: each sign-in is a session."""
         name = f"{self.signed_in}.{self.refreshed}"
         return identity.TokenPair(access_token=f"access-{name}", refresh_token=f"refresh-{name}")
 
@@ -50,7 +53,8 @@ class FakeIdentity:
         raise NotImplementedError
 
     async def sign_in_bot(self, message: identity.SignInBotRequest) -> identity.SignInBotResponse:
-        raise NotImplementedError
+        self.signed_in += 1
+        return identity.SignInBotResponse(account=identity.Account(user_id="usr_1"), tokens=self._tokens())
 
     async def refresh_session(self, message: identity.RefreshSessionRequest) -> identity.RefreshSessionResponse:
         if self.refuse_refresh:
@@ -65,9 +69,11 @@ class FakeIdentity:
 QUICK = ReconnectPolicy(attempts=3, first_delay=0.001)
 
 
-async def client(fake: FakeGateway, signing: FakeIdentity | None = None, **options: Any) -> WorldmeshClient:
+async def client(
+    fake: FakeGateway, signing: FakeIdentity | None = None, credentials: Credentials | None = None, **options: Any
+) -> WorldmeshClient:
     options.setdefault("reconnect", QUICK)
-    session = Session(signing or FakeIdentity(), Guest())
+    session = Session(signing or FakeIdentity(), credentials or Guest())
     await session.sign_in()
     return WorldmeshClient(session, fake.url, Options(dialect="json", **options))
 
@@ -258,6 +264,40 @@ async def test_a_room_that_moved_and_does_not_come_back_is_told(refusals: int, r
         assert await next_of(me, RoomLeft) == RoomLeft("room_1", "ROOM_UNAVAILABLE")
 
 
+async def test_rooms_that_move_often_leave_nothing_behind() -> None:
+    loses = LosesItsRelay(0, "", 0)
+    async with fake_gateway(loses) as fake, await client(fake) as me:
+        await me.join("room_1")
+        for _ in range(20):
+            await me.move(1, 0, 1)
+            await next_of(me, Reconnected)
+        await asyncio.sleep(0)  # the last one ends
+        assert len(me._tasks) == 2, "the socket's and the token's"
+
+
+async def test_the_largest_room_can_be_entered() -> None:
+    """Five thousand members, each with the longest name and all its values, in the wordier dialect."""
+    members = [
+        {
+            "user": {"user_id": f"usr_{n:026}", "username": "n" * 24, "bot": False},
+            "state": {"entity": n, "position": {"x": 12345.678, "y": 12345.678, "z": 12345.678}, "yaw": 65535},
+            "values": base64.b64encode(bytes(256)).decode(),
+        }
+        for n in range(5000)
+    ]
+    async with fake_gateway() as fake, await client(fake) as me:
+        answer = fake._answer
+
+        async def full(peer: Peer, frame: dict[str, Any]) -> None:
+            if "join" in frame:
+                await peer.send(rid=frame["rid"], snapshot={"room_id": "room_1", "members": members})
+            else:
+                await answer(peer, frame)
+
+        fake._answer = full  # type: ignore[method-assign]
+        assert len((await me.join("room_1")).members) == 5000
+
+
 async def test_what_was_on_its_way_to_a_room_fails_when_the_room_ends() -> None:
     async def end(peer: Peer, frame: dict[str, Any]) -> None:
         await peer.send(room_left={"room_id": "room_1", "reason": "MEMBER_KICKED"})
@@ -270,10 +310,16 @@ async def test_what_was_on_its_way_to_a_room_fails_when_the_room_ends() -> None:
         assert await next_of(me, RoomLeft) == RoomLeft("room_1", "MEMBER_KICKED")
 
 
-async def test_the_token_is_renewed_before_it_expires() -> None:
-    async with fake_gateway(token_expires_in_ms=80) as fake, await client(fake):
-        frames = await fake.heard_of("refresh", 2)
-    assert [f["refresh"]["access_token"] for f in frames[:2]] == ["access-1.1", "access-1.2"]
+@pytest.mark.parametrize("credentials", [Guest(), Bot("wmb_token")], ids=["guest", "bot"])
+async def test_the_token_is_renewed_before_it_expires_in_the_same_session(credentials: Credentials) -> None:
+    """A gateway takes tokens of the session that said hello, and of no other."""
+    signing = FakeIdentity()
+    async with fake_gateway(token_expires_in_ms=80) as fake, await client(fake, signing, credentials):
+        frames = await fake.heard_of("refresh", 4)
+        assert len(fake.peers) == 1
+    assert [f["refresh"]["access_token"] for f in frames[:4]] == [f"access-1.{n}" for n in (1, 2, 3, 4)]
+    assert fake.refused == []
+    assert signing.signed_in == 1
 
 
 async def test_a_silent_client_pings_and_a_silent_server_is_left() -> None:
@@ -330,6 +376,47 @@ async def test_events_keep_their_order() -> None:
         await me.move(1, 0, 1)
         seqs = [(await next_of(me, RoomEvent)).seq for _ in range(100)]
     assert seqs == list(range(100))
+
+
+async def test_what_a_newer_server_says_is_passed_over() -> None:
+    async def say(peer: Peer, frame: dict[str, Any]) -> None:
+        event = {"epoch": 1, "seq": 1, "time_ms": 0}
+        chat = {"sender": {"user_id": "usr_2", "username": "bo"}, "text": "hi", "new_field": 1}
+        await peer.send(new_kind={"x": 1})
+        await peer.send(room_event=event | {"new_event": {}})
+        await peer.send(room_event=event | {"seq": 2, "chat_message": chat})
+
+    async with fake_gateway(say) as fake, await client(fake) as me:
+        await me.move(1, 0, 1)
+        async with asyncio.timeout(5):
+            event = await anext(me.events())
+        assert isinstance(event, RoomEvent)
+        assert event.seq == 2
+        assert len(fake.peers) == 1
+
+
+async def test_an_event_of_a_newer_kind_is_not_asked_for_again() -> None:
+    async def say_and_break(peer: Peer, frame: dict[str, Any]) -> None:
+        await peer.send(room_event={"epoch": 1, "seq": 7, "time_ms": 0, "new_event": {}})
+        await peer.connection.close(4000)
+
+    async with fake_gateway(say_and_break) as fake, await client(fake) as me:
+        await me.join("room_1")
+        await me.move(1, 0, 1)
+        await next_of(me, Reconnected)
+        [_, again] = await fake.heard_of("join", 2)
+    assert again["join"]["resume"] == {"epoch": 1, "seq": 7, "sub": 0}
+
+
+async def test_an_answer_of_a_newer_kind_is_one_unless_it_had_to_say_something() -> None:
+    async def answer(peer: Peer, frame: dict[str, Any]) -> None:
+        await peer.send(rid=frame["rid"], new_kind={"x": 1})
+
+    async with fake_gateway(answer) as fake, await client(fake) as me:
+        await me.chat("hi")
+        with pytest.raises(ProtocolError, match="Unknown"):
+            await me.call(ListRoomsRequest())
+        assert len(fake.peers) == 1
 
 
 async def test_a_broken_frame_from_the_server_is_a_protocol_error() -> None:

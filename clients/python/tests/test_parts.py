@@ -31,7 +31,8 @@ def chat(seq: int) -> RoomEvent:
     [
         (1000, Advice.NEVER),
         (1001, Advice.LATER),
-        (1006, Advice.LATER),
+        (1006, Advice.NOW),
+        (1011, Advice.LATER),
         (1008, Advice.NEVER),
         (4000, Advice.NOW),
         (4099, Advice.NOW),
@@ -61,6 +62,16 @@ def test_coming_back_now_means_now_the_first_time_only() -> None:
     policy = ReconnectPolicy(first_delay=1.0)
     assert policy.delay(4000, 0) == 0.0
     assert policy.delay(4000, 1) != 0.0
+
+
+def test_who_lost_its_connection_comes_back_soon_but_not_all_at_once() -> None:
+    policy = ReconnectPolicy(first_delay=1.0)
+    delays = [policy.delay(1006, 0) or 0.0 for _ in range(200)]
+    assert all(0.0 <= delay < 1.0 for delay in delays)
+    assert min(delays) < 0.25 < 0.75 < max(delays)
+    again = policy.delay(1006, 1)
+    assert again is not None
+    assert again >= 1.0
 
 
 async def test_a_state_batch_that_nobody_read_takes_in_the_next() -> None:

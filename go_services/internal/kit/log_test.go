@@ -23,7 +23,7 @@ func TestALogLineNamesServiceInstanceAndTrace(t *testing.T) {
 		t.Fatalf("%v: %s", err, out.String())
 	}
 	for key, want := range map[string]string{
-		"msg": "hello", "level": "INFO", "service": "relay", "instance": "relay-0",
+		"msg": "hello", "level": "info", "service": "relay", "instance": "relay-0",
 		"trace_id": span.TraceID().String(), "span_id": span.SpanID().String(),
 	} {
 		if line[key] != want {
@@ -33,7 +33,9 @@ func TestALogLineNamesServiceInstanceAndTrace(t *testing.T) {
 }
 
 func TestAnUnknownLogLevelIsRefused(t *testing.T) {
-	if _, err := NewLogger(&bytes.Buffer{}, Config{LogLevel: "loud"}); err == nil {
-		t.Fatal("it was taken")
+	for _, level := range []string{"loud", "INFO", "warning", "info+1", ""} {
+		if _, err := NewLogger(&bytes.Buffer{}, Config{LogLevel: level}); err == nil {
+			t.Errorf("%q was taken", level)
+		}
 	}
 }

@@ -53,7 +53,7 @@ async def test_a_new_key_is_published_before_it_signs(keys: MemoryKeys) -> None:
 
 
 async def test_what_was_signed_last_verifies_until_it_has_expired(keys: MemoryKeys) -> None:
-    """Looked at every ten seconds for three days by two instances."""
+    """Looked at every minute for three days by two instances."""
     rings = [KeyRing(keys, ROTATION), KeyRing(keys, ROTATION)]
     signed: list[tuple[str, datetime]] = []
     now = START

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
-import grpc
 import jwt
 import pytest
 import pytest_asyncio
-from google.rpc import error_details_pb2, status_pb2
 from worldmesh.identity.v1 import identity_service_pb2 as pb
 from worldmesh.identity.v1.identity_service_pb2_grpc import IdentityServiceStub
 from worldmesh_identity.app import build
 from worldmesh_identity.config import Settings
-from worldmesh_kit import new_id
-from worldmesh_kit.testing import headers, running, service_settings
+from worldmesh_kit import PageTokens, new_id
+from worldmesh_kit.testing import headers, reason, running, service_settings
 
 NOBODY = headers()
 DEVICE = "a-secret-of-the-device-0001"
@@ -37,16 +36,6 @@ async def identity(
     )
     async with running(settings, build, tls_dir) as up:
         yield IdentityServiceStub(up.channel)
-
-
-async def reason(call: grpc.aio.UnaryUnaryCall[object, object]) -> str:
-    """The stable reason of a call that must fail."""
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    packed = dict(raised.value.trailing_metadata())["grpc-status-details-bin"]
-    info = error_details_pb2.ErrorInfo()
-    status_pb2.Status.FromString(packed).details[0].Unpack(info)  # type: ignore[arg-type]
-    return str(info.reason)
 
 
 async def guest(identity: IdentityServiceStub, device: str = DEVICE) -> pb.SignInGuestResponse:
@@ -110,6 +99,12 @@ async def test_guessing_a_password_is_slowed_down(identity: IdentityServiceStub)
     assert reasons == ["CREDENTIALS_INVALID"] * 10 + ["RATE_LIMITED"]
 
 
+async def test_guesses_at_once_are_slowed_down_as_those_one_by_one(identity: IdentityServiceStub) -> None:
+    wrong = pb.SignInPasswordRequest(email=EMAIL, password="guess")
+    calls = (reason(identity.SignInPassword(wrong, metadata=NOBODY)) for _ in range(30))
+    assert sorted(await asyncio.gather(*calls)) == ["CREDENTIALS_INVALID"] * 10 + ["RATE_LIMITED"] * 20
+
+
 async def test_names_and_emails_are_unique_without_regard_to_case(identity: IdentityServiceStub) -> None:
     await sign_up(identity)
     for email, name, expected in ((EMAIL.upper(), "Other", "EMAIL_TAKEN"), ("b@example.org", "ANN", "USERNAME_TAKEN")):
@@ -164,6 +159,17 @@ async def test_sessions_are_listed_and_revoked(identity: IdentityServiceStub) ->
     assert await reason(call) == "SESSION_REVOKED"
 
 
+async def test_a_forged_token_of_a_list_is_refused(identity: IdentityServiceStub) -> None:
+    """Its checksum is good, for it has no key; what it says is no place in the list."""
+    done = await guest(identity)
+    me, user_id = as_user(done.account, done.tokens), done.account.user_id
+    sessions = PageTokens("ListSessions", str, str).make(("yesterday", "ses_x"), {"user_id": user_id})
+    call = identity.ListSessions(pb.ListSessionsRequest(page_token=sessions), metadata=me)
+    assert await reason(call) == "INVALID_PAGE_TOKEN"
+    bots = PageTokens("ListBots", str).make(("\ud800",), {"owner_id": user_id})
+    assert await reason(identity.ListBots(pb.ListBotsRequest(page_token=bots), metadata=me)) == "INVALID_PAGE_TOKEN"
+
+
 async def test_nobody_revokes_the_sessions_of_others(identity: IdentityServiceStub) -> None:
     ann, ben = await guest(identity), await guest(identity, "another-secret-of-a-device")
     call = identity.RevokeSession(
@@ -193,7 +199,6 @@ async def test_a_bots_token_is_shown_once_and_dies_when_it_is_replaced(identity:
     made = await identity.CreateBot(pb.CreateBotRequest(username="Robo"), metadata=me)
     done = await identity.SignInBot(pb.SignInBotRequest(bot_token=made.bot_token), metadata=NOBODY)
     assert (done.account.kind, done.account.owner_id) == (pb.ACCOUNT_KIND_BOT, owner.account.user_id)
-    assert done.tokens.refresh_token == ""
     listed = await identity.ListBots(pb.ListBotsRequest(), metadata=me)
     assert made.bot_token not in str(listed)
     assert made.bot_token.startswith(listed.bots[0].token_prefix)
@@ -204,6 +209,49 @@ async def test_a_bots_token_is_shown_once_and_dies_when_it_is_replaced(identity:
     await identity.DeleteBot(pb.DeleteBotRequest(bot_id=made.bot.bot_id), metadata=me)
     gone = identity.SignInBot(pb.SignInBotRequest(bot_token=new.bot_token), metadata=NOBODY)
     assert await reason(gone) == "CREDENTIALS_INVALID"
+
+
+async def robo(identity: IdentityServiceStub) -> tuple[pb.CreateBotResponse, list[tuple[str, str]]]:
+    """A bot, and its owner's headers."""
+    owner = await guest(identity)
+    me = as_user(owner.account, owner.tokens)
+    return await identity.CreateBot(pb.CreateBotRequest(username="Robo"), metadata=me), me
+
+
+async def sign_in_bot(identity: IdentityServiceStub, bot_token: str) -> pb.SignInBotResponse:
+    return await identity.SignInBot(pb.SignInBotRequest(bot_token=bot_token), metadata=NOBODY)
+
+
+async def test_a_bot_renews_its_tokens_in_the_same_session(identity: IdentityServiceStub) -> None:
+    """The gateway takes a new token for an open socket only if it is of the same session."""
+    made, _ = await robo(identity)
+    first = (await sign_in_bot(identity, made.bot_token)).tokens
+    second = await refresh(identity, first.refresh_token)
+    third = await refresh(identity, second.refresh_token)
+    sessions, tokens = set(), set()
+    for pair in (first, second, third):
+        claims = jwt.decode(pair.access_token, options={"verify_signature": False})
+        assert (claims["sub"], claims["kind"], claims["sid"]) == (made.bot.bot_id, "bot", pair.session_id)
+        assert pair.refresh_expires_in.ToTimedelta() == timedelta(hours=1)
+        sessions.add(pair.session_id)
+        tokens.add(pair.access_token)
+    assert (len(sessions), len(tokens)) == (1, 3)
+
+
+async def test_instances_of_a_bot_have_sessions_of_their_own_that_all_end_with_its_token(
+    identity: IdentityServiceStub,
+) -> None:
+    made, owner = await robo(identity)
+    one, two, three = [(await sign_in_bot(identity, made.bot_token)).tokens for _ in range(3)]
+    as_bot = headers(user_id=made.bot.bot_id, session_id=one.session_id)
+    await identity.RevokeSession(pb.RevokeSessionRequest(session_id=one.session_id), metadata=as_bot)
+    gone = identity.RefreshSession(pb.RefreshSessionRequest(refresh_token=one.refresh_token), metadata=NOBODY)
+    assert await reason(gone) == "SESSION_REVOKED"
+    two = await refresh(identity, two.refresh_token)
+    await identity.RotateBotToken(pb.RotateBotTokenRequest(bot_id=made.bot.bot_id), metadata=owner)
+    for tokens in (two, three):
+        gone = identity.RefreshSession(pb.RefreshSessionRequest(refresh_token=tokens.refresh_token), metadata=NOBODY)
+        assert await reason(gone) == "SESSION_REVOKED"
 
 
 async def test_an_account_owns_so_many_bots(identity: IdentityServiceStub) -> None:

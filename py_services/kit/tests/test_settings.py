@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from worldmesh_kit import Environment, ServiceSettings, SettingsError, load_settings
 
@@ -13,6 +16,9 @@ GOOD = {
     "WORLDMESH_MESH_ADDR": "127.0.0.1:1",
     "WORLDMESH_TLS_DIR": "certs",
 }
+
+# What services say of themselves alike in all languages.
+TELEMETRY = json.loads((Path(__file__).parents[3] / "tests/contract/telemetry.json").read_text())
 
 
 @pytest.fixture
@@ -39,6 +45,16 @@ def test_a_missing_setting_is_named_in_one_line(environ: pytest.MonkeyPatch, var
         load_settings(ServiceSettings)
     assert variable in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_log_levels_have_the_names_that_they_have_in_other_languages(environ: pytest.MonkeyPatch) -> None:
+    for level in TELEMETRY["log_levels"]:
+        environ.setenv("WORLDMESH_LOG_LEVEL", level)
+        assert load_settings(ServiceSettings).log_level == level
+    for level in ("loud", "INFO", "warning", ""):
+        environ.setenv("WORLDMESH_LOG_LEVEL", level)
+        with pytest.raises(SettingsError, match="WORLDMESH_LOG_LEVEL"):
+            load_settings(ServiceSettings)
 
 
 def test_a_wrong_setting_is_named_without_its_value(environ: pytest.MonkeyPatch) -> None:

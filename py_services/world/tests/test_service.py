@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import grpc
 import pytest
 import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.rpc import error_details_pb2, status_pb2
+from google.protobuf.message import Message
 from worldmesh.world.v1 import world_service_pb2 as pb
 from worldmesh.world.v1.world_service_pb2_grpc import WorldServiceStub
-from worldmesh_kit import new_id
-from worldmesh_kit.testing import headers, running, service_settings
+from worldmesh_kit import PageTokens, new_id
+from worldmesh_kit.testing import headers, reason, running, service_settings
 from worldmesh_world.app import build
 from worldmesh_world.config import Settings
 
@@ -37,16 +37,6 @@ async def world(request: pytest.FixtureRequest, mongo_uri: str, tls_dir: Path) -
 async def make(world: WorldServiceStub, name: str = "A", **fields: object) -> pb.Room:
     request = pb.CreateRoomRequest(room=pb.Room(display_name=name, **fields), request_id=new_id("req"))  # type: ignore[arg-type]
     return (await world.CreateRoom(request, metadata=ANN)).room
-
-
-async def reason(call: grpc.aio.UnaryUnaryCall[object, object]) -> str:
-    """The stable reason of a call that must fail."""
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    packed = dict(raised.value.trailing_metadata())["grpc-status-details-bin"]
-    info = error_details_pb2.ErrorInfo()
-    status_pb2.Status.FromString(packed).details[0].Unpack(info)  # type: ignore[arg-type]
-    return str(info.reason)
 
 
 async def test_the_demo_rooms_are_there(world: WorldServiceStub) -> None:
@@ -96,6 +86,40 @@ async def test_a_private_room_hides_from_those_without_a_role(world: WorldServic
     assert (entry.role, entry.capacity, entry.settings.tick_hz) == (pb.ROOM_ROLE_GUEST, 50, 20)
 
 
+async def outcome(call: Awaitable[Message]) -> tuple[str, bytes]:
+    """All that a caller learns of a call: what fails it, or the answer."""
+    try:
+        return "", (await call).SerializeToString()
+    except grpc.aio.AioRpcError as error:
+        return f"{error.code()} {error.details()}", bytes(dict(error.trailing_metadata())["grpc-status-details-bin"])
+
+
+async def test_nothing_tells_a_private_room_from_one_that_is_not_there(world: WorldServiceStub) -> None:
+    private = await make(world, access_policy=pb.ACCESS_POLICY_PRIVATE)
+
+    def attempts(room_id: str) -> list[Awaitable[Message]]:
+        room = pb.Room(room_id=room_id, display_name="x", etag="etag")
+        roles = [
+            pb.SetRoomRoleRequest(room_id=room_id, user_id=user_id, role=role)
+            for user_id in ("usr_ann", "usr_ben", "usr_carl")
+            for role in (pb.ROOM_ROLE_UNSPECIFIED, pb.ROOM_ROLE_MODERATOR)
+        ]
+        return [
+            world.GetRoom(pb.GetRoomRequest(room_id=room_id), metadata=BEN),
+            world.UpdateRoom(pb.UpdateRoomRequest(room=room, update_mask=FieldMask(paths=["nope"])), metadata=BEN),
+            world.DeleteRoom(pb.DeleteRoomRequest(room_id=room_id), metadata=BEN),
+            world.DeleteRoom(pb.DeleteRoomRequest(room_id=room_id, etag="etag"), metadata=BEN),
+            world.ListRoomRoles(pb.ListRoomRolesRequest(room_id=room_id), metadata=BEN),
+            world.AuthorizeEntry(pb.AuthorizeEntryRequest(room_id=room_id, user_id="usr_ben")),
+            *(world.SetRoomRole(request, metadata=BEN) for request in roles),
+        ]
+
+    there = [await outcome(call) for call in attempts(private.room_id)]
+    not_there = [await outcome(call) for call in attempts("room_01HZZZZZZZZZZZZZZZZZZZZZZZ")]
+    assert there == not_there
+    assert (await world.GetRoom(pb.GetRoomRequest(room_id=private.room_id), metadata=ANN)).room == private
+
+
 async def test_a_room_for_followers_says_that_it_does_not_admit(world: WorldServiceStub) -> None:
     room = await make(world, access_policy=pb.ACCESS_POLICY_FOLLOWERS)
     enter = pb.AuthorizeEntryRequest(room_id=room.room_id, user_id="usr_ben")
@@ -139,6 +163,17 @@ async def test_a_token_of_another_list_is_refused(world: WorldServiceStub) -> No
     page = await world.ListRooms(pb.ListRoomsRequest(page_size=1), metadata=ANN)
     stolen = pb.ListRoomsRequest(page_token=page.next_page_token, name_prefix="the")
     assert await reason(world.ListRooms(stolen, metadata=ANN)) == "INVALID_PAGE_TOKEN"
+
+
+async def test_a_forged_token_is_refused(world: WorldServiceStub) -> None:
+    """Its checksum is good, for it has no key; what it says is no place in the list."""
+    room = await make(world)
+    filters = {"owner": "", "prefix": "", "own": False}
+    token = PageTokens("ListRooms", str, str).make(("yesterday", "room_x"), filters)
+    assert await reason(world.ListRooms(pb.ListRoomsRequest(page_token=token), metadata=ANN)) == "INVALID_PAGE_TOKEN"
+    token = PageTokens("ListRoomRoles", str).make(("\ud800",), {"room": room.room_id})
+    listed = pb.ListRoomRolesRequest(room_id=room.room_id, page_token=token)
+    assert await reason(world.ListRoomRoles(listed, metadata=ANN)) == "INVALID_PAGE_TOKEN"
 
 
 async def test_names_are_found_by_their_beginning_without_regard_to_case(world: WorldServiceStub) -> None:

@@ -13,7 +13,7 @@ from betterproto2.grpclib import ServiceStub
 
 from ._dialect import response_of
 from ._errors import ProtocolError, WorldmeshError
-from ._frames import Call, CallResult, ClientBody, ServerBody
+from ._frames import Call, CallResult, ClientBody, ServerBody, Unknown
 
 M = TypeVar("M", bound=betterproto2.Message)
 S = TypeVar("S", bound=ServiceStub)
@@ -22,7 +22,7 @@ S = TypeVar("S", bound=ServiceStub)
 class Requester:
     """Who sends a frame and waits for its answer."""
 
-    async def request(self, body: ClientBody) -> ServerBody:
+    async def request(self, body: ClientBody) -> ServerBody | Unknown:
         """Sends a frame and waits for its answer."""
         raise NotImplementedError
 

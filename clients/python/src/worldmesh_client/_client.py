@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -36,6 +36,7 @@ from ._frames import (
     ServerBody,
     Snapshot,
     StateBatch,
+    Unknown,
     Vec3,
     Welcome,
     Whisper,
@@ -93,7 +94,7 @@ class WorldmeshClient(_calls.Requester):
         self._room_id = ""
         self._seen: Position | None = None
         self._held: list[Event] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # --------------------------------------------------------------------------------------- start and end
 
@@ -130,7 +131,8 @@ class WorldmeshClient(_calls.Requester):
         except BaseException:
             await self.session.close()
             raise
-        self._tasks = [asyncio.create_task(self._stay()), asyncio.create_task(self._keep_token())]
+        self._run(self._stay())
+        self._run(self._keep_token())
         return self
 
     async def __aexit__(
@@ -140,9 +142,10 @@ class WorldmeshClient(_calls.Requester):
 
     async def close(self) -> None:
         """Says goodbye and ends the events."""
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._socket is not None:
             await self._socket.close()
         await self.session.close()
@@ -223,13 +226,19 @@ class WorldmeshClient(_calls.Requester):
         while (event := await self._events.get()) is not None:
             yield event
 
-    async def request(self, body: ClientBody) -> ServerBody:
+    async def request(self, body: ClientBody) -> ServerBody | Unknown:
         """Sends a frame and waits for its answer, whatever it is."""
         async with asyncio.timeout(self._options.timeout):
             socket = await self._open_socket()
             return await socket.request(body)
 
     # --------------------------------------------------------------------------------------- underneath
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        """Runs something beside the caller, until the client is closed at most."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _ask(self, body: ClientBody, kind: type[Snapshot]) -> Snapshot:
         answer = await self.request(body)
@@ -251,13 +260,13 @@ class WorldmeshClient(_calls.Requester):
             self._socket, self._welcome = await Socket.open(self._url, self._dialect, hello, self._take, tls=self._tls)
         self._connected.set()
 
-    def _take(self, body: ServerBody) -> None:
+    def _take(self, body: ServerBody | Unknown) -> None:
         if isinstance(body, RoomLeft):
             if body.reason == "ROOM_UNAVAILABLE" and self._options.reconnect.attempts and self._room_id:
-                self._tasks.append(asyncio.create_task(self._reenter(body)))
+                self._run(self._reenter(body))
                 return
             self._room_id = ""
-        if isinstance(body, RoomEvent | Snapshot):
+        if isinstance(body, RoomEvent | Snapshot | Unknown) and body.position is not None:
             self._saw(body.position)
         if isinstance(body, RoomEvent | StateBatch | Correction | RoomLeft | Snapshot):
             self._put(body)

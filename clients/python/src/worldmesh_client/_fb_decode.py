@@ -38,16 +38,15 @@ T = TypeVar("T")
 
 
 def decode(data: bytes) -> f.ServerFrame:
-    """Reads one binary WebSocket message. Raises ProtocolError if it is no frame of this version."""
+    """Reads one binary WebSocket message. Raises ProtocolError if it is no frame."""
     if len(data) < 8 or not util.BufferHasIdentifier(data, 0, IDENTIFIER):
         raise ProtocolError("the message is no ServerFrame of this version")
     try:
         root = ServerFrame.GetRootAs(data, 0)
         table = root.Body()
-        read = _BODIES.get(root.BodyType())
-        if table is None or read is None:
-            raise ProtocolError(f"body {root.BodyType()} is not known to this version")
-        return f.ServerFrame(root.Rid(), read(table))
+        if table is None or root.BodyType() == ServerBody.NONE:
+            raise ProtocolError("the frame has no body")
+        return f.ServerFrame(root.Rid(), _BODIES.get(root.BodyType(), _unknown)(table))
     except (struct.error, IndexError, UnicodeDecodeError, TypeError, AttributeError) as e:
         raise ProtocolError("the frame does not decode") from e
 
@@ -134,11 +133,17 @@ def _correction(table: Table) -> f.Correction:
     return f.Correction(_state(_as(Correction, table).State()))
 
 
-def _room_event(table: Table) -> f.RoomEvent:
+def _unknown(_: Table) -> f.Unknown:
+    return f.Unknown()
+
+
+def _room_event(table: Table) -> f.RoomEvent | f.Unknown:
     m = _as(RoomEvent, table)
+    if m.BodyType() == EventBody.NONE:
+        raise ProtocolError("the event has no body")
     read = _EVENTS.get(m.BodyType())
     if read is None:
-        raise ProtocolError(f"event {m.BodyType()} is not known to this version")
+        return f.Unknown(f.Position(m.Epoch(), m.Seq(), m.Sub()))
     return f.RoomEvent(m.Epoch(), m.Seq(), m.TimeMs(), read(m.Body()), m.Sub())
 
 
@@ -188,7 +193,7 @@ _EVENTS: dict[int, Callable[[Table], f.EventBody]] = {
     EventBody.EmoteMessage: _emote,
 }
 
-_BODIES: dict[int, Callable[[Table], f.ServerBody]] = {
+_BODIES: dict[int, Callable[[Table], f.ServerBody | f.Unknown]] = {
     ServerBody.Welcome: _welcome,
     ServerBody.Ok: lambda _: f.Ok(),
     ServerBody.Error: _error,

@@ -323,8 +323,16 @@ ServerBody: TypeAlias = (
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """A frame or an event of a kind that this version does not know, for servers may be newer. It is ignored; but an
+    event has been seen, at its place in the ordered channel."""
+
+    position: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerFrame:
     """One message of the gateway. With `rid` 0 it answers none of the client's."""
 
     rid: int
-    body: ServerBody
+    body: ServerBody | Unknown

@@ -38,24 +38,33 @@ def encode(frame: f.ClientFrame) -> str:
 
 
 def decode(data: str) -> f.ServerFrame:
-    """Reads one text WebSocket message. Raises ProtocolError if it is no frame of this version."""
+    """Reads one text WebSocket message. Raises ProtocolError if it is no frame."""
     try:
         message = json.loads(data)
-        name, kind = next((n, k) for n, k in _BODIES.items() if n in message)
-        return f.ServerFrame(message.get("rid", 0), _body(kind, message[name]))
-    except StopIteration:
-        raise ProtocolError("the frame's body is not known to this version") from None
+        rid = _checked(int, message.get("rid", 0))
+        name = _kind(_BODIES, message, {"rid"})
+        return f.ServerFrame(rid, _body(_BODIES[name], message[name]) if name else f.Unknown())
     except (ValueError, TypeError, KeyError, AttributeError) as e:
         raise ProtocolError("the frame does not decode") from e
+
+
+def _kind(known: Mapping[str, type[Any]], value: Mapping[str, Any], beside: set[str]) -> str | None:
+    """The key that says of which kind a value is; None if it is of one that this version does not know."""
+    name = next((key for key in value if key in known), None)
+    if name is None and not value.keys() - beside:
+        raise KeyError("no body")
+    return name
 
 
 def _body(kind: type[Any], value: Any) -> Any:
     if kind is f.CallResult:
         return f.CallResult(value.get("response", {}))
     if kind is f.RoomEvent:
-        name, event = next((n, k) for n, k in _EVENTS.items() if n in value)
-        body = _from_json(event, value[name])
-        return f.RoomEvent(value["epoch"], value["seq"], value["time_ms"], body, value.get("sub", 0))
+        epoch, seq, time_ms, sub = value["epoch"], value["seq"], value["time_ms"], value.get("sub", 0)
+        name = _kind(_EVENTS, value, {"epoch", "seq", "time_ms", "sub"})
+        if name is None:
+            return f.Unknown(f.Position(epoch, seq, sub))
+        return f.RoomEvent(epoch, seq, time_ms, _from_json(_EVENTS[name], value[name]), sub)
     return _from_json(kind, value)
 
 

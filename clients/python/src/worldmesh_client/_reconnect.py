@@ -16,7 +16,8 @@ class Advice(Enum):
     NEVER = "do not come back"
 
 
-_LOST = {1001, 1006, 1011, 1012, 1013, 1014}  # the network, a proxy or the server went away
+_NO_CODE = 1006  # the connection broke: the network, or the gateway died
+_AWAY = {1001, 1011, 1012, 1013, 1014}  # a proxy or the server says that it went away
 _RANGES = {
     range(4000, 4100): Advice.NOW,
     range(4100, 4200): Advice.LATER,
@@ -26,7 +27,9 @@ _RANGES = {
 
 def advice(code: int) -> Advice:
     """What the close code asks of the client. A code that is not known means: do not come back."""
-    if code in _LOST:
+    if code == _NO_CODE:
+        return Advice.NOW
+    if code in _AWAY:
         return Advice.LATER
     return next((what for codes, what in _RANGES.items() if code in codes), Advice.NEVER)
 
@@ -45,6 +48,8 @@ class ReconnectPolicy:
         what = advice(code)
         if what is Advice.NEVER or attempt >= self.attempts:
             return None
+        if attempt == 0 and code == _NO_CODE:
+            return self.first_delay * random.random()  # noqa: S311 - spreads load, guards nothing
         if attempt == 0 and what is not Advice.LATER:
             return 0.0
         delay = min(self.first_delay * 2.0**attempt, self.max_delay)

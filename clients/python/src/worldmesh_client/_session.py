@@ -76,8 +76,8 @@ class Session:
         self._account, self._tokens = answer.account, answer.tokens
 
     async def renew(self, stale: str) -> str:
-        """A newer access token than `stale`: by the refresh token, or by signing in if there is none or it is
-        no longer good. Several that ask at once share one renewal."""
+        """A newer access token than `stale`: by the refresh token, in the same session, or by signing in if it is no
+        longer good. Several that ask at once share one renewal."""
         async with self._lock:
             if self.access_token == stale:
                 await self._renew()
@@ -89,8 +89,6 @@ class Session:
 
     async def _renew(self) -> None:
         refresh = self._tokens.refresh_token if self._tokens else ""
-        if not refresh:
-            return await self.sign_in()
         try:
             answer = await self._methods.refresh_session(identity.RefreshSessionRequest(refresh_token=refresh))
         except RequestError as e:

@@ -25,23 +25,26 @@ from ._frames import (
     Ping,
     RoomLeft,
     ServerBody,
+    Unknown,
     Welcome,
     Whisper,
 )
 
 _UNAVAILABLE = 14  # gRPC's code
 _GOODBYE = 2.0  # seconds to wait for the server's close frame
-_MAX_FRAME = 1 << 20  # a snapshot of a full room is the largest that a server sends
+_MAX_FRAME = 4 << 20  # a snapshot of a full room is the largest that a server sends: 5000 members with all their values
 
 
 class Socket:
     """An open, welcomed socket. Made by `Socket.open`."""
 
-    def __init__(self, connection: ClientConnection, dialect: Dialect, on_event: Callable[[ServerBody], None]) -> None:
+    def __init__(
+        self, connection: ClientConnection, dialect: Dialect, on_event: Callable[[ServerBody | Unknown], None]
+    ) -> None:
         self._connection = connection
         self._dialect = dialect
         self._on_event = on_event
-        self._answers: dict[int, asyncio.Future[ServerBody]] = {}
+        self._answers: dict[int, asyncio.Future[ServerBody | Unknown]] = {}
         self._to_room: set[int] = set()
         self._rid = 0
         self._last_error: RequestError | None = None
@@ -56,7 +59,7 @@ class Socket:
         url: str,
         dialect: Dialect,
         hello: Hello,
-        on_event: Callable[[ServerBody], None],
+        on_event: Callable[[ServerBody | Unknown], None],
         *,
         tls: ssl.SSLContext | None = None,
     ) -> tuple[Socket, Welcome]:
@@ -85,7 +88,7 @@ class Socket:
         socket._tasks.append(asyncio.create_task(socket._beat(welcome.heartbeat_ms / 1000)))
         return socket, welcome
 
-    async def request(self, body: ClientBody) -> ServerBody:
+    async def request(self, body: ClientBody) -> ServerBody | Unknown:
         """Sends a frame and waits for its answer. Raises RequestError if that is an error frame."""
         if self.closed.done():
             raise self.closed.result()
@@ -96,7 +99,7 @@ class Socket:
             self._to_room.add(rid)
         try:
             await self.send(body, rid)
-            result: ServerBody = await answer
+            result: ServerBody | Unknown = await answer
         finally:
             self._answers.pop(rid, None)
             self._to_room.discard(rid)
@@ -137,7 +140,7 @@ class Socket:
 
     def _take(self, message: bytes | str) -> None:
         frame = self._dialect.decode(message)
-        if frame.rid:
+        if frame.rid:  # known or not, it is an answer
             answer = self._answers.get(frame.rid)
             if answer is not None and not answer.done():
                 answer.set_result(frame.body)

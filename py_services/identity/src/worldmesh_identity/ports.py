@@ -21,6 +21,10 @@ class DeviceKnownError(Exception):
     """Another account has the device: it was made at the same moment."""
 
 
+class PasswordsBusyError(Exception):
+    """As many passwords are being hashed, or wait for it, as may."""
+
+
 class Accounts(Protocol):
     """Keeps accounts. Usernames, e-mails, devices and bot tokens are unique."""
 
@@ -37,8 +41,8 @@ class Accounts(Protocol):
         """Change the username. Raises UsernameTakenError."""
         ...
 
-    async def signed_in(self, user_id: str, now: datetime) -> None:
-        """Note the time of the newest sign-in."""
+    async def bot_signed_in(self, bot_token_hash: str, now: datetime) -> bool:
+        """Note the time of a bot's newest sign-in; False if no bot has the token any more."""
         ...
 
     async def set_bot_token(self, bot_id: str, owner_id: str, token_hash: str, prefix: str) -> Account | None:
@@ -98,10 +102,12 @@ class Keys(Protocol):
 
 
 class Passwords(Protocol):
-    """Hashes passwords, slowly."""
+    """Hashes passwords, slowly, and so many at once at most."""
 
-    async def hash(self, password: str) -> str: ...
+    async def hash(self, password: str) -> str:
+        """What is stored of a password. Raises PasswordsBusyError."""
+        ...
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password matches. Takes as long when there is no hash."""
+        """Whether the password matches. Takes as long when there is no hash. Raises PasswordsBusyError."""
         ...

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -23,9 +22,7 @@ from .domain.model import Account, Kind, Session, Tokens
 from .domain.signing_in import SigningIn
 
 Context = grpc.aio.ServicerContext[Message, Message]
-T = TypeVar("T")
 
-_DEFAULT_PAGE = 20
 _KINDS = {
     Kind.GUEST: pb.ACCOUNT_KIND_GUEST,
     Kind.PERSON: pb.ACCOUNT_KIND_PERSON,
@@ -52,8 +49,8 @@ class IdentityServicer(rpc.IdentityServiceServicer):
         self._sessions = sessions
         self._clock = clock
         self._replay = replay
-        self._session_pages = PageTokens("ListSessions")
-        self._bot_pages = PageTokens("ListBots")
+        self._session_pages = PageTokens("ListSessions", datetime, str)
+        self._bot_pages = PageTokens("ListBots", str)
 
     async def SignInGuest(self, request: pb.SignInGuestRequest, context: Context) -> pb.SignInGuestResponse:
         done = await self._signing_in.guest(request.device_id, request.device_name)
@@ -97,15 +94,15 @@ class IdentityServicer(rpc.IdentityServiceServicer):
 
     async def ListSessions(self, request: pb.ListSessionsRequest, context: Context) -> pb.ListSessionsResponse:
         user = _user()
-        filters = {"user_id": user.user_id}
-        position = self._session_pages.read(request.page_token, filters)
-        before = (_from_millis(position[0]), str(position[1])) if position else None
-        rows, more = await _page(request.page_size, lambda n: self._signing_in.sessions(user.user_id, before, n))
-        response = pb.ListSessionsResponse(sessions=[_session(s, user.session_id) for s in rows])
-        if more:
-            last = rows[-1]
-            response.next_page_token = self._session_pages.make([_millis(last.create_time), last.session_id], filters)
-        return response
+        sessions, next_token = await self._session_pages.page(
+            request,
+            {"user_id": user.user_id},
+            lambda before, limit: self._signing_in.sessions(user.user_id, before, limit),
+            lambda session: (session.create_time, session.session_id),
+        )
+        return pb.ListSessionsResponse(
+            sessions=[_session(s, user.session_id) for s in sessions], next_page_token=next_token
+        )
 
     async def RevokeSession(self, request: pb.RevokeSessionRequest, context: Context) -> pb.RevokeSessionResponse:
         await self._signing_in.revoke(_user().user_id, request.session_id)
@@ -117,14 +114,13 @@ class IdentityServicer(rpc.IdentityServiceServicer):
 
     async def ListBots(self, request: pb.ListBotsRequest, context: Context) -> pb.ListBotsResponse:
         owner = _user().user_id
-        filters = {"owner_id": owner}
-        position = self._bot_pages.read(request.page_token, filters)
-        after = str(position[0]) if position else ""
-        rows, more = await _page(request.page_size, lambda n: self._bots.list(owner, after, n))
-        response = pb.ListBotsResponse(bots=[_bot(b) for b in rows])
-        if more:
-            response.next_page_token = self._bot_pages.make([rows[-1].user_id], filters)
-        return response
+        bots, next_token = await self._bot_pages.page(
+            request,
+            {"owner_id": owner},
+            lambda after, limit: self._bots.list(owner, after[0] if after else "", limit),
+            lambda bot: (bot.user_id,),
+        )
+        return pb.ListBotsResponse(bots=[_bot(b) for b in bots], next_page_token=next_token)
 
     async def RotateBotToken(self, request: pb.RotateBotTokenRequest, context: Context) -> pb.RotateBotTokenResponse:
         bot, token = await self._bots.rotate(_user().user_id, request.bot_id)
@@ -151,13 +147,6 @@ def _user() -> User:
     return user
 
 
-async def _page(size: int, fetch: Callable[[int], Awaitable[Sequence[T]]]) -> tuple[list[T], bool]:
-    """A page of rows, and whether there are more."""
-    wanted = size or _DEFAULT_PAGE
-    rows = list(await fetch(wanted + 1))
-    return rows[:wanted], len(rows) > wanted
-
-
 def _timestamp(time: datetime) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(time)
@@ -168,14 +157,6 @@ def _duration(seconds: float) -> Duration:
     duration = Duration()
     duration.FromTimedelta(timedelta(seconds=seconds))
     return duration
-
-
-def _millis(time: datetime) -> int:
-    return round(time.timestamp() * 1000)
-
-
-def _from_millis(value: object) -> datetime:
-    return datetime.fromtimestamp(int(str(value)) / 1000, UTC)
 
 
 def _account(account: Account) -> pb.Account:
@@ -189,15 +170,13 @@ def _account(account: Account) -> pb.Account:
 
 
 def _tokens(tokens: Tokens) -> pb.TokenPair:
-    pair = pb.TokenPair(
+    return pb.TokenPair(
         access_token=tokens.access_token,
         access_expires_in=_duration(tokens.access_seconds),
+        refresh_token=tokens.refresh_token,
+        refresh_expires_in=_duration(tokens.refresh_seconds),
         session_id=tokens.session_id,
     )
-    if tokens.refresh_token:
-        pair.refresh_token = tokens.refresh_token
-        pair.refresh_expires_in.CopyFrom(_duration(tokens.refresh_seconds))
-    return pair
 
 
 def _session(session: Session, current: str) -> pb.Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -44,11 +45,20 @@ class _Calls(UnaryUnaryClientInterceptor):
                 details.method, remaining(), details.metadata, details.credentials, details.wait_for_ready
             )
         call = await continuation(details, request)
-        code = await call.code()
-        method = cast("str | bytes", details.method)
-        name = method.decode() if isinstance(method, bytes) else method
-        CLIENT_CALLS.labels(name.lstrip("/"), code.name).observe(time.perf_counter() - start)
+        try:
+            code = await call.code()
+        except asyncio.CancelledError:
+            call.cancel()  # gRPC does not know that nobody waits for it any more
+            _count(details, grpc.StatusCode.CANCELLED, start)
+            raise
+        _count(details, code, start)
         return call
+
+
+def _count(details: ClientCallDetails, code: grpc.StatusCode, start: float) -> None:
+    method = cast("str | bytes", details.method)
+    name = method.decode() if isinstance(method, bytes) else method
+    CLIENT_CALLS.labels(name.lstrip("/"), code.name).observe(time.perf_counter() - start)
 
 
 def mesh_channel(settings: ServiceSettings) -> grpc.aio.Channel:

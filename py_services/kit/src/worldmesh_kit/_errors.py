@@ -88,6 +88,26 @@ def domain_error(error: Exception) -> DomainError | None:
     return None
 
 
+def outward(error: Exception) -> status_pb2.Status | None:
+    """What a caller is told of an error; None if it is a defect of ours."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return _of_another_service(error)
+    known = domain_error(error)
+    return to_status(known) if known else None
+
+
+def _of_another_service(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
+    """What the service that was called has said, with its reason, is for the caller too."""
+    details = dict(error.trailing_metadata()).get(DETAILS_KEY)
+    if isinstance(details, bytes):
+        return status_pb2.Status.FromString(details)
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return to_status(unavailable("another service does not answer"))
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return to_status(deadline_exceeded())
+    return None
+
+
 def to_status(error: DomainError) -> status_pb2.Status:
     """The error as google.rpc.Status with ErrorInfo, BadRequest and RetryInfo."""
     details: list[Message] = [

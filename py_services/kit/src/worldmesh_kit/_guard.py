@@ -18,7 +18,7 @@ from grpc.aio import AbortError, ServicerContext
 
 from ._caller import caller_from, set_caller
 from ._deadline import set_deadline
-from ._errors import DETAILS_KEY, DomainError, ErrorReason, FieldViolation, domain_error, internal, to_status
+from ._errors import DETAILS_KEY, DomainError, ErrorReason, FieldViolation, internal, outward, to_status
 from ._logging import get_logger
 from ._metrics import SERVER_CALLS
 from ._policy import Policy, policy_of
@@ -28,6 +28,8 @@ log = get_logger(__name__)
 
 if TYPE_CHECKING:  # the stubs' classes are generic, grpcio's own are not
     Handler = grpc.RpcMethodHandler[Message, Message]
+
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 Context = ServicerContext[Message, Message]
 Unary = Callable[[Message, Context], Awaitable[Message]]
@@ -93,10 +95,13 @@ class Guard(grpc.aio.ServerInterceptor):
                 SERVER_CALLS.labels(method[1:], "CANCELLED").observe(time.perf_counter() - start)
                 raise
             except Exception as error:
-                await self._abort(error, context, method, start)
-                raise
-            ok.observe(time.perf_counter() - start)
-            return response
+                failure = error
+            else:
+                ok.observe(time.perf_counter() - start)
+                return response
+            # Not in the handler above: there the abort would carry the failure, and its text, into the call's span.
+            await self._abort(failure, context, method, start)
+            raise failure
 
         return guarded
 
@@ -113,9 +118,12 @@ class Guard(grpc.aio.ServerInterceptor):
                 SERVER_CALLS.labels(method[1:], "CANCELLED").observe(time.perf_counter() - start)
                 raise
             except Exception as error:
-                await self._abort(error, context, method, start)
-                raise
-            SERVER_CALLS.labels(method[1:], "OK").observe(time.perf_counter() - start)
+                failure = error
+            else:
+                SERVER_CALLS.labels(method[1:], "OK").observe(time.perf_counter() - start)
+                return
+            await self._abort(failure, context, method, start)
+            raise failure
 
         return guarded
 
@@ -135,13 +143,13 @@ class Guard(grpc.aio.ServerInterceptor):
     async def _abort(self, error: Exception, context: Context, method: str, start: float) -> None:
         if isinstance(error, AbortError):
             return
-        known = domain_error(error)
-        if known is None:
+        status = outward(error)
+        if status is None:
             log.error("call failed", method=method, exc_info=error)
-            known = internal(current_trace_id())
-        SERVER_CALLS.labels(method[1:], known.code.name).observe(time.perf_counter() - start)
-        details = to_status(known).SerializeToString()
-        await context.abort(known.code, known.message, trailing_metadata=((DETAILS_KEY, details),))
+            status = to_status(internal(current_trace_id()))
+        code = _CODES[status.code]
+        SERVER_CALLS.labels(method[1:], code.name).observe(time.perf_counter() - start)
+        await context.abort(code, status.message, trailing_metadata=((DETAILS_KEY, status.SerializeToString()),))
 
 
 def _violation(violation: protovalidate.Violation) -> FieldViolation:

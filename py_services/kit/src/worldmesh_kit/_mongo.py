@@ -96,10 +96,12 @@ class Mongo:
         return cast("Collection", self._database[name])
 
     async def transaction(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        """Run `work` in a transaction; it runs again if MongoDB says that the conflict is transient."""
+        """Run `work` in a transaction, with majority reads and writes; it runs again if MongoDB says that the conflict
+        is transient."""
         session = await _resolve(self._client.start_session())
+        concerns = {"read_concern": self._database.read_concern, "write_concern": self._database.write_concern}
         async with session:
-            return cast("T", await session.with_transaction(work))
+            return cast("T", await session.with_transaction(work, **concerns))
 
     @asynccontextmanager
     async def watch(

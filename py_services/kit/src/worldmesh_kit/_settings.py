@@ -44,7 +44,7 @@ class ServiceSettings(BaseSettings):
     admin_addr: str = Field(description="host:port of metrics and health, plain HTTP.")
     mesh_addr: str = Field(description="host:port of the mesh Envoy, by which other services are reached.")
     tls_dir: Path = Field(description="Folder with tls.pem, tls.key and proxies-ca.pem.")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level to log.")
+    log_level: str = Field("info", pattern="^(debug|info|warn|error)$", description="Least level to log.")
     drain_seconds: float = Field(10.0, ge=0, description="Bound of the time that a stop may take.")
 
 

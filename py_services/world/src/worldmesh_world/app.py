@@ -26,7 +26,7 @@ async def build(kit: Kit[Settings], settings: Settings) -> AsyncIterator[None]:
         rooms, roles = MongoRooms(mongo), MongoRoles(mongo)
         await rooms.ensure_indexes()
         await roles.ensure_indexes()
-        if settings.world_demo:
+        if settings.demo:
             await demo.seed(rooms, clock)
         world = World(
             rooms=rooms,

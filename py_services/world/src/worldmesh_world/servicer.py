@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import grpc
 from google.protobuf.message import Message
@@ -16,8 +16,6 @@ from .domain.world import World
 
 Context = grpc.aio.ServicerContext[Message, Message]
 
-_DEFAULT_PAGE = 20
-
 _SHARED_FOR = timedelta(seconds=2)
 """How long a gateway may admit others by one answer: so long a change of a room's access may be overlooked."""
 
@@ -27,8 +25,8 @@ class WorldServicer(rpc.WorldServiceServicer):
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._room_pages = PageTokens("ListRooms")
-        self._role_pages = PageTokens("ListRoomRoles")
+        self._room_pages = PageTokens("ListRooms", datetime, str)
+        self._role_pages = PageTokens("ListRoomRoles", str)
 
     async def CreateRoom(self, request: pb.CreateRoomRequest, context: Context) -> pb.CreateRoomResponse:
         room = await self._world.create(_user_id(), _draft(request.room), request.request_id)
@@ -38,26 +36,21 @@ class WorldServicer(rpc.WorldServiceServicer):
         return pb.GetRoomResponse(room=_room(await self._world.get(request.room_id, _user_id())))
 
     async def ListRooms(self, request: pb.ListRoomsRequest, context: Context) -> pb.ListRoomsResponse:
-        user_id, size = _user_id(), request.page_size or _DEFAULT_PAGE
-        # Who asks is a part of the query: the caller's own rooms are listed whole.
-        filters: dict[str, str | int | float | None] = {
-            "owner": request.owner_id,
-            "prefix": request.name_prefix,
-            "own": request.owner_id == user_id,
-        }
-        position = self._room_pages.read(request.page_token, filters)
-        rooms = await self._world.list(
-            user_id=user_id,
-            owner_id=request.owner_id,
-            name_prefix=request.name_prefix,
-            before=(_from_millis(position[0]), str(position[1])) if position else None,
-            limit=size + 1,
+        user_id = _user_id()
+        rooms, next_token = await self._room_pages.page(
+            request,
+            # Who asks is a part of the query: the caller's own rooms are listed whole.
+            {"owner": request.owner_id, "prefix": request.name_prefix, "own": request.owner_id == user_id},
+            lambda before, limit: self._world.list(
+                user_id=user_id,
+                owner_id=request.owner_id,
+                name_prefix=request.name_prefix,
+                before=before,
+                limit=limit,
+            ),
+            lambda room: (room.create_time, room.room_id),
         )
-        response = pb.ListRoomsResponse(rooms=[_room(r) for r in rooms[:size]])
-        if len(rooms) > size:
-            last = rooms[size - 1]
-            response.next_page_token = self._room_pages.make([_millis(last.create_time), last.room_id], filters)
-        return response
+        return pb.ListRoomsResponse(rooms=[_room(r) for r in rooms], next_page_token=next_token)
 
     async def UpdateRoom(self, request: pb.UpdateRoomRequest, context: Context) -> pb.UpdateRoomResponse:
         room = request.room
@@ -75,15 +68,14 @@ class WorldServicer(rpc.WorldServiceServicer):
         return pb.SetRoomRoleResponse()
 
     async def ListRoomRoles(self, request: pb.ListRoomRolesRequest, context: Context) -> pb.ListRoomRolesResponse:
-        size = request.page_size or _DEFAULT_PAGE
-        filters = {"room": request.room_id}
-        position = self._role_pages.read(request.page_token, filters)
-        after = str(position[0]) if position else ""
-        grants = await self._world.list_roles(_user_id(), request.room_id, after, size + 1)
-        response = pb.ListRoomRolesResponse(grants=[_grant(g) for g in grants[:size]])
-        if len(grants) > size:
-            response.next_page_token = self._role_pages.make([grants[size - 1].user_id], filters)
-        return response
+        user_id, room_id = _user_id(), request.room_id
+        grants, next_token = await self._role_pages.page(
+            request,
+            {"room": room_id},
+            lambda after, limit: self._world.list_roles(user_id, room_id, after[0] if after else "", limit),
+            lambda grant: (grant.user_id,),
+        )
+        return pb.ListRoomRolesResponse(grants=[_grant(g) for g in grants], next_page_token=next_token)
 
     async def AuthorizeEntry(self, request: pb.AuthorizeEntryRequest, context: Context) -> pb.AuthorizeEntryResponse:
         entry = await self._world.authorize_entry(request.room_id, request.user_id)
@@ -105,14 +97,6 @@ class WorldServicer(rpc.WorldServiceServicer):
 def _user_id() -> str:
     user = current_caller().user
     return user.user_id if user else ""
-
-
-def _millis(time: datetime) -> int:
-    return round(time.timestamp() * 1000)
-
-
-def _from_millis(value: object) -> datetime:
-    return datetime.fromtimestamp(int(str(value)) / 1000, UTC)
 
 
 def _draft(room: pb.Room) -> RoomDraft:

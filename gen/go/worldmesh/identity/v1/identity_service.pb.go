@@ -167,16 +167,16 @@ func (x *Account) GetOwnerId() string {
 	return ""
 }
 
-// An access token and, but for bots, the refresh token that renews it.
+// An access token and the refresh token that renews it.
 type TokenPair struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// JWT for `authorization: Bearer …` and for the gateway's `hello`.
 	AccessToken string `protobuf:"bytes,1,opt,name=access_token,json=accessToken,proto3" json:"access_token,omitempty"`
 	// How long the access token lives from now.
 	AccessExpiresIn *durationpb.Duration `protobuf:"bytes,2,opt,name=access_expires_in,json=accessExpiresIn,proto3" json:"access_expires_in,omitempty"`
-	// Opaque; good for one RefreshSession. Empty for bots.
+	// Opaque; good for one RefreshSession.
 	RefreshToken string `protobuf:"bytes,3,opt,name=refresh_token,json=refreshToken,proto3" json:"refresh_token,omitempty"`
-	// How long the refresh token lives from now. Unset for bots.
+	// How long the refresh token lives from now. A bot's lives for an hour at most: it can come back with its bot token.
 	RefreshExpiresIn *durationpb.Duration `protobuf:"bytes,4,opt,name=refresh_expires_in,json=refreshExpiresIn,proto3" json:"refresh_expires_in,omitempty"`
 	// The session that both belong to: `ses_` and a ULID.
 	SessionId     string `protobuf:"bytes,5,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`

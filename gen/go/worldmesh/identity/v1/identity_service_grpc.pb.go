@@ -51,7 +51,7 @@ type IdentityServiceClient interface {
 	SignUp(ctx context.Context, in *SignUpRequest, opts ...grpc.CallOption) (*SignUpResponse, error)
 	// Signs in with e-mail and password.
 	SignInPassword(ctx context.Context, in *SignInPasswordRequest, opts ...grpc.CallOption) (*SignInPasswordResponse, error)
-	// Changes a bot token for an access token. Bot tokens do not expire; access tokens made of them do.
+	// Signs in as a bot. Bot tokens do not expire; each call begins a session of its own, which is refreshed like others.
 	SignInBot(ctx context.Context, in *SignInBotRequest, opts ...grpc.CallOption) (*SignInBotResponse, error)
 	// Changes a refresh token for a new pair. A token that comes a second time revokes its session
 	// (REFRESH_TOKEN_REUSED), for then either the caller or somebody else has stolen it.
@@ -260,7 +260,7 @@ type IdentityServiceServer interface {
 	SignUp(context.Context, *SignUpRequest) (*SignUpResponse, error)
 	// Signs in with e-mail and password.
 	SignInPassword(context.Context, *SignInPasswordRequest) (*SignInPasswordResponse, error)
-	// Changes a bot token for an access token. Bot tokens do not expire; access tokens made of them do.
+	// Signs in as a bot. Bot tokens do not expire; each call begins a session of its own, which is refreshed like others.
 	SignInBot(context.Context, *SignInBotRequest) (*SignInBotResponse, error)
 	// Changes a refresh token for a new pair. A token that comes a second time revokes its session
 	// (REFRESH_TOKEN_REUSED), for then either the caller or somebody else has stolen it.

@@ -46,7 +46,8 @@ type WorldServiceClient interface {
 	ListRooms(ctx context.Context, in *ListRoomsRequest, opts ...grpc.CallOption) (*ListRoomsResponse, error)
 	// Changes the fields of a room that the mask names. Owner and designers. Guarded by the etag if one is given.
 	UpdateRoom(ctx context.Context, in *UpdateRoomRequest, opts ...grpc.CallOption) (*UpdateRoomResponse, error)
-	// Deletes a room. Owner only. Idempotent.
+	// Deletes a room. Owner only. Idempotent: one that is not there is deleted already, and so, for who asks, is one that
+	// the caller may not know of.
 	DeleteRoom(ctx context.Context, in *DeleteRoomRequest, opts ...grpc.CallOption) (*DeleteRoomResponse, error)
 	// Gives or takes a role in a room. Owner; moderators may make guests. Idempotent.
 	SetRoomRole(ctx context.Context, in *SetRoomRoleRequest, opts ...grpc.CallOption) (*SetRoomRoleResponse, error)
@@ -172,7 +173,8 @@ type WorldServiceServer interface {
 	ListRooms(context.Context, *ListRoomsRequest) (*ListRoomsResponse, error)
 	// Changes the fields of a room that the mask names. Owner and designers. Guarded by the etag if one is given.
 	UpdateRoom(context.Context, *UpdateRoomRequest) (*UpdateRoomResponse, error)
-	// Deletes a room. Owner only. Idempotent.
+	// Deletes a room. Owner only. Idempotent: one that is not there is deleted already, and so, for who asks, is one that
+	// the caller may not know of.
 	DeleteRoom(context.Context, *DeleteRoomRequest) (*DeleteRoomResponse, error)
 	// Gives or takes a role in a room. Owner; moderators may make guests. Idempotent.
 	SetRoomRole(context.Context, *SetRoomRoleRequest) (*SetRoomRoleResponse, error)

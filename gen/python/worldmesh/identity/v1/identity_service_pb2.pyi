@@ -91,7 +91,7 @@ Global___Account: _TypeAlias = Account  # noqa: Y015
 
 @_typing.final
 class TokenPair(_message.Message):
-    """An access token and, but for bots, the refresh token that renews it."""
+    """An access token and the refresh token that renews it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -103,7 +103,7 @@ class TokenPair(_message.Message):
     access_token: _builtins.str
     """JWT for `authorization: Bearer …` and for the gateway's `hello`."""
     refresh_token: _builtins.str
-    """Opaque; good for one RefreshSession. Empty for bots."""
+    """Opaque; good for one RefreshSession."""
     session_id: _builtins.str
     """The session that both belong to: `ses_` and a ULID."""
     @_builtins.property
@@ -112,7 +112,7 @@ class TokenPair(_message.Message):
 
     @_builtins.property
     def refresh_expires_in(self) -> _duration_pb2.Duration:
-        """How long the refresh token lives from now. Unset for bots."""
+        """How long the refresh token lives from now. A bot's lives for an hour at most: it can come back with its bot token."""
 
     def __init__(
         self,

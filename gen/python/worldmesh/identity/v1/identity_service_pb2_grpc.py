@@ -140,7 +140,7 @@ class IdentityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SignInBot(self, request, context):
-        """Changes a bot token for an access token. Bot tokens do not expire; access tokens made of them do.
+        """Signs in as a bot. Bot tokens do not expire; each call begins a session of its own, which is refreshed like others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,7 @@ class IdentityServiceStub:
     SignInPassword: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.SignInPasswordRequest, _identity_service_pb2.SignInPasswordResponse]
     """Signs in with e-mail and password."""
     SignInBot: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.SignInBotRequest, _identity_service_pb2.SignInBotResponse]
-    """Changes a bot token for an access token. Bot tokens do not expire; access tokens made of them do."""
+    """Signs in as a bot. Bot tokens do not expire; each call begins a session of its own, which is refreshed like others."""
     RefreshSession: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.RefreshSessionRequest, _identity_service_pb2.RefreshSessionResponse]
     """Changes a refresh token for a new pair. A token that comes a second time revokes its session
     (REFRESH_TOKEN_REUSED), for then either the caller or somebody else has stolen it.
@@ -86,7 +86,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     SignInPassword: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.SignInPasswordRequest, _identity_service_pb2.SignInPasswordResponse]  # type: ignore[assignment]
     """Signs in with e-mail and password."""
     SignInBot: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.SignInBotRequest, _identity_service_pb2.SignInBotResponse]  # type: ignore[assignment]
-    """Changes a bot token for an access token. Bot tokens do not expire; access tokens made of them do."""
+    """Signs in as a bot. Bot tokens do not expire; each call begins a session of its own, which is refreshed like others."""
     RefreshSession: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RefreshSessionRequest, _identity_service_pb2.RefreshSessionResponse]  # type: ignore[assignment]
     """Changes a refresh token for a new pair. A token that comes a second time revokes its session
     (REFRESH_TOKEN_REUSED), for then either the caller or somebody else has stolen it.
@@ -151,7 +151,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.SignInBotRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.SignInBotResponse, _abc.Awaitable[_identity_service_pb2.SignInBotResponse]]:
-        """Changes a bot token for an access token. Bot tokens do not expire; access tokens made of them do."""
+        """Signs in as a bot. Bot tokens do not expire; each call begins a session of its own, which is refreshed like others."""
 
     @_abc_1.abstractmethod
     def RefreshSession(

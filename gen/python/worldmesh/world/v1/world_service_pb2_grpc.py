@@ -115,7 +115,8 @@ class WorldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRoom(self, request, context):
-        """Deletes a room. Owner only. Idempotent.
+        """Deletes a room. Owner only. Idempotent: one that is not there is deleted already, and so, for who asks, is one that
+        the caller may not know of.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

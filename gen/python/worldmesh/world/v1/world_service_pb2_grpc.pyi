@@ -42,7 +42,9 @@ class WorldServiceStub:
     UpdateRoom: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.UpdateRoomRequest, _world_service_pb2.UpdateRoomResponse]
     """Changes the fields of a room that the mask names. Owner and designers. Guarded by the etag if one is given."""
     DeleteRoom: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.DeleteRoomRequest, _world_service_pb2.DeleteRoomResponse]
-    """Deletes a room. Owner only. Idempotent."""
+    """Deletes a room. Owner only. Idempotent: one that is not there is deleted already, and so, for who asks, is one that
+    the caller may not know of.
+    """
     SetRoomRole: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.SetRoomRoleRequest, _world_service_pb2.SetRoomRoleResponse]
     """Gives or takes a role in a room. Owner; moderators may make guests. Idempotent."""
     ListRoomRoles: _grpc.UnaryUnaryMultiCallable[_world_service_pb2.ListRoomRolesRequest, _world_service_pb2.ListRoomRolesResponse]
@@ -70,7 +72,9 @@ class WorldServiceAsyncStub(WorldServiceStub):
     UpdateRoom: _aio.UnaryUnaryMultiCallable[_world_service_pb2.UpdateRoomRequest, _world_service_pb2.UpdateRoomResponse]  # type: ignore[assignment]
     """Changes the fields of a room that the mask names. Owner and designers. Guarded by the etag if one is given."""
     DeleteRoom: _aio.UnaryUnaryMultiCallable[_world_service_pb2.DeleteRoomRequest, _world_service_pb2.DeleteRoomResponse]  # type: ignore[assignment]
-    """Deletes a room. Owner only. Idempotent."""
+    """Deletes a room. Owner only. Idempotent: one that is not there is deleted already, and so, for who asks, is one that
+    the caller may not know of.
+    """
     SetRoomRole: _aio.UnaryUnaryMultiCallable[_world_service_pb2.SetRoomRoleRequest, _world_service_pb2.SetRoomRoleResponse]  # type: ignore[assignment]
     """Gives or takes a role in a room. Owner; moderators may make guests. Idempotent."""
     ListRoomRoles: _aio.UnaryUnaryMultiCallable[_world_service_pb2.ListRoomRolesRequest, _world_service_pb2.ListRoomRolesResponse]  # type: ignore[assignment]
@@ -125,7 +129,9 @@ class WorldServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _world_service_pb2.DeleteRoomRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_world_service_pb2.DeleteRoomResponse, _abc.Awaitable[_world_service_pb2.DeleteRoomResponse]]:
-        """Deletes a room. Owner only. Idempotent."""
+        """Deletes a room. Owner only. Idempotent: one that is not there is deleted already, and so, for who asks, is one that
+        the caller may not know of.
+        """
 
     @_abc_1.abstractmethod
     def SetRoomRole(

@@ -76,9 +76,10 @@ class MongoAccounts:
         )
         return _account(document) if document else None
 
-    async def signed_in(self, user_id: str, now: datetime) -> None:
-        """Note the newest sign-in."""
-        await self._accounts.update_one({"_id": user_id}, {"$max": {"sign_in_time": now}})
+    async def bot_signed_in(self, bot_token_hash: str, now: datetime) -> bool:
+        """Note a bot's newest sign-in."""
+        result = await self._accounts.update_one({"bot_token_hash": bot_token_hash}, {"$max": {"sign_in_time": now}})
+        return result.matched_count == 1
 
     async def set_bot_token(self, bot_id: str, owner_id: str, token_hash: str, prefix: str) -> Account | None:
         """Replace a bot's token."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -20,14 +22,17 @@ def load_cipher(path: Path, environment: Environment) -> Fernet:
     if not path.exists():
         if environment is Environment.PRODUCTION:
             raise SettingsError(f"settings: WORLDMESH_IDENTITY_KEY_FILE: there is no {path}")
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            pass  # another instance was faster
-        else:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(Fernet.generate_key())
+        _make_key(path)
     return Fernet(path.read_bytes())
+
+
+def _make_key(path: Path) -> None:
+    """Make the file, whole at once: an instance that starts at the same moment reads this key or makes its own."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name) as file:  # nobody else may read it
+        file.write(Fernet.generate_key())
+        file.flush()
+        with contextlib.suppress(FileExistsError):  # the other instance was faster
+            os.link(file.name, path)
 
 
 class MongoKeys:

@@ -7,6 +7,8 @@ from datetime import timedelta
 from grpc import StatusCode
 from worldmesh_kit import DomainError, ErrorReason
 
+_BUSY_WAIT = timedelta(seconds=1)
+
 
 def credentials_invalid() -> DomainError:
     """Never says which part was wrong."""
@@ -70,6 +72,16 @@ def bot_limit(limit: int) -> DomainError:
         ErrorReason.ERROR_REASON_BOT_LIMIT_REACHED,
         f"an account owns {limit} bots at most",
         {"limit": str(limit)},
+    )
+
+
+def passwords_busy() -> DomainError:
+    """So many sign in at once that another one would wait too long."""
+    return DomainError(
+        StatusCode.RESOURCE_EXHAUSTED,
+        ErrorReason.ERROR_REASON_RATE_LIMITED,
+        "too many are signing in just now, wait a moment",
+        retry_after=_BUSY_WAIT,
     )
 
 

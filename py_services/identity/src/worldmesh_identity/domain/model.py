@@ -47,8 +47,8 @@ class Session:
     create_time: datetime
     refresh_time: datetime
     expire_time: datetime
-    refresh_hash: str | None
-    """Of the newest refresh token; None for bots, who have none."""
+    refresh_hash: str
+    """Of the newest refresh token."""
     revoke_time: datetime | None = None
 
 
@@ -73,8 +73,8 @@ class Tokens:
     access_token: str
     access_seconds: float
     session_id: str
-    refresh_token: str = ""
-    refresh_seconds: float = 0.0
+    refresh_token: str
+    refresh_seconds: float
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from worldmesh_kit import Clock, new_id
@@ -13,6 +12,7 @@ from worldmesh_identity.ports import (
     DeviceKnownError,
     EmailTakenError,
     Passwords,
+    PasswordsBusyError,
     Sessions,
     UsernameTakenError,
 )
@@ -24,6 +24,8 @@ from .model import Account, Kind, Session, SignedIn, Tokens, name_key
 from .secrets import RefreshToken, digest, guest_name
 
 _NAME_TRIES = 5
+# Without a refresh. A bot has its token to come back with, so what is left of its sessions need not stay for long.
+_BOT_SESSION_LIFE = timedelta(hours=1)
 
 
 class SigningIn:
@@ -77,13 +79,17 @@ class SigningIn:
 
     async def sign_up(self, email: str, password: str, username: str, device_name: str) -> SignedIn:
         """Make an account with e-mail and password, and sign in."""
+        try:
+            password_hash = await self._passwords.hash(password)
+        except PasswordsBusyError:
+            raise errors.passwords_busy() from None
         account = Account(
             user_id=new_id("usr"),
             kind=Kind.PERSON,
             username=username,
             create_time=self._clock.now(),
             email_key=name_key(email),
-            password_hash=await self._passwords.hash(password),
+            password_hash=password_hash,
         )
         try:
             await self._accounts.add(account)
@@ -95,50 +101,47 @@ class SigningIn:
 
     async def password(self, email: str, password: str, device_name: str) -> SignedIn:
         """Sign in with e-mail and password. Takes as long for an e-mail that nobody has."""
-        key, now = name_key(email), self._clock.now()
-        self._attempts.check(key, now)
+        key = name_key(email)
+        attempt = self._attempts.take(key, self._clock.now())
         account = await self._accounts.by_email(key)
-        matches = await self._passwords.verify(account.password_hash if account else None, password)
+        try:
+            matches = await self._passwords.verify(account.password_hash if account else None, password)
+        except PasswordsBusyError:
+            self._attempts.give_back(attempt)
+            raise errors.passwords_busy() from None
         if account is None or not matches:
-            self._attempts.failed(key, now)
             raise errors.credentials_invalid()
+        self._attempts.give_back(attempt)
         return await self._sign_in(account, device_name)
 
     async def bot(self, bot_token: str) -> SignedIn:
-        """Sign in with a bot token. The session ends with the access token: there is nothing to refresh."""
-        account = await self._accounts.by_bot_token(digest(bot_token))
+        """Sign in with a bot token. Each instance of a bot that does so has a session of its own."""
+        token_hash = digest(bot_token)
+        account = await self._accounts.by_bot_token(token_hash)
         if account is None:
             raise errors.credentials_invalid()
-        now = self._clock.now()
-        session = Session(
-            session_id=new_id("ses"),
-            user_id=account.user_id,
-            device_name="bot",
-            create_time=now,
-            refresh_time=now,
-            expire_time=now + self._access_life,
-            refresh_hash=None,
-        )
-        await self._sessions.add(session)
-        await self._accounts.signed_in(account.user_id, now)
-        return SignedIn(account, self._tokens(account, session.session_id, now))
+        done = await self._sign_in(account, "bot")
+        if not await self._accounts.bot_signed_in(token_hash, self._clock.now()):
+            # The token was replaced meanwhile. Whoever did so has ended the sessions of then, and this one is newer.
+            await self._sessions.revoke(done.tokens.session_id, self._clock.now())
+            raise errors.credentials_invalid()
+        return done
 
     async def _sign_in(self, account: Account, device_name: str) -> SignedIn:
         now = self._clock.now()
-        session_id = new_id("ses")
-        refresh = RefreshToken.new(session_id)
+        refresh = RefreshToken.new(new_id("ses"))
         await self._sessions.add(
             Session(
-                session_id=session_id,
+                session_id=refresh.session_id,
                 user_id=account.user_id,
                 device_name=device_name,
                 create_time=now,
                 refresh_time=now,
-                expire_time=now + self._refresh_life,
+                expire_time=now + self._life(account),
                 refresh_hash=refresh.digest,
             )
         )
-        return SignedIn(account, self._with_refresh(self._tokens(account, session_id, now), refresh))
+        return SignedIn(account, self._tokens(account, refresh, now))
 
     async def refresh(self, refresh_token: str) -> Tokens:
         """Change a refresh token for a new pair; one that was spent before ends its session."""
@@ -149,16 +152,14 @@ class SigningIn:
             raise errors.credentials_invalid()
         if session.revoke_time is not None or session.expire_time <= now:
             raise errors.session_revoked()
-        new = RefreshToken.new(session.session_id)
-        rotated = await self._sessions.rotate(
-            session.session_id, token.digest, new.digest, now, now + self._refresh_life
-        )
-        if not rotated:
-            await self._not_newest(token, now)
         account = await self._accounts.get(session.user_id)
         if account is None:
             raise errors.session_revoked()
-        return self._with_refresh(self._tokens(account, session.session_id, now), new)
+        new = RefreshToken.new(session.session_id)
+        expire_time = now + self._life(account)
+        if not await self._sessions.rotate(session.session_id, token.digest, new.digest, now, expire_time):
+            await self._not_newest(token, now)
+        return self._tokens(account, new, now)
 
     async def _not_newest(self, token: RefreshToken, now: datetime) -> None:
         """A token that is not the newest: spent, so that somebody has a copy; or made up, which ends nothing."""
@@ -167,12 +168,20 @@ class SigningIn:
             raise errors.refresh_reused()
         raise errors.credentials_invalid()
 
-    def _tokens(self, account: Account, session_id: str, now: datetime) -> Tokens:
-        access = access_tokens.sign(account, session_id, self._keys.signing(now), now, self._access_life)
-        return Tokens(access, self._access_life.total_seconds(), session_id)
+    def _tokens(self, account: Account, refresh: RefreshToken, now: datetime) -> Tokens:
+        return Tokens(
+            access_token=access_tokens.sign(
+                account, refresh.session_id, self._keys.signing(now), now, self._access_life
+            ),
+            access_seconds=self._access_life.total_seconds(),
+            session_id=refresh.session_id,
+            refresh_token=refresh.text,
+            refresh_seconds=self._life(account).total_seconds(),
+        )
 
-    def _with_refresh(self, tokens: Tokens, refresh: RefreshToken) -> Tokens:
-        return replace(tokens, refresh_token=refresh.text, refresh_seconds=self._refresh_life.total_seconds())
+    def _life(self, account: Account) -> timedelta:
+        """How long a session lives without a refresh."""
+        return min(self._refresh_life, _BOT_SESSION_LIFE) if account.kind is Kind.BOT else self._refresh_life
 
     async def account(self, user_id: str) -> Account:
         """An account; raises ACCOUNT_NOT_FOUND."""

@@ -98,12 +98,15 @@ class World:
             # Somebody else was faster: look again, and with an etag find that it no longer fits.
 
     async def delete(self, user_id: str, room_id: str, etag: str) -> None:
-        """Delete a room. One that is not there is deleted already."""
+        """Delete a room. One that is not there, or that the caller may not know of, is deleted already."""
         while True:
             room = await self._rooms.get(room_id)
             if room is None:
                 return
-            access.check_delete(room, await self._role(room, user_id))
+            role = await self._role(room, user_id)
+            if not access.may_know(room, role):
+                return  # an error would tell that the room is there
+            access.check_delete(room, role)
             if etag and etag != room.etag:
                 raise errors.etag_mismatch(room.etag)
             if await self._rooms.delete(room_id, room.etag):
@@ -112,6 +115,7 @@ class World:
     async def set_role(self, user_id: str, room_id: str, target_id: str, role: Role) -> None:
         """Give somebody a role, or with NONE take it away."""
         room, own_role = await self._room_and_role(room_id, user_id)
+        access.check_known(room, own_role)
         if target_id == room.owner_id:
             raise errors.invalid_field("user_id", "the owner's role can not be changed")
         access.check_grant(room, own_role, before=await self._roles.of(room_id, target_id), after=role)

@@ -758,7 +758,7 @@ default_message_pool.register_message("worldmesh.identity.v1", "SignUpResponse",
 @dataclass(eq=False, repr=False)
 class TokenPair(betterproto2.Message):
     """
-    An access token and, but for bots, the refresh token that renews it.
+    An access token and the refresh token that renews it.
     """
 
     access_token: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
@@ -775,14 +775,14 @@ class TokenPair(betterproto2.Message):
 
     refresh_token: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
     """
-    Opaque; good for one RefreshSession. Empty for bots.
+    Opaque; good for one RefreshSession.
     """
 
     refresh_expires_in: "datetime.timedelta | None" = betterproto2.field(
         4, betterproto2.TYPE_MESSAGE, unwrap=lambda: ___google__protobuf__.Duration, optional=True
     )
     """
-    How long the refresh token lives from now. Unset for bots.
+    How long the refresh token lives from now. A bot's lives for an hour at most: it can come back with its bot token.
     """
 
     session_id: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
@@ -911,7 +911,7 @@ class IdentityServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "SignInBotResponse":
         """
-        Changes a bot token for an access token. Bot tokens do not expire; access tokens made of them do.
+        Signs in as a bot. Bot tokens do not expire; each call begins a session of its own, which is refreshed like others.
         """
 
         return await self._unary_unary(

@@ -738,7 +738,8 @@ class WorldServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "DeleteRoomResponse":
         """
-        Deletes a room. Owner only. Idempotent.
+        Deletes a room. Owner only. Idempotent: one that is not there is deleted already, and so, for who asks, is one that
+        the caller may not know of.
         """
 
         return await self._unary_unary(
