@@ -17,7 +17,7 @@ import (
 )
 
 // openTime is how long a relay may take to say that it has the room.
-const openTime = 3 * time.Second
+const openTime = 2 * time.Second
 
 var (
 	errStale  = errors.New("the relay does not know yet that it has lost the room")
@@ -31,6 +31,7 @@ type attachment struct {
 	gatewayID string
 	config    *roomv1.RoomConfig
 	relays    roomv1.RoomServiceClient
+	watch     *relayWatch
 	log       *slog.Logger
 	metrics   *metrics
 	linger    time.Duration
@@ -63,7 +64,7 @@ type member struct {
 func newAttachment(roomID string, cfg *roomv1.RoomConfig, g *Gateway) *attachment {
 	p := newPace(g.cfg.StateBatch, time.Second/time.Duration(max(cfg.GetTickHz(), 1)))
 	return &attachment{
-		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, log: g.log, metrics: g.metrics,
+		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, watch: g.watch, log: g.log, metrics: g.metrics,
 		linger: g.linger, giveUp: g.giveUp, ended: g.attachmentEnded, inputs: newInputQueue(p, g.metrics.batches), pace: p,
 		members: roomlink.NewMembers(), links: map[uint32]*member{}, fan: newFanOut(g.metrics),
 	}
@@ -131,13 +132,13 @@ func (e streamEnd) why() string {
 }
 
 // serve opens a stream, says who is in, and serves it until it ends.
-func (a *attachment) serve(ctx context.Context, host string) (end streamEnd) {
-	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, a.roomID))
-	defer cancel()
+func (a *attachment) serve(parent context.Context, host string) (end streamEnd) {
+	ctx, cancel := context.WithCancelCause(metadata.AppendToOutgoingContext(parent, kit.HeaderRoomID, a.roomID))
+	defer cancel(nil)
 	if host != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderHost, host)
 	}
-	late := time.AfterFunc(openTime, cancel)
+	late := time.AfterFunc(openTime, func() { cancel(errNoOpen) })
 	defer late.Stop()
 	stream, err := a.relays.Attach(ctx)
 	if err != nil {
@@ -159,23 +160,30 @@ func (a *attachment) serve(ctx context.Context, host string) (end streamEnd) {
 	case !a.opened(first.GetOpened().GetEpoch()):
 		return streamEnd{err: errStale}
 	}
+	defer a.watch.add(parent, a.roomID, first.GetOpened(), cancel)()
 	return a.follow(ctx, cancel, stream)
 }
 
 // follow passes inputs and deliveries on until the stream ends.
-func (a *attachment) follow(ctx context.Context, cancel context.CancelFunc, stream roomv1.RoomService_AttachClient) streamEnd {
+func (a *attachment) follow(
+	ctx context.Context, cancel context.CancelCauseFunc, stream roomv1.RoomService_AttachClient,
+) streamEnd {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
 		a.inputs.sendTo(ctx, stream)
 	}()
 	defer func() {
-		cancel()
+		cancel(nil)
 		<-sent
 	}()
 	for {
 		response, err := stream.Recv()
 		if err != nil {
+			var stuck stuckError
+			if errors.As(context.Cause(ctx), &stuck) { // the proxy may not know yet
+				return streamEnd{opened: true, host: stuck.elsewhere, err: stuck}
+			}
 			return streamEnd{opened: true, err: err}
 		}
 		if moved := response.GetMoved(); moved != nil {

@@ -37,6 +37,7 @@ type Gateway struct {
 	metrics  *metrics
 	world    worldv1.WorldServiceClient
 	relays   roomv1.RoomServiceClient
+	watch    *relayWatch
 	tokens   *tokens
 	revoked  *revocations
 	caller   *caller

@@ -57,7 +57,9 @@ func (s *server) Attach(rpc roomv1.RoomService_AttachServer) error {
 		return err
 	}
 	defer live.detach(st)
-	opened := &roomv1.AttachResponse_Opened{Epoch: epoch, RelayId: s.me.Relay}
+	opened := &roomv1.AttachResponse_Opened{
+		Epoch: epoch, RelayId: s.me.Relay, RelayAddress: s.me.Address, Incarnation: s.me.Incarnation,
+	}
 	if err := rpc.Send(&roomv1.AttachResponse{Body: &roomv1.AttachResponse_Opened_{Opened: opened}}); err != nil {
 		return err
 	}
@@ -175,6 +177,7 @@ func (s *server) GetRelay(context.Context, *roomv1.GetRelayRequest) (*roomv1.Get
 	rooms, draining := s.hub.load()
 	return &roomv1.GetRelayResponse{
 		RelayId: s.me.Relay, Incarnation: s.me.Incarnation, Rooms: int32(rooms), Draining: draining,
+		OtherAddress: s.hub.tenure.other().Address,
 	}, nil
 }
 

@@ -148,14 +148,18 @@ def free_base() -> int:
     """A port base whose thousand ports look free."""
     for _ in range(50):
         base = random.randrange(20_000, 31_000, 1_000)
-        with socket.socket() as a, socket.socket() as b:
-            try:
-                a.bind(("127.0.0.1", base + 80))
-                b.bind(("127.0.0.1", base + 500))
-            except OSError:
-                continue
+        if all(_is_free(base + offset) for offset in (27, 79, 80, 500)):
             return base
     raise AssertionError("no free ports from 20000 to 31000")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _logs(data: Path) -> str:

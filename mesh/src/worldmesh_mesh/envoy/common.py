@@ -154,9 +154,9 @@ def service_cluster(name: str, proxy: str, *, hashed: bool) -> Json:
         "ignore_health_on_host_removal": True,
         "health_checks": [
             {
-                "timeout": "1s",
-                "interval": "1s",
-                "no_traffic_interval": "1s",
+                "timeout": "0.5s",
+                "interval": "0.5s",
+                "no_traffic_interval": "0.5s",
                 "unhealthy_threshold": 2,
                 "healthy_threshold": 1,
                 "grpc_health_check": {},

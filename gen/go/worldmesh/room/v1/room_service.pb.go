@@ -1183,7 +1183,9 @@ type GetRelayResponse struct {
 	// Rooms that it owns.
 	Rooms int32 `protobuf:"varint,3,opt,name=rooms,proto3" json:"rooms,omitempty"`
 	// Whether it gives its rooms away and takes no new ones.
-	Draining      bool `protobuf:"varint,4,opt,name=draining,proto3" json:"draining,omitempty"`
+	Draining bool `protobuf:"varint,4,opt,name=draining,proto3" json:"draining,omitempty"`
+	// Another relay, that takes rooms: where to go if this one is stuck. Empty if it knows of none.
+	OtherAddress  string `protobuf:"bytes,5,opt,name=other_address,json=otherAddress,proto3" json:"other_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1244,6 +1246,13 @@ func (x *GetRelayResponse) GetDraining() bool {
 		return x.Draining
 	}
 	return false
+}
+
+func (x *GetRelayResponse) GetOtherAddress() string {
+	if x != nil {
+		return x.OtherAddress
+	}
+	return ""
 }
 
 // The beginning of a stream.
@@ -1868,7 +1877,11 @@ type AttachResponse_Opened struct {
 	// The room's epoch: a gateway drops what comes from an older one.
 	Epoch uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// The relay's instance, for example `relay-0`.
-	RelayId       string `protobuf:"bytes,2,opt,name=relay_id,json=relayId,proto3" json:"relay_id,omitempty"`
+	RelayId string `protobuf:"bytes,2,opt,name=relay_id,json=relayId,proto3" json:"relay_id,omitempty"`
+	// Where it listens, for the header `x-worldmesh-host`.
+	RelayAddress string `protobuf:"bytes,3,opt,name=relay_address,json=relayAddress,proto3" json:"relay_address,omitempty"`
+	// Which start of the relay this is.
+	Incarnation   string `protobuf:"bytes,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1913,6 +1926,20 @@ func (x *AttachResponse_Opened) GetEpoch() uint64 {
 func (x *AttachResponse_Opened) GetRelayId() string {
 	if x != nil {
 		return x.RelayId
+	}
+	return ""
+}
+
+func (x *AttachResponse_Opened) GetRelayAddress() string {
+	if x != nil {
+		return x.RelayAddress
+	}
+	return ""
+}
+
+func (x *AttachResponse_Opened) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
 	}
 	return ""
 }
@@ -2048,7 +2075,7 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\bemote_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\aemoteId\x12-\n" +
 	"\x0etarget_user_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\ftargetUserId\x123\n" +
 	"\x11client_message_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x0fclientMessageIdB\r\n" +
-	"\x04body\x12\x05\xbaH\x02\b\x01\"\xb7\x03\n" +
+	"\x04body\x12\x05\xbaH\x02\b\x01\"\xff\x03\n" +
 	"\x0eAttachResponse\x12B\n" +
 	"\x06opened\x18\x01 \x01(\v2(.worldmesh.room.v1.AttachResponse.OpenedH\x00R\x06opened\x12N\n" +
 	"\n" +
@@ -2057,10 +2084,12 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\x05moved\x18\x03 \x01(\v2'.worldmesh.room.v1.AttachResponse.MovedH\x00R\x05moved\x1aB\n" +
 	"\x05Moved\x12#\n" +
 	"\rrelay_address\x18\x01 \x01(\tR\frelayAddress\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x1a9\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x1a\x80\x01\n" +
 	"\x06Opened\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x19\n" +
-	"\brelay_id\x18\x02 \x01(\tR\arelayId\x1aI\n" +
+	"\brelay_id\x18\x02 \x01(\tR\arelayId\x12#\n" +
+	"\rrelay_address\x18\x03 \x01(\tR\frelayAddress\x12 \n" +
+	"\vincarnation\x18\x04 \x01(\tR\vincarnation\x1aI\n" +
 	"\n" +
 	"Deliveries\x12;\n" +
 	"\n" +
@@ -2099,20 +2128,21 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\tjoin_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bjoinTime\x12\x1d\n" +
 	"\n" +
 	"gateway_id\x18\x05 \x01(\tR\tgatewayId\"\x11\n" +
-	"\x0fGetRelayRequest\"\x81\x01\n" +
+	"\x0fGetRelayRequest\"\xa6\x01\n" +
 	"\x10GetRelayResponse\x12\x19\n" +
 	"\brelay_id\x18\x01 \x01(\tR\arelayId\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\tR\vincarnation\x12\x14\n" +
 	"\x05rooms\x18\x03 \x01(\x05R\x05rooms\x12\x1a\n" +
-	"\bdraining\x18\x04 \x01(\bR\bdraining*J\n" +
+	"\bdraining\x18\x04 \x01(\bR\bdraining\x12#\n" +
+	"\rother_address\x18\x05 \x01(\tR\fotherAddress*J\n" +
 	"\aChannel\x12\x17\n" +
 	"\x13CHANNEL_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCHANNEL_STATE\x10\x01\x12\x13\n" +
-	"\x0fCHANNEL_ORDERED\x10\x022\xf2\x02\n" +
+	"\x0fCHANNEL_ORDERED\x10\x022\xfb\x02\n" +
 	"\vRoomService\x12f\n" +
 	"\x06Attach\x12 .worldmesh.room.v1.AttachRequest\x1a!.worldmesh.room.v1.AttachResponse\"\x13\xaa\xd4\x18\x0f\b\x01\x1a\agateway \x020\x01(\x010\x01\x12\x8b\x01\n" +
-	"\vGetLiveRoom\x12%.worldmesh.room.v1.GetLiveRoomRequest\x1a&.worldmesh.room.v1.GetLiveRoomResponse\"-\xaa\xd4\x18)\b\x02\x12\x06server\x1a\agateway\x1a\x05relay\x1a\x05world \x03*\x02\b\x010\x01\x12m\n" +
-	"\bGetRelay\x12\".worldmesh.room.v1.GetRelayRequest\x1a#.worldmesh.room.v1.GetRelayResponse\"\x18\xaa\xd4\x18\x14\b\x01\x1a\x05relay \x02*\x05\x10\x80\xe5\x9aw0\x01B\xcf\x01\n" +
+	"\vGetLiveRoom\x12%.worldmesh.room.v1.GetLiveRoomRequest\x1a&.worldmesh.room.v1.GetLiveRoomResponse\"-\xaa\xd4\x18)\b\x02\x12\x06server\x1a\agateway\x1a\x05relay\x1a\x05world \x03*\x02\b\x010\x01\x12v\n" +
+	"\bGetRelay\x12\".worldmesh.room.v1.GetRelayRequest\x1a#.worldmesh.room.v1.GetRelayResponse\"!\xaa\xd4\x18\x1d\b\x01\x1a\agateway\x1a\x05relay \x02*\x05\x10\x80\xe5\x9aw0\x01B\xcf\x01\n" +
 	"\x15com.worldmesh.room.v1B\x10RoomServiceProtoP\x01Z>github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1;roomv1\xa2\x02\x03WRX\xaa\x02\x11Worldmesh.Room.V1\xca\x02\x11Worldmesh\\Room\\V1\xe2\x02\x1dWorldmesh\\Room\\V1\\GPBMetadata\xea\x02\x13Worldmesh::Room::V1b\x06proto3"
 
 var (

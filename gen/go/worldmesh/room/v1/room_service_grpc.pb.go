@@ -42,7 +42,8 @@ type RoomServiceClient interface {
 	// Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio.
 	GetLiveRoom(ctx context.Context, in *GetLiveRoomRequest, opts ...grpc.CallOption) (*GetLiveRoomResponse, error)
 	// Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
-	// takes a room whose owner is said to be dead.
+	// takes a room whose owner is said to be dead; a gateway asks those that its rooms are at, several times a second,
+	// for a relay that is stuck ends no stream.
 	GetRelay(ctx context.Context, in *GetRelayRequest, opts ...grpc.CallOption) (*GetRelayResponse, error)
 }
 
@@ -103,7 +104,8 @@ type RoomServiceServer interface {
 	// Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio.
 	GetLiveRoom(context.Context, *GetLiveRoomRequest) (*GetLiveRoomResponse, error)
 	// Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
-	// takes a room whose owner is said to be dead.
+	// takes a room whose owner is said to be dead; a gateway asks those that its rooms are at, several times a second,
+	// for a relay that is stuck ends no stream.
 	GetRelay(context.Context, *GetRelayRequest) (*GetRelayResponse, error)
 	mustEmbedUnimplementedRoomServiceServer()
 }

@@ -581,19 +581,27 @@ class AttachResponse(_message.Message):
 
         EPOCH_FIELD_NUMBER: _builtins.int
         RELAY_ID_FIELD_NUMBER: _builtins.int
+        RELAY_ADDRESS_FIELD_NUMBER: _builtins.int
+        INCARNATION_FIELD_NUMBER: _builtins.int
         epoch: _builtins.int
         """The room's epoch: a gateway drops what comes from an older one."""
         relay_id: _builtins.str
         """The relay's instance, for example `relay-0`."""
+        relay_address: _builtins.str
+        """Where it listens, for the header `x-worldmesh-host`."""
+        incarnation: _builtins.str
+        """Which start of the relay this is."""
         def __init__(
             self,
             *,
             epoch: _builtins.int = ...,
             relay_id: _builtins.str = ...,
+            relay_address: _builtins.str = ...,
+            incarnation: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "relay_id", b"relay_id"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "incarnation", b"incarnation", "relay_address", b"relay_address", "relay_id", b"relay_id"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -872,6 +880,7 @@ class GetRelayResponse(_message.Message):
     INCARNATION_FIELD_NUMBER: _builtins.int
     ROOMS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    OTHER_ADDRESS_FIELD_NUMBER: _builtins.int
     relay_id: _builtins.str
     """The relay's instance, for example `relay-0`."""
     incarnation: _builtins.str
@@ -880,6 +889,8 @@ class GetRelayResponse(_message.Message):
     """Rooms that it owns."""
     draining: _builtins.bool
     """Whether it gives its rooms away and takes no new ones."""
+    other_address: _builtins.str
+    """Another relay, that takes rooms: where to go if this one is stuck. Empty if it knows of none."""
     def __init__(
         self,
         *,
@@ -887,10 +898,11 @@ class GetRelayResponse(_message.Message):
         incarnation: _builtins.str = ...,
         rooms: _builtins.int = ...,
         draining: _builtins.bool = ...,
+        other_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "incarnation", b"incarnation", "relay_id", b"relay_id", "rooms", b"rooms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "incarnation", b"incarnation", "other_address", b"other_address", "relay_id", b"relay_id", "rooms", b"rooms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -78,7 +78,8 @@ class RoomServiceServicer:
 
     def GetRelay(self, request, context):
         """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
-        takes a room whose owner is said to be dead.
+        takes a room whose owner is said to be dead; a gateway asks those that its rooms are at, several times a second,
+        for a relay that is stuck ends no stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

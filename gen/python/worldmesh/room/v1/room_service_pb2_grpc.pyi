@@ -46,7 +46,8 @@ class RoomServiceStub:
     """Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio."""
     GetRelay: _grpc.UnaryUnaryMultiCallable[_room_service_pb2.GetRelayRequest, _room_service_pb2.GetRelayResponse]
     """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
-    takes a room whose owner is said to be dead.
+    takes a room whose owner is said to be dead; a gateway asks those that its rooms are at, several times a second,
+    for a relay that is stuck ends no stream.
     """
 
 @_typing.type_check_only
@@ -67,7 +68,8 @@ class RoomServiceAsyncStub(RoomServiceStub):
     """Who is in a room now, and where. Empty if nobody is. For debugging and for servers of the studio."""
     GetRelay: _aio.UnaryUnaryMultiCallable[_room_service_pb2.GetRelayRequest, _room_service_pb2.GetRelayResponse]  # type: ignore[assignment]
     """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
-    takes a room whose owner is said to be dead.
+    takes a room whose owner is said to be dead; a gateway asks those that its rooms are at, several times a second,
+    for a relay that is stuck ends no stream.
     """
 
 class RoomServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -103,7 +105,8 @@ class RoomServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_room_service_pb2.GetRelayResponse, _abc.Awaitable[_room_service_pb2.GetRelayResponse]]:
         """Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
-        takes a room whose owner is said to be dead.
+        takes a room whose owner is said to be dead; a gateway asks those that its rooms are at, several times a second,
+        for a relay that is stuck ends no stream.
         """
 
 def add_RoomServiceServicer_to_server(servicer: RoomServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

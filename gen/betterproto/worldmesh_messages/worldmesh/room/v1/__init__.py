@@ -253,6 +253,16 @@ class AttachResponseOpened(betterproto2.Message):
     The relay's instance, for example `relay-0`.
     """
 
+    relay_address: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
+    """
+    Where it listens, for the header `x-worldmesh-host`.
+    """
+
+    incarnation: "str" = betterproto2.field(4, betterproto2.TYPE_STRING)
+    """
+    Which start of the relay this is.
+    """
+
 
 default_message_pool.register_message("worldmesh.room.v1", "AttachResponse.Opened", AttachResponseOpened)
 
@@ -385,6 +395,11 @@ class GetRelayResponse(betterproto2.Message):
     draining: "bool" = betterproto2.field(4, betterproto2.TYPE_BOOL)
     """
     Whether it gives its rooms away and takes no new ones.
+    """
+
+    other_address: "str" = betterproto2.field(5, betterproto2.TYPE_STRING)
+    """
+    Another relay, that takes rooms: where to go if this one is stuck. Empty if it knows of none.
     """
 
 
@@ -947,7 +962,8 @@ class RoomServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "GetRelayResponse":
         """
         Who a relay is, and how much it holds. A relay asks another, named by the header `x-worldmesh-host`, before it
-        takes a room whose owner is said to be dead.
+        takes a room whose owner is said to be dead; a gateway asks those that its rooms are at, several times a second,
+        for a relay that is stuck ends no stream.
         """
 
         if message is None:

@@ -1,0 +1,130 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"google.golang.org/grpc/metadata"
+)
+
+const (
+	// askRelayEvery is how often a relay that rooms are at is asked whether it lives, and askRelayTimeout how long it may
+	// take to answer; after askRelayTimes without an answer its streams are given up.
+	askRelayEvery   = 300 * time.Millisecond
+	askRelayTimeout = 250 * time.Millisecond
+	askRelayTimes   = 4
+)
+
+// stuckError ends the stream to a relay that does not answer.
+type stuckError struct{ elsewhere string }
+
+func (stuckError) Error() string { return "the relay does not answer" }
+
+// relayWatch asks the relays that this gateway's rooms are at whether they live. One that has died ends its streams;
+// one that is stuck does not, and neither does a proxy for it.
+type relayWatch struct {
+	relays roomv1.RoomServiceClient
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	watched map[string]*watchedRelay // by address
+}
+
+type watchedRelay struct {
+	opened  *roomv1.AttachResponse_Opened
+	stop    context.CancelFunc
+	lastID  int
+	streams map[int]context.CancelCauseFunc
+	other   string // where it said that another is; the watching goroutine's
+}
+
+func newRelayWatch(relays roomv1.RoomServiceClient, log *slog.Logger) *relayWatch {
+	return &relayWatch{relays: relays, log: log, watched: map[string]*watchedRelay{}}
+}
+
+// add has a stream ended when its relay does not answer any more, until it is taken out. The context is that of all
+// that is asked.
+func (w *relayWatch) add(
+	ctx context.Context, roomID string, opened *roomv1.AttachResponse_Opened, cancel context.CancelCauseFunc,
+) (remove func()) {
+	address := opened.GetRelayAddress()
+	if address == "" {
+		return func() {}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.watched[address]
+	if r == nil || r.opened.GetIncarnation() != opened.GetIncarnation() {
+		if r != nil {
+			r.stop()
+		}
+		ctx, stop := context.WithCancel(ctx)
+		r = &watchedRelay{opened: opened, stop: stop, streams: map[int]context.CancelCauseFunc{}}
+		w.watched[address] = r
+		go w.watch(metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, address), r)
+	}
+	r.lastID++
+	id := r.lastID
+	r.streams[id] = cancel
+	return func() { w.remove(r, id) }
+}
+
+func (w *relayWatch) remove(r *watchedRelay, id int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(r.streams, id)
+	if len(r.streams) > 0 {
+		return
+	}
+	r.stop()
+	if address := r.opened.GetRelayAddress(); w.watched[address] == r {
+		delete(w.watched, address)
+	}
+}
+
+// watch asks until nobody needs to know any more.
+func (w *relayWatch) watch(ctx context.Context, r *watchedRelay) {
+	ticker := time.NewTicker(askRelayEvery)
+	defer ticker.Stop()
+	missed := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if w.answers(ctx, r) {
+			missed = 0
+			continue
+		}
+		if missed++; missed >= askRelayTimes && ctx.Err() == nil {
+			w.giveUp(r)
+			missed = 0
+		}
+	}
+}
+
+func (w *relayWatch) answers(ctx context.Context, r *watchedRelay) bool {
+	ctx, cancel := context.WithTimeout(ctx, askRelayTimeout)
+	defer cancel()
+	response, err := w.relays.GetRelay(ctx, &roomv1.GetRelayRequest{})
+	if err != nil || response.GetIncarnation() != r.opened.GetIncarnation() {
+		return false
+	}
+	r.other = response.GetOtherAddress()
+	return true
+}
+
+// giveUp ends the streams to a relay: their rooms are looked for elsewhere.
+func (w *relayWatch) giveUp(r *watchedRelay) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log.Warn("a relay does not answer", "relay", r.opened.GetRelayId(), "streams", len(r.streams))
+	for _, cancel := range r.streams {
+		cancel(stuckError{r.other})
+	}
+}

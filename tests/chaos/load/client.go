@@ -1,0 +1,362 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gobwas/ws"
+	flatbuffers "github.com/google/flatbuffers/go"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+)
+
+const (
+	subprotocol = "worldmesh.v1.flatbuffers"
+	dialTimeout = 5 * time.Second
+	// answerTimeout is how long a client waits before it says something again.
+	answerTimeout = 20 * time.Second
+	heartbeat     = 5 * time.Second
+	// silence is how long a connection may say nothing before the client gives it up.
+	silence = 12 * time.Second
+)
+
+// position is a place in the ordered channel.
+type position struct {
+	epoch, seq uint64
+	sub        uint32
+}
+
+// client is a person who walks, talks and listens, and comes back when it loses its socket.
+type client struct {
+	load  *load
+	index int
+	room  *room
+	token string
+
+	mu       sync.Mutex // writes, and what follows
+	conn     net.Conn
+	in       bool
+	seen     *position
+	place    [3]float32
+	rid      uint32
+	asked    map[uint32]*message
+	pending  []*message // not answered, in order
+	heard    map[string]int
+	sockets  int
+	backs    int // how often it came back since the mark
+	gaps     int
+	disorder int
+	lefts    int
+	closes   map[int]int
+	lastIn   time.Time
+}
+
+// message is something that is to be said once.
+type message struct {
+	text  string
+	first time.Time
+}
+
+// run keeps a socket open until ctx ends.
+func (c *client) run(ctx context.Context) {
+	for try := 0; ctx.Err() == nil; try++ {
+		started := time.Now()
+		err := c.session(ctx, c.load.plan.URLs[(c.index+c.sockets)%len(c.load.plan.URLs)])
+		if ctx.Err() != nil {
+			return
+		}
+		c.load.note("socket", err)
+		if time.Since(started) > 5*time.Second {
+			try = 0
+		}
+		pause := min(50*time.Millisecond<<min(try, 5), time.Second)
+		time.Sleep(pause/2 + rand.N(pause/2))
+	}
+}
+
+// session is one socket's life.
+func (c *client) session(ctx context.Context, url string) error {
+	c.sockets++
+	dialer := ws.Dialer{
+		Timeout: dialTimeout, ReadBufferSize: 1024, WriteBufferSize: 512, Protocols: []string{subprotocol},
+		TLSConfig: &tls.Config{RootCAs: c.load.roots, MinVersion: tls.VersionTLS12},
+	}
+	conn, reader, _, err := dialer.Dial(ctx, url)
+	if err != nil {
+		return fmt.Errorf("dial: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	if reader == nil {
+		reader = bufio.NewReaderSize(conn, 2048)
+	}
+	c.mu.Lock()
+	c.conn, c.in, c.asked = conn, false, map[uint32]*message{}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.conn, c.in = nil, false
+		c.mu.Unlock()
+	}()
+	b := flatbuffers.NewBuilder(512)
+	token := b.CreateString(c.token)
+	clientv1.HelloStart(b)
+	clientv1.HelloAddAccessToken(b, token)
+	if err := c.send(b, clientv1.ClientBodyHello, clientv1.HelloEnd(b), 1); err != nil {
+		return err
+	}
+	return c.read(conn, reader)
+}
+
+func (c *client) read(conn net.Conn, reader *bufio.Reader) error {
+	var buf []byte
+	for {
+		_ = conn.SetReadDeadline(time.Now().Add(silence))
+		h, err := ws.ReadHeader(reader)
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		if int64(cap(buf)) < h.Length {
+			buf = make([]byte, h.Length)
+		}
+		buf = buf[:h.Length]
+		if _, err := io.ReadFull(reader, buf); err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		switch h.OpCode {
+		case ws.OpClose:
+			code, reason := ws.ParseCloseFrameData(buf)
+			c.mu.Lock()
+			c.closes[int(code)]++
+			c.mu.Unlock()
+			return fmt.Errorf("closed with %d %s", code, reason)
+		case ws.OpBinary:
+			if err := c.take(buf); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (c *client) take(data []byte) error {
+	root := clientv1.GetRootAsServerFrame(data, 0)
+	var t flatbuffers.Table
+	if !root.Body(&t) {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch root.BodyType() {
+	case clientv1.ServerBodyWelcome:
+		c.backs++
+		return c.join()
+	case clientv1.ServerBodySnapshot:
+		return c.snapshot(t)
+	case clientv1.ServerBodyRoomEvent:
+		c.event(t)
+	case clientv1.ServerBodyStateBatch:
+		c.room.state()
+	case clientv1.ServerBodyOk:
+		c.answered(root.Rid())
+	case clientv1.ServerBodyError:
+		var e clientv1.Error
+		e.Init(t.Bytes, t.Pos)
+		return c.refused(root.Rid(), string(e.Reason()))
+	case clientv1.ServerBodyRoomLeft:
+		var left clientv1.RoomLeft
+		left.Init(t.Bytes, t.Pos)
+		c.in = false
+		c.lefts++
+		c.load.note("left", fmt.Errorf("%s", left.Reason()))
+		return c.join()
+	}
+	return nil
+}
+
+// join enters the room, or comes back to it.
+func (c *client) join() error {
+	b := flatbuffers.NewBuilder(128)
+	id := b.CreateString(c.room.id)
+	var resume flatbuffers.UOffsetT
+	if c.seen != nil {
+		clientv1.PositionStart(b)
+		clientv1.PositionAddEpoch(b, c.seen.epoch)
+		clientv1.PositionAddSeq(b, c.seen.seq)
+		clientv1.PositionAddSub(b, c.seen.sub)
+		resume = clientv1.PositionEnd(b)
+	}
+	clientv1.JoinStart(b)
+	clientv1.JoinAddRoomId(b, id)
+	if resume != 0 {
+		clientv1.JoinAddResume(b, resume)
+	}
+	return c.sendLocked(b, clientv1.ClientBodyJoin, clientv1.JoinEnd(b), 2)
+}
+
+func (c *client) snapshot(t flatbuffers.Table) error {
+	var s clientv1.Snapshot
+	s.Init(t.Bytes, t.Pos)
+	at := position{s.Epoch(), s.Seq(), s.Sub()}
+	if s.Gap() {
+		c.gaps++
+	} else if c.seen != nil && at != *c.seen {
+		c.disorder++
+	}
+	c.seen = &at
+	var m clientv1.Member
+	for i := range s.MembersLength() {
+		s.Members(&m, i)
+		if m.State(nil).Entity() == s.SelfEntity() {
+			p := m.State(nil).Position(nil)
+			c.place = [3]float32{p.X(), p.Y(), p.Z()}
+		}
+	}
+	if !c.in {
+		c.in, c.lastIn = true, time.Now()
+		c.load.joined(c)
+	}
+	for _, m := range c.pending { // what was not answered is said again, under its id
+		if err := c.say(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *client) event(t flatbuffers.Table) {
+	var e clientv1.RoomEvent
+	e.Init(t.Bytes, t.Pos)
+	at := position{e.Epoch(), e.Seq(), e.Sub()}
+	if c.seen != nil {
+		next := at.seq == c.seen.seq+1 && at.sub == 0 || at.seq == c.seen.seq && at.sub > c.seen.sub
+		if !next || at.epoch < c.seen.epoch {
+			c.disorder++
+			c.load.note("disorder", fmt.Errorf("%v after %v", at, *c.seen))
+		}
+	}
+	c.seen = &at
+	var body flatbuffers.Table
+	if e.BodyType() != clientv1.EventBodyChatMessage || !e.Body(&body) {
+		return
+	}
+	var chat clientv1.ChatMessage
+	chat.Init(body.Bytes, body.Pos)
+	c.heard[string(chat.Text())]++
+}
+
+// speak says something new.
+func (c *client) speak(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := &message{text: text, first: time.Now()}
+	c.pending = append(c.pending, m)
+	c.room.saying(text)
+	if c.in {
+		_ = c.say(m)
+	}
+}
+
+func (c *client) say(m *message) error {
+	c.rid++
+	rid := c.rid + 1000
+	c.asked[rid] = m
+	b := flatbuffers.NewBuilder(128)
+	text, id := b.CreateString(m.text), b.CreateString(m.text)
+	clientv1.ChatStart(b)
+	clientv1.ChatAddText(b, text)
+	clientv1.ChatAddClientMessageId(b, id)
+	return c.sendLocked(b, clientv1.ClientBodyChat, clientv1.ChatEnd(b), rid)
+}
+
+func (c *client) answered(rid uint32) {
+	m := c.asked[rid]
+	if m == nil {
+		return
+	}
+	delete(c.asked, rid)
+	for i, other := range c.pending {
+		if other == m {
+			c.pending = append(c.pending[:i], c.pending[i+1:]...)
+			break
+		}
+	}
+	c.room.acked(m.text, time.Since(m.first))
+}
+
+// refused takes an error. What was to be said is said again in a while.
+func (c *client) refused(rid uint32, reason string) error {
+	c.load.note("refused", fmt.Errorf("%s", reason))
+	if rid == 2 {
+		time.AfterFunc(100*time.Millisecond+rand.N(200*time.Millisecond), func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.conn != nil && !c.in {
+				_ = c.join()
+			}
+		})
+		return nil
+	}
+	if m := c.asked[rid]; m != nil {
+		delete(c.asked, rid)
+		time.AfterFunc(500*time.Millisecond, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.in {
+				_ = c.say(m)
+			}
+		})
+	}
+	return nil
+}
+
+// walk sends a step.
+func (c *client) walk(b *flatbuffers.Builder) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.in {
+		return
+	}
+	b.Reset()
+	var values [44]byte
+	v := b.CreateByteVector(values[:])
+	clientv1.MoveStart(b)
+	clientv1.MoveAddPosition(b, clientv1.CreateVec3(b, c.place[0]+rand.Float32()*0.1, c.place[1], c.place[2]))
+	clientv1.MoveAddValues(b, v)
+	_ = c.sendLocked(b, clientv1.ClientBodyMove, clientv1.MoveEnd(b), 0)
+}
+
+func (c *client) ping() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := flatbuffers.NewBuilder(64)
+	clientv1.PingStart(b)
+	_ = c.sendLocked(b, clientv1.ClientBodyPing, clientv1.PingEnd(b), 0)
+}
+
+func (c *client) send(b *flatbuffers.Builder, kind clientv1.ClientBody, body flatbuffers.UOffsetT, rid uint32) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sendLocked(b, kind, body, rid)
+}
+
+func (c *client) sendLocked(b *flatbuffers.Builder, kind clientv1.ClientBody, body flatbuffers.UOffsetT, rid uint32) error {
+	if c.conn == nil {
+		return nil
+	}
+	clientv1.ClientFrameStart(b)
+	clientv1.ClientFrameAddRid(b, rid)
+	clientv1.ClientFrameAddBodyType(b, kind)
+	clientv1.ClientFrameAddBody(b, body)
+	b.FinishWithFileIdentifier(clientv1.ClientFrameEnd(b), []byte("WMC1"))
+	frame := ws.MaskFrame(ws.NewBinaryFrame(b.FinishedBytes()))
+	_ = c.conn.SetWriteDeadline(time.Now().Add(answerTimeout))
+	_, err := c.conn.Write(ws.MustCompileFrame(frame))
+	return err
+}
