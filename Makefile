@@ -119,6 +119,10 @@ test-unit: tools ## Unit tests of both languages: seconds (SERVICE=world for one
 test: build ## Everything (SERVICE=world for one service's)
 	@$(ROOT)/tools/test all $(SERVICE)
 
+.PHONY: chaos
+chaos: build ## Faults under load, and what was lost (ROWS=1,7 SEEDS=3 for some); written to docs/faults.md
+	@$(ROOT)/tools/chaos
+
 .PHONY: bench
 bench: build ## Benchmarks beside a bare fan-out server (ONLY=rooms or ONLY=rpc)
 	@$(ROOT)/bench/run

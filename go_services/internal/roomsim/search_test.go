@@ -28,7 +28,7 @@ func two(f Faults) Setup {
 
 // TestEveryInterleavingOfOneFault looks at all that can happen. WORLDMESH_SIM_STATES bounds the states of each search.
 func TestEveryInterleavingOfOneFault(t *testing.T) {
-	limit := setting(t, "WORLDMESH_SIM_STATES", 30_000)
+	limit := setting(t, "WORLDMESH_SIM_STATES", 15_000)
 	for name, f := range map[string]Faults{
 		"nothing goes wrong":     {},
 		"a relay crashes":        {Crashes: 1},
