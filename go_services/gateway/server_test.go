@@ -3,12 +3,15 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"google.golang.org/grpc/codes"
 )
 
 func TestListSessions(t *testing.T) {
@@ -54,6 +57,38 @@ func TestListSessions(t *testing.T) {
 	inPlaza := list(&gatewayv1.ListSessionsRequest{RoomId: "plaza"})
 	if len(inPlaza.GetSessions()) != 3 || inPlaza.GetGatewayId() != "gateway-0" || inPlaza.GetSessions()[0].GetDialect() != "json" {
 		t.Errorf("%v", inPlaza)
+	}
+}
+
+func TestAPageTokenIsGoodForItsOwnListOnly(t *testing.T) {
+	l := newLab(t, nil)
+	for i := range 2 {
+		l.enter(fmt.Sprintf("usr_%d", i), "plaza")
+	}
+	s, other := &server{gateway: l.Gateway}, &server{gateway: newLab(t, func(g *Gateway) { g.cfg.Instance = "gateway-1" }).Gateway}
+	first, err := s.ListSessions(context.Background(), &gatewayv1.ListSessionsRequest{PageSize: 1, RoomId: "plaza"})
+	if err != nil || len(first.GetNextPageToken()) > 512 {
+		t.Fatal(first, err)
+	}
+	tests := map[string]struct {
+		asked   *server
+		request *gatewayv1.ListSessionsRequest
+		says    string
+	}{
+		"another instance": {other, &gatewayv1.ListSessionsRequest{PageToken: first.GetNextPageToken(), RoomId: "plaza"},
+			"is of gateway-0, and gateway-1 has answered"},
+		"another room": {s, &gatewayv1.ListSessionsRequest{PageToken: first.GetNextPageToken(), RoomId: "garden"}, "start again"},
+		"no room":      {s, &gatewayv1.ListSessionsRequest{PageToken: first.GetNextPageToken()}, "start again"},
+		"made up":      {s, &gatewayv1.ListSessionsRequest{PageToken: "gws_01", RoomId: "plaza"}, "start again"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			page, err := test.asked.ListSessions(context.Background(), test.request)
+			if kit.ReasonOf(err) != commonv1.ErrorReason_ERROR_REASON_INVALID_PAGE_TOKEN ||
+				kit.StatusOf(err).Code() != codes.InvalidArgument || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("answered %v, %v", page, err)
+			}
+		})
 	}
 }
 

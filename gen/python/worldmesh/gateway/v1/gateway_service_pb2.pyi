@@ -149,7 +149,7 @@ class ListSessionsRequest(_message.Message):
     page_size: _builtins.int
     """At most this many; 0 means 100."""
     page_token: _builtins.str
-    """From the response before; empty for the first page."""
+    """From the response before, of the same instance and room_id; empty for the first page."""
     room_id: _builtins.str
     """Only sessions in this room."""
     def __init__(

@@ -195,7 +195,7 @@ class ListSessionsRequest(betterproto2.Message):
 
     page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    From the response before; empty for the first page.
+    From the response before, of the same instance and room_id; empty for the first page.
     """
 
     room_id: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
@@ -246,7 +246,8 @@ class GatewayServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListSessionsResponse":
         """
-        The sessions of this instance, in order of their ids. For debugging.
+        The sessions of the instance that answers, in order of their ids. For debugging. Any instance may answer a call at
+        the edge: a page token of another one is INVALID_PAGE_TOKEN, with a message that names both.
         """
 
         return await self._unary_unary(
