@@ -45,12 +45,12 @@ export function randomText(bytes) {
   return btoa(String.fromCharCode(...random)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** This browser's secret: whoever knows it is this guest. */
+/** This tab's secret: whoever knows it is this guest. It outlives a reload, and another tab has another. */
 function deviceId() {
-  let id = localStorage.getItem(DEVICE);
+  let id = sessionStorage.getItem(DEVICE);
   if (!id) {
     id = randomText(24);
-    localStorage.setItem(DEVICE, id);
+    sessionStorage.setItem(DEVICE, id);
   }
   return id;
 }
