@@ -53,12 +53,14 @@ class _CloseCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CloseCode.V
     CLOSE_CODE_FORBIDDEN: _CloseCode.ValueType  # 4301
     """Do not come back: the account may not connect."""
     CLOSE_CODE_REPLACED: _CloseCode.ValueType  # 4302
-    """Do not come back: the same account's session took this one's place."""
+    """Not sent. Who enters a room by a second connection takes the first one's place in that room only: see
+    MEMBER_REPLACED.
+    """
 
 class CloseCode(_CloseCode, metaclass=_CloseCodeEnumTypeWrapper):
     """Why a gateway closes a socket. Beside these it uses 1000 (the client said goodbye), 1002 (broken WebSocket
     framing), 1007 (a text frame that is not UTF-8), 1008 (a frame that breaks the protocol) and 1009 (a frame
-    that is too large). The range says whether to come back:
+    that is too large): after those, do not come back. The range of the others says whether to come back:
     4000–4099 come back now; 4100–4199 come back later, with backoff; 4200–4299 come back with a new token;
     4300–4399 do not come back.
     """
@@ -90,7 +92,9 @@ CLOSE_CODE_UNSUPPORTED_PROTOCOL: CloseCode.ValueType  # 4300
 CLOSE_CODE_FORBIDDEN: CloseCode.ValueType  # 4301
 """Do not come back: the account may not connect."""
 CLOSE_CODE_REPLACED: CloseCode.ValueType  # 4302
-"""Do not come back: the same account's session took this one's place."""
+"""Not sent. Who enters a room by a second connection takes the first one's place in that room only: see
+MEMBER_REPLACED.
+"""
 Global___CloseCode: _TypeAlias = CloseCode  # noqa: Y015
 
 @_typing.final
