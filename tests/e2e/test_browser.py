@@ -147,6 +147,19 @@ def test_a_second_window_of_the_same_browser_is_a_second_person(people: tuple[Pe
         assert person.problems == []
 
 
+def test_rooms_that_can_not_be_listed_can_be_asked_for_again(people: tuple[Person, Person]) -> None:
+    ann, _ = people
+    ann.page.route("**/v1/rooms?*", lambda route: route.abort())
+    ann.page.locator("#enter").click()
+    expect(ann.page.locator("#rooms")).to_contain_text("The server does not answer right now.")
+    ann.page.locator("#rooms button").click()
+    expect(ann.page.locator("#rooms button")).to_be_enabled()
+    ann.page.unroute("**/v1/rooms?*")
+    ann.page.locator("#rooms button", has_text="Try again").click()
+    ann.page.locator('[data-room="room_garden"]').click()
+    expect(ann.page.locator("#room")).to_be_visible(timeout=PATIENCE)
+
+
 def test_a_guest_is_the_same_after_a_reload(people: tuple[Person, Person]) -> None:
     ann, _ = people
     ann.enter("room_garden")
