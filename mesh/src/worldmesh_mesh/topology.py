@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,8 +120,16 @@ def make_topology(
         services=services,
         instances=tuple(instances),
         development=development,
-        otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+        otlp_endpoint=_otlp_endpoint(environ),
     )
+
+
+def _otlp_endpoint(environ: Mapping[str, str]) -> str:
+    """Envoy dials it by host and port; the services take the same one, so it is checked for all."""
+    text = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if text and not re.fullmatch(r"http://[^/:\s]+:\d{1,5}", text):
+        raise TopologyError(f"OTEL_EXPORTER_OTLP_ENDPOINT={text}: write http://host:port, without TLS or a path")
+    return text
 
 
 def _count(service: Service, environ: Mapping[str, str]) -> int:
