@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +122,38 @@ def test_production_has_no_plain_http_and_no_way_for_debuggers_at_the_edge() -> 
 
 def listening(config: Any) -> set[int]:
     return {each["address"]["socket_address"]["port_value"] for each in config["static_resources"]["listeners"]}
+
+
+def headers_of(route: Any) -> dict[str, str]:
+    return {h["header"]["key"]: h["header"]["value"] for h in route["response_headers_to_add"]}
+
+
+@pytest.mark.parametrize("development", [True, False], ids=["development", "production"])
+def test_the_page_may_call_our_own_origins_and_no_others(*, development: bool) -> None:
+    config = edge_config(topology(development=development), METHODS, {"/": ("/web/index.html", "text/html")})
+    policy = headers_of(routes(config)["/"])["content-security-policy"]
+    [allowed] = [part.split()[1:] for part in policy.split("; ") if part.startswith("connect-src ")]
+    secure = ["wss://localhost:26443", "wss://127.0.0.1:26443"]
+    plain = ["ws://localhost:26080", "ws://127.0.0.1:26080"]
+    assert allowed == ["'self'", *secure, *(plain if development else [])]
+
+
+def test_production_tells_browsers_to_come_by_tls_alone_and_development_does_not() -> None:
+    key = "strict-transport-security"
+    assert headers_of(next(managers(edge(development=False)))["route_config"])[key] == "max-age=31536000"
+    assert key not in str(edge())
+
+
+def test_what_production_gets_can_be_rendered_and_the_real_envoy_takes_it(tmp_path: Path) -> None:
+    """As a person does it."""
+    environ = os.environ | {"WORLDMESH_DATA": str(tmp_path), "WORLDMESH_PORT_BASE": "26000"}
+    command = [sys.executable, "-m", "worldmesh_mesh", "render", "--production"]
+    subprocess.run(command, env=environ, check=True)
+    assert topology().port(EDGE_PLAIN) not in listening(json.loads((tmp_path / "envoy/edge.json").read_text()))
+    assert "WORLDMESH_ENVIRONMENT=production" in (tmp_path / "processes.json").read_text()
+    for name in ("edge", "mesh"):
+        done = validate(tmp_path, name)
+        assert done.returncode == 0, done.stderr
 
 
 def validate(data: Path, name: str) -> subprocess.CompletedProcess[str]:

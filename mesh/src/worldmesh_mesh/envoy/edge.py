@@ -38,15 +38,13 @@ _MAX_FILE = 1 << 20
 _READS: Json = {"safe_regex": {"regex": "GET|HEAD"}}
 
 _SECURITY_HEADERS: Mapping[str, str] = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
 }
+_ONLY_TLS = "max-age=31536000"
+"""What production tells browsers: a year of TLS alone. In development it would shut `localhost` to all else."""
 
 
 def edge_config(topology: Topology, methods: Sequence[Method], files: Mapping[str, tuple[str, str]]) -> Json:
@@ -57,7 +55,7 @@ def edge_config(topology: Topology, methods: Sequence[Method], files: Mapping[st
         *(person_routes(topology) if topology.development else ()),
         _sockets(),
         {"match": {"path": "/healthz"}, "direct_response": {"status": 200, "body": {"inline_string": "ok\n"}}},
-        *(_file(path, file, kind) for path, (file, kind) in files.items()),
+        *(_file(topology, path, file, kind) for path, (file, kind) in files.items()),
         _for_cors(),
     ]
     manager = _manager(topology, exposed, routes)
@@ -114,6 +112,7 @@ def _manager(topology: Topology, methods: Sequence[Method], routes: Sequence[Jso
             "request_headers_to_add": [
                 {"header": {"key": CALLER_HEADER, "value": "edge"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             ],
+            **({} if topology.development else _response_headers({"strict-transport-security": _ONLY_TLS})),
             "max_direct_response_body_size_bytes": _MAX_FILE,
             "virtual_hosts": [
                 {
@@ -224,15 +223,31 @@ def _for_cors() -> Json:
     return {"match": {"prefix": "/", "headers": [origin]}, "route": {"cluster": NOWHERE}}
 
 
-def _file(path: str, file: str, kind: str) -> Json:
-    headers = {"content-type": kind, **_SECURITY_HEADERS}
+def _file(topology: Topology, path: str, file: str, kind: str) -> Json:
     return {
         "match": {"path": path, "headers": [{"name": ":method", "string_match": _READS}]},
         "direct_response": {"status": 200, "body": file_source(file)},
+        **_response_headers(
+            {"content-type": kind, "content-security-policy": _content_security(topology), **_SECURITY_HEADERS}
+        ),
+    }
+
+
+def _content_security(topology: Topology) -> str:
+    """The page loads its own files, and calls nobody but us. Not every browser counts sockets to `'self'`."""
+    sockets = " ".join("ws" + origin.removeprefix("http") for origin in topology.origins)
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"connect-src 'self' {sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _response_headers(headers: Mapping[str, str]) -> Json:
+    return {
         "response_headers_to_add": [
             {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             for key, value in headers.items()
-        ],
+        ]
     }
 
 
