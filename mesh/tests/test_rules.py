@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,6 +110,38 @@ def test_a_stream_has_no_time_limit_and_a_call_has_one() -> None:
         if method.callers_in(SERVICES):
             limit = routes(mesh())[method.path]["route"]["timeout"]
             assert (limit == "0s") == method.streaming, method.path
+
+
+def test_a_stream_at_the_edge_lasts_as_long_as_a_token_at_most_whatever_its_caller_asks_for() -> None:
+    streams = [m for m in EXPOSED if m.streaming]
+    assert streams
+    for method in streams:
+        bound = routes(edge())[method.path]["route"]["max_stream_duration"]
+        assert bound == {"max_stream_duration": "300s", "grpc_timeout_header_max": "300s"}, method.path
+
+
+def test_between_services_streams_have_no_end() -> None:
+    for method in METHODS:
+        if method.streaming and method.callers_in(SERVICES):
+            bound = routes(mesh())[method.path]["route"]["max_stream_duration"]
+            assert "max_stream_duration" not in bound, method.path
+
+
+def test_one_address_gets_less_in_production_than_where_all_come_from_one() -> None:
+    for name in ("requests", "signing_in"):
+        burst = {}
+        for development in (True, False):
+            limit = a_filter(edge(development=development), f"envoy.filters.http.local_ratelimit.{name}")
+            burst[development] = limit["descriptors"][0]["token_bucket"]["max_tokens"]
+        assert burst[False] * 20 < burst[True], name
+
+
+def test_whatever_changes_something_without_a_token_counts_as_signing_in() -> None:
+    limit = a_filter(edge(), "envoy.filters.http.local_ratelimit.signing_in")
+    [of_path] = limit["rate_limits"][0]["actions"][1]["header_value_match"]["headers"]
+    pattern = of_path["string_match"]["safe_regex"]["regex"]
+    counted = {m.name for m in METHODS if re.fullmatch(pattern, m.path)}
+    assert counted == {"SignInGuest", "SignUp", "SignInPassword", "SignInBot", "RefreshSession"}
 
 
 def test_production_has_no_plain_http_and_no_way_for_debuggers_at_the_edge() -> None:
