@@ -279,6 +279,38 @@ func TestAMessageInPartsWithAPingBetweenThem(t *testing.T) {
 	}
 }
 
+func TestControlFramesThatComeTooFastCloseTheSocket(t *testing.T) {
+	for name, frame := range map[string]ws.Frame{"pings": ws.NewPingFrame(nil), "pongs": ws.NewPongFrame(nil)} {
+		t.Run(name, func(t *testing.T) {
+			socket, conn := open(t, false, nil).pair(dialect.JSON)
+			// burst sends so many, and a message after them.
+			burst := func() error {
+				for range MaxControls {
+					if _, err := conn.Write(frameOf(t, frame, true)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := conn.Write(frameOf(t, ws.NewTextFrame([]byte("{}")), true)); err != nil {
+					t.Fatal(err)
+				}
+				return socket.Read(func([]byte) {})
+			}
+			if err := burst(); err != nil {
+				t.Fatalf("as many as may come at once: %v", err)
+			}
+			socket.controlsFrom = socket.controlsFrom.Add(-ControlWindow)
+			if err := burst(); err != nil {
+				t.Fatalf("as many again, later: %v", err)
+			}
+			var violation *Violation
+			if err := burst(); !errors.As(err, &violation) || violation.Code != ClosePolicy {
+				t.Errorf("as many again, at once: %v", err)
+			}
+			socket.Abort()
+		})
+	}
+}
+
 func TestLargeMessagesNeedPermissionAndRoom(t *testing.T) {
 	large := ws.NewBinaryFrame(make([]byte, MaxMessage))
 	t.Run("before hello", func(t *testing.T) {
