@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +120,30 @@ func TestADrainClosesAllSocketsSpreadOverItsTime(t *testing.T) {
 		t.Errorf("sockets were closed from %v to %v", least, most)
 	}
 	l.until("presence knows that all are gone", func() bool { return len(l.presence.where()) == 0 })
+}
+
+func TestAnAddressIsBoundedUnlessItIsTheEdgeOnThisMachine(t *testing.T) {
+	for name, value := range map[string]string{
+		"WORLDMESH_SERVICE": "gateway", "WORLDMESH_INSTANCE": "gateway-0", "WORLDMESH_GRPC_ADDR": "x:1",
+		"WORLDMESH_ADMIN_ADDR": "x:1", "WORLDMESH_MESH_ADDR": "x:1", "WORLDMESH_TLS_DIR": "x",
+		"WORLDMESH_GATEWAY_WSS_ADDR": "x:1", "WORLDMESH_GATEWAY_TLS_CERT": "x", "WORLDMESH_GATEWAY_TLS_KEY": "x",
+		"WORLDMESH_DESCRIPTOR_SET": "x",
+	} {
+		t.Setenv(name, value)
+	}
+	cfg, err := kit.ParseConfig[Config]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loopback := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
+	if cfg.SocketsPerAddress != 1000 || !slices.Equal(cfg.Proxies, loopback) {
+		t.Errorf("%d an address, but for %v", cfg.SocketsPerAddress, cfg.Proxies)
+	}
+	t.Setenv("WORLDMESH_GATEWAY_SOCKETS_PER_ADDRESS", "0")
+	t.Setenv("WORLDMESH_GATEWAY_PROXIES", "192.0.2.7,nobody")
+	if _, err := kit.ParseConfig[Config](); err == nil || !strings.Contains(err.Error(), "WORLDMESH_GATEWAY_PROXIES") {
+		t.Errorf("a proxy that is no address: %v", err)
+	}
 }
 
 func TestPlainSocketsAreForDevelopment(t *testing.T) {

@@ -103,7 +103,16 @@ func (l *lab) dial(d dialect.Dialect) net.Conn {
 // offer opens a client's end with any subprotocol.
 func (l *lab) offer(subprotocol string) net.Conn {
 	l.t.Helper()
-	dialer := ws.Dialer{Protocols: []string{subprotocol}, TLSConfig: l.tls, Timeout: 5 * time.Second}
+	return l.offerFrom("127.0.0.1", subprotocol)
+}
+
+// offerFrom opens a client's end from an address; this machine has all that begin with 127.
+func (l *lab) offerFrom(address, subprotocol string) net.Conn {
+	l.t.Helper()
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	dialer := ws.Dialer{
+		Protocols: []string{subprotocol}, TLSConfig: l.tls, Timeout: 5 * time.Second, NetDial: from.DialContext,
+	}
 	scheme := "ws://"
 	if l.tls != nil {
 		scheme = "wss://"

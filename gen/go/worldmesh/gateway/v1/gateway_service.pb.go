@@ -42,7 +42,7 @@ const (
 	CloseCode_CLOSE_CODE_SLOW_CONSUMER CloseCode = 4001
 	// Now: nothing was heard for longer than the heartbeat allows.
 	CloseCode_CLOSE_CODE_HEARTBEAT_TIMEOUT CloseCode = 4002
-	// Later: the gateway holds as many sockets as it can.
+	// Later: the gateway holds as many sockets as it can, or as many of the client's address as it may.
 	CloseCode_CLOSE_CODE_OVERLOADED CloseCode = 4100
 	// Later: the client sends more than it may.
 	CloseCode_CLOSE_CODE_RATE_LIMITED CloseCode = 4101

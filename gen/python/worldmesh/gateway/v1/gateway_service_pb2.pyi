@@ -35,7 +35,7 @@ class _CloseCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CloseCode.V
     CLOSE_CODE_HEARTBEAT_TIMEOUT: _CloseCode.ValueType  # 4002
     """Now: nothing was heard for longer than the heartbeat allows."""
     CLOSE_CODE_OVERLOADED: _CloseCode.ValueType  # 4100
-    """Later: the gateway holds as many sockets as it can."""
+    """Later: the gateway holds as many sockets as it can, or as many of the client's address as it may."""
     CLOSE_CODE_RATE_LIMITED: _CloseCode.ValueType  # 4101
     """Later: the client sends more than it may."""
     CLOSE_CODE_UNAVAILABLE: _CloseCode.ValueType  # 4102
@@ -74,7 +74,7 @@ CLOSE_CODE_SLOW_CONSUMER: CloseCode.ValueType  # 4001
 CLOSE_CODE_HEARTBEAT_TIMEOUT: CloseCode.ValueType  # 4002
 """Now: nothing was heard for longer than the heartbeat allows."""
 CLOSE_CODE_OVERLOADED: CloseCode.ValueType  # 4100
-"""Later: the gateway holds as many sockets as it can."""
+"""Later: the gateway holds as many sockets as it can, or as many of the client's address as it may."""
 CLOSE_CODE_RATE_LIMITED: CloseCode.ValueType  # 4101
 """Later: the client sends more than it may."""
 CLOSE_CODE_UNAVAILABLE: CloseCode.ValueType  # 4102

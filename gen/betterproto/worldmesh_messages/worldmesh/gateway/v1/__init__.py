@@ -53,7 +53,7 @@ class CloseCode(betterproto2.Enum):
 
     OVERLOADED = 4100
     """
-    Later: the gateway holds as many sockets as it can.
+    Later: the gateway holds as many sockets as it can, or as many of the client's address as it may.
     """
 
     RATE_LIMITED = 4101
