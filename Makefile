@@ -25,11 +25,11 @@ help: ## What there is to make
 tools: $(STAMPS)/python $(STAMPS)/go $(STAMPS)/protos ## Install everything that the other targets need
 	@$(PY) $(ROOT)/tools/paths.py
 
-$(STAMPS)/python: $(ROOT)/tools/python/requirements.txt
+$(STAMPS)/python: $(ROOT)/tools/python/uv.txt $(ROOT)/tools/python/requirements.txt
 	@echo "== Python packages (first time: about a minute)"
 	@mkdir -p $(STAMPS)
 	@test -x $(PY) || python3 -m venv $(ROOT)/.venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(ROOT)/tools/python/uv.txt
 	@VIRTUAL_ENV=$(ROOT)/.venv $(ROOT)/.venv/bin/uv pip sync --quiet --require-hashes $(ROOT)/tools/python/requirements.txt
 	@$(PY) -m ensurepip >/dev/null 2>&1 || true
 	@touch $@
@@ -48,6 +48,8 @@ $(STAMPS)/protos: $(ROOT)/tools/protos $(STAMPS)/python
 lock: ## Renew the lock of Python packages from tools/python/requirements.in
 	@$(ROOT)/.venv/bin/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 \
 		$(ROOT)/tools/python/requirements.in -o $(ROOT)/tools/python/requirements.txt
+	@echo uv | $(ROOT)/.venv/bin/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 \
+		- -o $(ROOT)/tools/python/uv.txt
 
 # ---------------------------------------------------------------- contracts
 

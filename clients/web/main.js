@@ -22,18 +22,22 @@ const attempt = (work) => work.catch((error) => ui.toast(inWords(error)));
 async function enter() {
   session = await Session.guest();
   ui.signedIn(session.account.username);
-  await listRooms();
   socket = new Socket(session, {
     onFrame: take,
     onState: ui.status,
     onReady: () => { if (wanted) attempt(join(wanted)); }, // after a lost connection, back to where one was
   });
+  await listRooms();
 }
 
 async function listRooms() {
-  const [all, own] = await Promise.all([session.rooms(), session.ownRooms()]);
-  const known = new Set(own.map((r) => r.room_id));
-  ui.rooms([...own, ...all.filter((r) => !known.has(r.room_id))], (id) => attempt(join(id)));
+  try {
+    const [all, own] = await Promise.all([session.rooms(), session.ownRooms()]);
+    const known = new Set(own.map((r) => r.room_id));
+    ui.rooms([...own, ...all.filter((r) => !known.has(r.room_id))], (id) => attempt(join(id)));
+  } catch (error) {
+    ui.noRooms(inWords(error), listRooms);
+  }
 }
 
 /** Enters a room; while the connection is down, as soon as it is back. */
@@ -75,7 +79,7 @@ function toLobby() {
   whisper(null);
   model.reset();
   ui.show("lobby");
-  attempt(listRooms());
+  listRooms();
 }
 
 function take(frame) {

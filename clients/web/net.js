@@ -39,18 +39,31 @@ export function inWords(error) {
   return WORDS[error.reason] ?? error.message ?? String(error);
 }
 
+const LOST = new Set([1001, 1006, 1011, 1012, 1013, 1014]); // the network, a proxy or the server went away
+
+/**
+ * What the code of a closed socket asks for: to come back "now", "later", with a new "token", or "never". A code that is
+ * not known means never: what the server did not like it would not like again.
+ */
+export function advice(code) {
+  if (LOST.has(code) || (code >= 4000 && code < 4100)) return "now";
+  if (code >= 4100 && code < 4200) return "later";
+  if (code >= 4200 && code < 4300) return "token";
+  return "never";
+}
+
 /** Random bytes as text. Unlike `crypto.randomUUID` this works without TLS, too. @param {number} bytes */
 export function randomText(bytes) {
   const random = crypto.getRandomValues(new Uint8Array(bytes));
   return btoa(String.fromCharCode(...random)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** This browser's secret: whoever knows it is this guest. */
+/** This tab's secret: whoever knows it is this guest. It outlives a reload, and another tab has another. */
 function deviceId() {
-  let id = localStorage.getItem(DEVICE);
+  let id = sessionStorage.getItem(DEVICE);
   if (!id) {
     id = randomText(24);
-    localStorage.setItem(DEVICE, id);
+    sessionStorage.setItem(DEVICE, id);
   }
   return id;
 }
@@ -137,10 +150,7 @@ export class Session {
   }
 }
 
-/**
- * The socket. It comes back by itself as its close code allows: 40xx at once, 41xx later, 42xx with a new token,
- * 43xx never. Frames that answer nothing go to `onFrame`.
- */
+/** The socket. It comes back by itself as its close code allows. Frames that answer nothing go to `onFrame`. */
 export class Socket {
   #ws = null;
   #rid = 0;
@@ -190,11 +200,12 @@ export class Socket {
     for (const {reject} of this.#waiting.values()) reject(new ServerError("UNAVAILABLE", "The connection was lost."));
     this.#waiting.clear();
     this.latency = NaN;
-    if (this.#ended || (code >= 4300 && code < 4400)) return this.onState("closed");
+    const what = advice(code);
+    if (this.#ended || what === "never") return this.onState("closed");
     this.onState("connecting");
-    const later = code >= 4100 && code < 4200 ? 2000 : 150;
-    const wait = Math.min(10_000, later * 2 ** this.#tries++) * (0.5 + Math.random());
-    const renew = code >= 4200 && code < 4300 ? this.session.refresh() : Promise.resolve();
+    const first = what === "later" ? 2000 : 150;
+    const wait = Math.min(10_000, first * 2 ** this.#tries++) * (0.5 + Math.random());
+    const renew = what === "token" ? this.session.refresh() : Promise.resolve();
     renew.catch(() => {}).then(() => setTimeout(() => this.#ended || this.#open(), wait));
   }
 

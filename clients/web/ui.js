@@ -53,6 +53,18 @@ export function rooms(list, onPick) {
   }));
 }
 
+/** Says why the rooms can not be shown, beside a button that tries again. */
+export function noRooms(why, onRetry) {
+  const item = document.createElement("li");
+  item.className = "hint";
+  const button = document.createElement("button");
+  button.className = "quiet";
+  button.textContent = "Try again";
+  button.addEventListener("click", () => { button.disabled = true; onRetry(); });
+  item.append(`${why} `, button);
+  $("rooms").replaceChildren(item);
+}
+
 export function newRoom() {
   return {name: $("room-name").value.trim(), isPrivate: $("room-private").checked};
 }

@@ -102,21 +102,25 @@ func listen(app *kit.App, cfg Config, g *Gateway) error {
 	if err != nil {
 		return fmt.Errorf("WORLDMESH_GATEWAY_TLS_CERT: %w", err)
 	}
-	if err := listenOn(app, g, "WORLDMESH_GATEWAY_WSS_ADDR", cfg.WSSAddr, pair.ServerTLS()); err != nil {
+	addresses := socket.NewAddresses(cfg.SocketsPerAddress, cfg.Proxies)
+	if err := listenOn(app, g, addresses, "WORLDMESH_GATEWAY_WSS_ADDR", cfg.WSSAddr, pair.ServerTLS()); err != nil {
 		return err
 	}
 	if cfg.WSAddr == "" {
 		return nil
 	}
-	return listenOn(app, g, "WORLDMESH_GATEWAY_WS_ADDR", cfg.WSAddr, nil)
+	return listenOn(app, g, addresses, "WORLDMESH_GATEWAY_WS_ADDR", cfg.WSAddr, nil)
 }
 
-func listenOn(app *kit.App, g *Gateway, setting, addr string, config *tls.Config) error {
+func listenOn(
+	app *kit.App, g *Gateway, addresses *socket.Addresses, setting, addr string, config *tls.Config,
+) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("%s: %w", setting, err)
 	}
 	l := g.listener(config)
+	l.Addresses = addresses
 	app.Go(func(ctx context.Context) error { return l.Run(ctx, listener) })
 	return nil
 }

@@ -117,7 +117,7 @@ func (c *caller) answer(ctx context.Context, user session.User, d dialect.Dialec
 func (c *caller) call(ctx context.Context, user session.User, d dialect.Dialect, rid uint32, body dialect.Call) ([]byte, error) {
 	target, ok := c.methods[strings.TrimPrefix(body.Method, "/")]
 	if !ok {
-		return nil, kit.NewError(codes.NotFound, commonv1.ErrorReason_ERROR_REASON_METHOD_NOT_FOUND,
+		return nil, kit.NewError(codes.Unimplemented, commonv1.ErrorReason_ERROR_REASON_METHOD_NOT_FOUND,
 			"no method of that name that a client may call")
 	}
 	if target.method.IsStreamingClient() || target.method.IsStreamingServer() {

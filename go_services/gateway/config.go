@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
@@ -24,6 +25,11 @@ type Config struct {
 	DescriptorSet string `env:"WORLDMESH_DESCRIPTOR_SET,required,notEmpty"`
 	// MaxSockets bounds the open sockets.
 	MaxSockets int64 `env:"WORLDMESH_GATEWAY_MAX_SOCKETS" envDefault:"15000"`
+	// SocketsPerAddress bounds the open sockets of one address (of IPv6, one /64); 0: there is no bound.
+	SocketsPerAddress int `env:"WORLDMESH_GATEWAY_SOCKETS_PER_ADDRESS" envDefault:"1000"`
+	// Proxies are addresses that pass on other people's sockets, and have no such bound: load balancers, and the edge,
+	// which is on this machine unless somebody says otherwise.
+	Proxies []netip.Addr `env:"WORLDMESH_GATEWAY_PROXIES" envDefault:"127.0.0.1,::1"`
 	// QueueBytes bounds what may wait for one client.
 	QueueBytes int `env:"WORLDMESH_GATEWAY_QUEUE_BYTES" envDefault:"262144"`
 	// StateBatch is how long a member's step may wait for company on its way to the relay, before it is known when the

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,23 @@ func TestARotatedKeyIsFound(t *testing.T) {
 	p.hears("welcome")
 }
 
+func TestTheNextKeyIsKnownBeforeItSigns(t *testing.T) {
+	const publishedAhead = time.Minute // as docs/identity.md has it
+	l := newLab(t, nil)
+	l.enter("usr_ann", "")
+	k := l.tokens.keys
+	seen := k.known.Load()
+	k.known.Store(&keySet{byID: seen.byID, at: time.Now().Add(-publishedAhead / 2)})
+	k.mu.Lock()
+	k.looked = time.Now().Add(-publishedAhead / 2)
+	k.mu.Unlock()
+	l.identity.addKey("k2")
+	l.enter("usr_bob", "") // with a token of the first key
+	if k.known.Load().byID["k2"] == nil {
+		t.Error("the keys were not looked at again")
+	}
+}
+
 func TestWithoutIdentityClientsAreToldToComeBackLater(t *testing.T) {
 	l := newLab(t, nil)
 	l.identity.down.Store(true)
@@ -137,6 +155,24 @@ func TestARevokedSessionIsOutWithinASecond(t *testing.T) {
 	again.closed(4203, "SESSION_REVOKED")
 	bob.say(`{"rid":3,"ping":{}}`)
 	bob.hears("pong")
+}
+
+func TestRevocationsAreForgottenInTimeButNotLookedThroughForEachNewOne(t *testing.T) {
+	r := newRevocations(nil, slog.New(slog.DiscardHandler))
+	r.remember("ses_first")
+	r.until["ses_old"] = time.Now().Add(-time.Second)
+	r.remember("ses_new")
+	if len(r.until) != 3 {
+		t.Error("all were looked through for a new one")
+	}
+	r.forgot = time.Now().Add(-forgetEvery)
+	r.remember("ses_newer")
+	if _, ok := r.until["ses_old"]; ok || len(r.until) != 3 {
+		t.Errorf("%v are remembered", r.until)
+	}
+	if !r.has("ses_first") || !r.has("ses_newer") || r.has("ses_old") {
+		t.Error("a revoked session is taken for a good one, or the other way round")
+	}
 }
 
 func TestARefreshedTokenMustBeOfTheSameSession(t *testing.T) {

@@ -17,8 +17,9 @@ const (
 	// keyFloor is the least time between two looks at identity's keys, so that tokens with made-up key ids cost
 	// identity nothing.
 	keyFloor = 2 * time.Second
-	// keyAge is how old the keys may grow before they are looked at again, so that a key that was withdrawn is.
-	keyAge = time.Minute
+	// keyAge is how old the keys may grow before they are looked at again: so that a key that was withdrawn is, and the
+	// next one is known before it signs. Identity publishes it a minute ahead.
+	keyAge = 30 * time.Second
 	// keyTimeout bounds one look.
 	keyTimeout = 2 * time.Second
 )

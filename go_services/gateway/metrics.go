@@ -3,6 +3,7 @@ package gateway
 import (
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
@@ -57,15 +58,27 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		m.sockets[d] = sockets.WithLabelValues(dialect.Dialect(d).String())
 	}
 	for b := range m.sent {
-		m.sent[b] = m.frames.WithLabelValues("out", strings.ToLower(clientv1.ServerBody(b).String()))
+		m.sent[b] = m.frames.WithLabelValues("out", kindOf(clientv1.ServerBody(b).String()))
 	}
 	m.received = map[string]prometheus.Counter{"bad": m.frames.WithLabelValues("in", "bad")}
 	for _, name := range clientv1.EnumNamesClientBody {
-		kind := strings.ToLower(name)
+		kind := kindOf(name)
 		m.received[kind] = m.frames.WithLabelValues("in", kind)
 	}
 	m.stateDrops = m.drops.WithLabelValues("state")
 	return m
+}
+
+// kindOf is a kind of frame as it is called in JSON: `StateBatch` is `state_batch`.
+func kindOf(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if i > 0 && unicode.IsUpper(r) && unicode.IsLower(rune(name[i-1])) {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
 }
 
 func (m *metrics) closed(code uint16) { m.closes.WithLabelValues(strconv.Itoa(int(code))).Inc() }

@@ -141,9 +141,6 @@ func (s *presenceShard) follow(ctx context.Context, wait *backoff) error {
 		return err
 	}
 	open := &presencev1.AttachRequest_Open{GatewayId: s.gateway, Incarnation: s.incarnation, Shard: s.number}
-	if err := stream.Send(&presencev1.AttachRequest{Body: &presencev1.AttachRequest_Open_{Open: open}}); err != nil {
-		return lastError(stream, err)
-	}
 	acks := make(chan uint64, 1)
 	failed := make(chan error, 1)
 	go func() {
@@ -160,6 +157,9 @@ func (s *presenceShard) follow(ctx context.Context, wait *backoff) error {
 			}
 		}
 	}()
+	if err := stream.Send(&presencev1.AttachRequest{Body: &presencev1.AttachRequest_Open_{Open: open}}); err != nil {
+		return whyNot(acks, failed)
+	}
 	return s.tell(ctx, stream, acks, failed, wait)
 }
 
@@ -171,7 +171,7 @@ func (s *presenceShard) tell(
 	message := &presencev1.AttachRequest{Body: &presencev1.AttachRequest_Snapshot{Snapshot: s.snapshot(seq)}}
 	for {
 		if err := stream.Send(message); err != nil {
-			return lastError(stream, err)
+			return whyNot(acks, failed)
 		}
 		if err := awaitAck(ctx, seq, acks, failed); err != nil {
 			return err
@@ -259,10 +259,13 @@ func (s *presenceShard) changes() []*presencev1.AttachRequest_Change {
 	return changes
 }
 
-// lastError is the reason behind a failed send, which Recv tells.
-func lastError(stream presencev1.PresenceService_AttachClient, sendErr error) error {
-	if _, err := stream.Recv(); err != nil {
-		return err
+// whyNot is the reason behind a failed send. It is the stream's receiver that hears it, now that the stream is broken.
+func whyNot(acks <-chan uint64, failed <-chan error) error {
+	for {
+		select {
+		case err := <-failed:
+			return err
+		case <-acks: // on the way when the stream broke
+		}
 	}
-	return sendErr
 }

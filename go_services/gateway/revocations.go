@@ -12,6 +12,10 @@ import (
 // revokedFor is how long a revoked session is remembered: longer than an access token lives.
 const revokedFor = 6 * time.Minute
 
+// forgetEvery is how often those that are remembered long enough are forgotten. All at once and seldom: a stream that
+// begins anew tells of thousands in a moment, and looking at all of them for each would hold up every hello.
+const forgetEvery = time.Minute
+
 // healthy is how long a stream must have lived for its end to be no reason to hold back.
 const healthy = 5 * time.Second
 
@@ -21,8 +25,9 @@ type revocations struct {
 	onRevoke func(sessionID string)
 	log      *slog.Logger
 
-	mu    sync.Mutex
-	until map[string]time.Time
+	mu     sync.Mutex
+	until  map[string]time.Time
+	forgot time.Time // when the map was last looked through
 }
 
 func newRevocations(identity identityv1.IdentityServiceClient, log *slog.Logger) *revocations {
@@ -72,6 +77,10 @@ func (r *revocations) remember(sessionID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.until[sessionID] = now.Add(revokedFor)
+	if now.Sub(r.forgot) < forgetEvery {
+		return
+	}
+	r.forgot = now
 	for id, until := range r.until {
 		if now.After(until) {
 			delete(r.until, id)

@@ -17,10 +17,14 @@ type server struct {
 	gateway *Gateway
 }
 
-// ListSessions lists this instance's sessions in order of their ids. The page token is the last id of the page before.
+// ListSessions lists this instance's sessions in order of their ids.
 func (s *server) ListSessions(
 	_ context.Context, request *gatewayv1.ListSessionsRequest,
 ) (*gatewayv1.ListSessionsResponse, error) {
+	from, err := readPage(request.GetPageToken(), s.gateway.cfg.Instance, request.GetRoomId())
+	if err != nil {
+		return nil, err
+	}
 	size := int(request.GetPageSize())
 	if size == 0 {
 		size = defaultPage
@@ -29,7 +33,7 @@ func (s *server) ListSessions(
 	for _, c := range s.gateway.all() {
 		view := c.view()
 		wanted := request.GetRoomId() == "" || request.GetRoomId() == view.GetRoomId()
-		if wanted && view.GetUserId() != "" && view.GetGatewaySessionId() > request.GetPageToken() {
+		if wanted && view.GetUserId() != "" && view.GetGatewaySessionId() > from.After {
 			sessions = append(sessions, view)
 		}
 	}
@@ -39,7 +43,8 @@ func (s *server) ListSessions(
 	response := &gatewayv1.ListSessionsResponse{GatewayId: s.gateway.cfg.Instance, Sessions: sessions}
 	if len(sessions) > size {
 		response.Sessions = sessions[:size]
-		response.NextPageToken = sessions[size-1].GetGatewaySessionId()
+		from.After = sessions[size-1].GetGatewaySessionId()
+		response.NextPageToken = from.token()
 	}
 	return response, nil
 }

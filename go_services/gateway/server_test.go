@@ -3,12 +3,17 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"google.golang.org/grpc/codes"
 )
 
 func TestListSessions(t *testing.T) {
@@ -57,6 +62,38 @@ func TestListSessions(t *testing.T) {
 	}
 }
 
+func TestAPageTokenIsGoodForItsOwnListOnly(t *testing.T) {
+	l := newLab(t, nil)
+	for i := range 2 {
+		l.enter(fmt.Sprintf("usr_%d", i), "plaza")
+	}
+	s, other := &server{gateway: l.Gateway}, &server{gateway: newLab(t, func(g *Gateway) { g.cfg.Instance = "gateway-1" }).Gateway}
+	first, err := s.ListSessions(context.Background(), &gatewayv1.ListSessionsRequest{PageSize: 1, RoomId: "plaza"})
+	if err != nil || len(first.GetNextPageToken()) > 512 {
+		t.Fatal(first, err)
+	}
+	tests := map[string]struct {
+		asked   *server
+		request *gatewayv1.ListSessionsRequest
+		says    string
+	}{
+		"another instance": {other, &gatewayv1.ListSessionsRequest{PageToken: first.GetNextPageToken(), RoomId: "plaza"},
+			"is of gateway-0, and gateway-1 has answered"},
+		"another room": {s, &gatewayv1.ListSessionsRequest{PageToken: first.GetNextPageToken(), RoomId: "garden"}, "start again"},
+		"no room":      {s, &gatewayv1.ListSessionsRequest{PageToken: first.GetNextPageToken()}, "start again"},
+		"made up":      {s, &gatewayv1.ListSessionsRequest{PageToken: "gws_01", RoomId: "plaza"}, "start again"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			page, err := test.asked.ListSessions(context.Background(), test.request)
+			if kit.ReasonOf(err) != commonv1.ErrorReason_ERROR_REASON_INVALID_PAGE_TOKEN ||
+				kit.StatusOf(err).Code() != codes.InvalidArgument || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("answered %v, %v", page, err)
+			}
+		})
+	}
+}
+
 func TestADrainClosesAllSocketsSpreadOverItsTime(t *testing.T) {
 	l := newLab(t, func(g *Gateway) { g.cfg.DrainSeconds = 0.4 })
 	var people []*person
@@ -83,6 +120,30 @@ func TestADrainClosesAllSocketsSpreadOverItsTime(t *testing.T) {
 		t.Errorf("sockets were closed from %v to %v", least, most)
 	}
 	l.until("presence knows that all are gone", func() bool { return len(l.presence.where()) == 0 })
+}
+
+func TestAnAddressIsBoundedUnlessItIsTheEdgeOnThisMachine(t *testing.T) {
+	for name, value := range map[string]string{
+		"WORLDMESH_SERVICE": "gateway", "WORLDMESH_INSTANCE": "gateway-0", "WORLDMESH_GRPC_ADDR": "x:1",
+		"WORLDMESH_ADMIN_ADDR": "x:1", "WORLDMESH_MESH_ADDR": "x:1", "WORLDMESH_TLS_DIR": "x",
+		"WORLDMESH_GATEWAY_WSS_ADDR": "x:1", "WORLDMESH_GATEWAY_TLS_CERT": "x", "WORLDMESH_GATEWAY_TLS_KEY": "x",
+		"WORLDMESH_DESCRIPTOR_SET": "x",
+	} {
+		t.Setenv(name, value)
+	}
+	cfg, err := kit.ParseConfig[Config]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loopback := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
+	if cfg.SocketsPerAddress != 1000 || !slices.Equal(cfg.Proxies, loopback) {
+		t.Errorf("%d an address, but for %v", cfg.SocketsPerAddress, cfg.Proxies)
+	}
+	t.Setenv("WORLDMESH_GATEWAY_SOCKETS_PER_ADDRESS", "0")
+	t.Setenv("WORLDMESH_GATEWAY_PROXIES", "192.0.2.7,nobody")
+	if _, err := kit.ParseConfig[Config](); err == nil || !strings.Contains(err.Error(), "WORLDMESH_GATEWAY_PROXIES") {
+		t.Errorf("a proxy that is no address: %v", err)
+	}
 }
 
 func TestPlainSocketsAreForDevelopment(t *testing.T) {

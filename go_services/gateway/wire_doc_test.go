@@ -99,6 +99,7 @@ func TestThePagesLimitsAreTheLimits(t *testing.T) {
 		fmt.Sprintf("a `call` | %d bytes |", socket.MaxMessage),
 		fmt.Sprintf("frames | %.0f a second, %.0f at once |", limits.FramesPerSecond, limits.FrameBurst),
 		fmt.Sprintf("bytes of frames | %.0f a second, %.0f at once |", limits.BytesPerSecond, limits.ByteBurst),
+		fmt.Sprintf("(ping, pong) | %d in %.0f s |", socket.MaxControls, socket.ControlWindow.Seconds()),
 		fmt.Sprintf("calls under way | %d |", limits.Calls),
 		fmt.Sprintf("answer to `join` | %.0f s |", limits.Join.Seconds()),
 	} {

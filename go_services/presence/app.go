@@ -26,7 +26,9 @@ func Run(ctx context.Context) error {
 
 func register(app *kit.App, cfg Config) *server {
 	draining, drain := context.WithCancel(context.Background())
-	s := &server{peers: presencev1.NewPresenceServiceClient(app.Mesh), draining: draining}
+	s := &server{
+		peers: presencev1.NewPresenceServiceClient(app.Mesh), draining: draining, watches: newWatches(cfg.WatchesPerUser),
+	}
 	changes := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "worldmesh_presence_changes_total", Help: "Changes of users' presence.",
 	})

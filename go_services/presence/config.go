@@ -12,4 +12,6 @@ type Config struct {
 
 	// Lease is how long the sessions of a gateway stay after its stream has ended.
 	Lease time.Duration `env:"WORLDMESH_PRESENCE_LEASE" envDefault:"8s"`
+	// WatchesPerUser bounds the watches of one user that are open on this instance.
+	WatchesPerUser int `env:"WORLDMESH_PRESENCE_WATCHES_PER_USER" envDefault:"10"`
 }

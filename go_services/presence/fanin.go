@@ -44,6 +44,7 @@ func (s *server) BatchGetPresence(
 	for _, id := range request.GetUserIds() {
 		response.Presences = append(response.Presences, known[id])
 	}
+	newView(kit.CallerOf(ctx)).all(response.GetPresences())
 	return response, nil
 }
 
@@ -52,9 +53,15 @@ func (s *server) BatchGetPresence(
 func (s *server) WatchPresence(
 	request *presencev1.WatchPresenceRequest, rpc presencev1.PresenceService_WatchPresenceServer,
 ) error {
+	caller := kit.CallerOf(rpc.Context())
+	end, err := s.watches.begin(caller.User.ID)
+	if err != nil {
+		return err
+	}
+	defer end()
 	ctx, cancel := context.WithCancel(rpc.Context())
 	defer cancel()
-	changes := make(chan []*presencev1.UserPresence)
+	sees, changes := newView(caller), make(chan []*presencev1.UserPresence)
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range byShard(request.GetUserIds()) {
 		group.Go(func() error { return s.follow(ctx, part, changes) })
@@ -67,7 +74,11 @@ func (s *server) WatchPresence(
 			case <-s.draining.Done():
 				return errDraining
 			case presences := <-changes:
-				if err := rpc.Send(&presencev1.WatchPresenceResponse{Presences: presences}); err != nil {
+				news := sees.news(presences)
+				if len(news) == 0 {
+					continue
+				}
+				if err := rpc.Send(&presencev1.WatchPresenceResponse{Presences: news}); err != nil {
 					return err
 				}
 			}

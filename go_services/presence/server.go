@@ -29,6 +29,7 @@ type server struct {
 
 	shards   [shardkey.Count]*liveShard
 	peers    presencev1.PresenceServiceClient
+	watches  *watches
 	streams  atomic.Uint64
 	draining context.Context //nolint:containedctx // ends all streams at once
 }

@@ -21,7 +21,7 @@ const lease = 300 * time.Millisecond
 func start(t *testing.T) presencev1.PresenceServiceClient {
 	t.Helper()
 	files := kittest.NewTLS(t)
-	cfg := Config{Config: files.Config("presence"), Lease: lease}
+	cfg := Config{Config: files.Config("presence"), Lease: lease, WatchesPerUser: 2}
 	app, err := kit.NewApp(context.Background(), cfg.Config)
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +38,12 @@ func calling(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	t.Cleanup(cancel)
 	return metadata.AppendToOutgoingContext(ctx, kit.HeaderCaller, "gateway")
+}
+
+// callingAs is a call for a signed-in user.
+func callingAs(t *testing.T, user, scopes string) context.Context {
+	t.Helper()
+	return metadata.AppendToOutgoingContext(calling(t), kit.HeaderUserID, user, kit.HeaderScopes, scopes)
 }
 
 // gateway is a gateway's stream to the shard of a user.

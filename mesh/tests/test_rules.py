@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +112,38 @@ def test_a_stream_has_no_time_limit_and_a_call_has_one() -> None:
             assert (limit == "0s") == method.streaming, method.path
 
 
+def test_a_stream_at_the_edge_lasts_as_long_as_a_token_at_most_whatever_its_caller_asks_for() -> None:
+    streams = [m for m in EXPOSED if m.streaming]
+    assert streams
+    for method in streams:
+        bound = routes(edge())[method.path]["route"]["max_stream_duration"]
+        assert bound == {"max_stream_duration": "300s", "grpc_timeout_header_max": "300s"}, method.path
+
+
+def test_between_services_streams_have_no_end() -> None:
+    for method in METHODS:
+        if method.streaming and method.callers_in(SERVICES):
+            bound = routes(mesh())[method.path]["route"]["max_stream_duration"]
+            assert "max_stream_duration" not in bound, method.path
+
+
+def test_one_address_gets_less_in_production_than_where_all_come_from_one() -> None:
+    for name in ("requests", "signing_in"):
+        burst = {}
+        for development in (True, False):
+            limit = a_filter(edge(development=development), f"envoy.filters.http.local_ratelimit.{name}")
+            burst[development] = limit["descriptors"][0]["token_bucket"]["max_tokens"]
+        assert burst[False] * 20 < burst[True], name
+
+
+def test_whatever_changes_something_without_a_token_counts_as_signing_in() -> None:
+    limit = a_filter(edge(), "envoy.filters.http.local_ratelimit.signing_in")
+    [of_path] = limit["rate_limits"][0]["actions"][1]["header_value_match"]["headers"]
+    pattern = of_path["string_match"]["safe_regex"]["regex"]
+    counted = {m.name for m in METHODS if re.fullmatch(pattern, m.path)}
+    assert counted == {"SignInGuest", "SignUp", "SignInPassword", "SignInBot", "RefreshSession"}
+
+
 def test_production_has_no_plain_http_and_no_way_for_debuggers_at_the_edge() -> None:
     plain = topology().port(EDGE_PLAIN)
     assert plain in listening(edge())
@@ -119,6 +155,38 @@ def test_production_has_no_plain_http_and_no_way_for_debuggers_at_the_edge() -> 
 
 def listening(config: Any) -> set[int]:
     return {each["address"]["socket_address"]["port_value"] for each in config["static_resources"]["listeners"]}
+
+
+def headers_of(route: Any) -> dict[str, str]:
+    return {h["header"]["key"]: h["header"]["value"] for h in route["response_headers_to_add"]}
+
+
+@pytest.mark.parametrize("development", [True, False], ids=["development", "production"])
+def test_the_page_may_call_our_own_origins_and_no_others(*, development: bool) -> None:
+    config = edge_config(topology(development=development), METHODS, {"/": ("/web/index.html", "text/html")})
+    policy = headers_of(routes(config)["/"])["content-security-policy"]
+    [allowed] = [part.split()[1:] for part in policy.split("; ") if part.startswith("connect-src ")]
+    secure = ["wss://localhost:26443", "wss://127.0.0.1:26443"]
+    plain = ["ws://localhost:26080", "ws://127.0.0.1:26080"]
+    assert allowed == ["'self'", *secure, *(plain if development else [])]
+
+
+def test_production_tells_browsers_to_come_by_tls_alone_and_development_does_not() -> None:
+    key = "strict-transport-security"
+    assert headers_of(next(managers(edge(development=False)))["route_config"])[key] == "max-age=31536000"
+    assert key not in str(edge())
+
+
+def test_what_production_gets_can_be_rendered_and_the_real_envoy_takes_it(tmp_path: Path) -> None:
+    """As a person does it."""
+    environ = os.environ | {"WORLDMESH_DATA": str(tmp_path), "WORLDMESH_PORT_BASE": "26000"}
+    command = [sys.executable, "-m", "worldmesh_mesh", "render", "--production"]
+    subprocess.run(command, env=environ, check=True)
+    assert topology().port(EDGE_PLAIN) not in listening(json.loads((tmp_path / "envoy/edge.json").read_text()))
+    assert "WORLDMESH_ENVIRONMENT=production" in (tmp_path / "processes.json").read_text()
+    for name in ("edge", "mesh"):
+        done = validate(tmp_path, name)
+        assert done.returncode == 0, done.stderr
 
 
 def validate(data: Path, name: str) -> subprocess.CompletedProcess[str]:

@@ -37,6 +37,15 @@ def test_a_number_of_instances_that_makes_no_sense_is_named(value: str) -> None:
         topology({"RELAYS": value})
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    ["https://127.0.0.1:4317", "http://127.0.0.1:4317/", "http://127.0.0.1", "127.0.0.1:4317", "http://:4317"],
+)
+def test_an_address_for_spans_that_envoy_can_not_dial_is_named(endpoint: str) -> None:
+    with pytest.raises(TopologyError, match=f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}: write http://host:port"):
+        topology({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+
+
 @pytest.mark.parametrize("base", [0, 80, 65000])
 def test_a_port_base_that_leaves_no_room_is_named(base: int) -> None:
     with pytest.raises(TopologyError, match=f"WORLDMESH_PORT_BASE={base}"):

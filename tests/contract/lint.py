@@ -1,8 +1,12 @@
-"""Rules of ours that buf does not know. Each is a generator of complaints, `what: why`; no complaint means clean."""
+"""Rules of ours that buf does not know. Each is a generator of complaints, `what: why`; no complaint means clean.
+
+`buf build proto --as-file-descriptor-set -o - | python -m tests.contract.lint` is how `make lint` asks.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Set
 from typing import Any
 
@@ -212,3 +216,15 @@ def _error_reasons(file: descriptor_pb2.FileDescriptorProto) -> Iterator[str]:
                 code, _, rest = comment.get((5, i, 2, j), "").partition(". ")
                 if value.number and (code not in CODES or not rest.strip()):
                     yield f"{value.name}: its comment does not say code and meaning"
+
+
+def main() -> int:
+    """Says what is wrong with the contracts on standard input."""
+    complaints = lint(descriptor_pb2.FileDescriptorSet.FromString(sys.stdin.buffer.read()))
+    for complaint in complaints:
+        print(f"error: {complaint}", file=sys.stderr)
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

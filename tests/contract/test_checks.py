@@ -35,8 +35,10 @@ class Copy:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Copy:
-    for name in ("docs", "proto", "tools"):
+    for name in ("docs", "proto", "tools", "tests/contract"):
         shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "mesh").mkdir()
+    shutil.copy(ROOT / "mesh/catalogue.yaml", tmp_path / "mesh")
     for name in ("buf.yaml", "buf.gen.yaml", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
@@ -72,6 +74,21 @@ def test_lint_fails(copy: Copy, old: str, new: str, complaint: str) -> None:
     status, said = copy.run(*LINT)
     assert status != 0
     assert complaint in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("exposure: EXPOSURE_PUBLIC", "exposure: EXPOSURE_UNSPECIFIED", "no policy, or one without exposure"),
+        ("owner_id = 3 [(buf.validate.field).string.max_len = 64]", "owner_id = 3", "owner_id: string without a bound"),
+    ],
+)
+def test_lint_fails_for_rules_of_ours_too(copy: Copy, old: str, new: str, complaint: str) -> None:
+    copy.replace(WORLD, old, new)
+    status, said = copy.run("tools/lint")
+    assert status != 0
+    assert complaint in said
+    assert "-- Python" not in said, "it ends at the first that fails"
 
 
 @pytest.mark.parametrize(

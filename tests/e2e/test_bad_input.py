@@ -217,11 +217,11 @@ async def test_frames_that_a_room_refuses(places: Places, name: DialectName, bod
 @pytest.mark.parametrize(
     ("method", "request_", "reason", "code"),
     [
-        ("worldmesh.world.v1.WorldService/Nothing", ListRoomsRequest(), "METHOD_NOT_FOUND", NOT_FOUND),
-        ("nothing at all", ListRoomsRequest(), "METHOD_NOT_FOUND", NOT_FOUND),
-        ("worldmesh.world.v1.WorldService/AuthorizeEntry", AuthorizeEntryRequest(), "METHOD_NOT_FOUND", NOT_FOUND),
-        ("worldmesh.gateway.v1.GatewayService/ListSessions", ListRoomsRequest(), "METHOD_NOT_FOUND", NOT_FOUND),
-        ("grpc.health.v1.Health/Check", ListRoomsRequest(), "METHOD_NOT_FOUND", NOT_FOUND),
+        ("worldmesh.world.v1.WorldService/Nothing", ListRoomsRequest(), "METHOD_NOT_FOUND", UNIMPLEMENTED),
+        ("nothing at all", ListRoomsRequest(), "METHOD_NOT_FOUND", UNIMPLEMENTED),
+        ("worldmesh.world.v1.WorldService/AuthorizeEntry", AuthorizeEntryRequest(), "METHOD_NOT_FOUND", UNIMPLEMENTED),
+        ("worldmesh.gateway.v1.GatewayService/ListSessions", ListRoomsRequest(), "METHOD_NOT_FOUND", UNIMPLEMENTED),
+        ("grpc.health.v1.Health/Check", ListRoomsRequest(), "METHOD_NOT_FOUND", UNIMPLEMENTED),
         (
             "worldmesh.presence.v1.PresenceService/WatchPresence",
             WatchPresenceRequest(user_ids=["usr_1"]),

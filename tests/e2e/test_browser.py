@@ -80,7 +80,10 @@ def people(browser: Browser, world: World) -> Iterator[tuple[Person, Person]]:
 
 
 def _person(browser: Browser, world: World) -> Person:
-    context = browser.new_context(viewport={"width": 1100, "height": 700})
+    return _window(browser.new_context(viewport={"width": 1100, "height": 700}), world)
+
+
+def _window(context: BrowserContext, world: World) -> Person:
     page = context.new_page()
     person = Person(context, page)
     page.on("console", lambda m: person.problems.append(m.text) if m.type in ("error", "warning") else None)
@@ -127,6 +130,34 @@ def test_two_people_see_each_other_walk_and_talk(people: tuple[Person, Person]) 
     expect(ann.page.locator("#log")).to_contain_text(f"{ben.name} left.")
     assert ann.problems == []
     assert ben.problems == []
+
+
+def test_a_second_window_of_the_same_browser_is_a_second_person(people: tuple[Person, Person], world: World) -> None:
+    ann, _ = people
+    other = _window(ann.context, world)
+    ann.enter("room_garden")
+    other.enter("room_garden")
+    assert ann.name != other.name
+    ann.until(lambda: ann.sees(other.name) is not None and other.sees(ann.name) is not None, "both in the room")
+    other.page.locator("#text").fill("hello myself")
+    other.page.locator("#text").press("Enter")
+    for person in (ann, other):
+        expect(person.page.locator("#log")).to_contain_text("hello myself", timeout=PATIENCE)
+        expect(person.page.locator("#room")).to_be_visible()
+        assert person.problems == []
+
+
+def test_rooms_that_can_not_be_listed_can_be_asked_for_again(people: tuple[Person, Person]) -> None:
+    ann, _ = people
+    ann.page.route("**/v1/rooms?*", lambda route: route.abort())
+    ann.page.locator("#enter").click()
+    expect(ann.page.locator("#rooms")).to_contain_text("The server does not answer right now.")
+    ann.page.locator("#rooms button").click()
+    expect(ann.page.locator("#rooms button")).to_be_enabled()
+    ann.page.unroute("**/v1/rooms?*")
+    ann.page.locator("#rooms button", has_text="Try again").click()
+    ann.page.locator('[data-room="room_garden"]').click()
+    expect(ann.page.locator("#room")).to_be_visible(timeout=PATIENCE)
 
 
 def test_a_guest_is_the_same_after_a_reload(people: tuple[Person, Person]) -> None:

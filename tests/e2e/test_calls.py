@@ -41,7 +41,7 @@ from worldmesh_messages.worldmesh.world.v1 import (
     WorldServiceStub,
 )
 
-from .people import PATIENCE, Person, Places, new_room, person
+from .people import PATIENCE, Places, new_room, person
 
 BOTH: list[DialectName] = ["flatbuffers", "json"]
 
@@ -121,18 +121,18 @@ async def test_calls_are_answered_out_of_order_if_need_be_and_each_to_its_own(pl
         assert [answer.room.room_id for answer in answers] == rooms
 
 
-async def presence_of(one: Person, user_id: str) -> UserPresence:
-    answer = await one.client.stub(PresenceServiceStub).batch_get_presence(BatchGetPresenceRequest(user_ids=[user_id]))
+async def presence_of(asking: WorldmeshClient, user_id: str) -> UserPresence:
+    answer = await asking.stub(PresenceServiceStub).batch_get_presence(BatchGetPresenceRequest(user_ids=[user_id]))
     return answer.presences[0]
 
 
-async def eventually(one: Person, user_id: str, *, online: bool, rooms: set[str]) -> None:
+async def eventually(asking: WorldmeshClient, user_id: str, *, online: bool, rooms: set[str]) -> UserPresence:
     """Waits until a user's presence is so; changes travel, so it is asked again."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            found = await presence_of(one, user_id)
+            found = await presence_of(asking, user_id)
             if found.online == online and {device.room_id for device in found.devices} == rooms:
-                return
+                return found
             await asyncio.sleep(0.05)
 
 
@@ -143,16 +143,17 @@ async def test_presence_knows_each_device_and_its_room(places: Places) -> None:
         desk = await WorldmeshClient.guest(places.rest, device_id, places.options(1, "json", device_name="desk"))
         async with phone:
             room = await new_room(watcher)
-            await eventually(watcher, phone.user_id, online=True, rooms={""})
+            await eventually(phone, phone.user_id, online=True, rooms={""})
             async with desk:
                 await desk.join(room)
-                await eventually(watcher, phone.user_id, online=True, rooms={"", room})
-                found = await presence_of(watcher, phone.user_id)
+                found = await eventually(phone, phone.user_id, online=True, rooms={"", room})
                 assert {(d.device_name, d.room_id) for d in found.devices} == {("phone", ""), ("desk", room)}
                 names = {d.gateway_session_id for d in found.devices}
                 assert names == {phone.gateway_session_id, desk.gateway_session_id}
-            await eventually(watcher, phone.user_id, online=True, rooms={""})
-        await eventually(watcher, phone.user_id, online=False, rooms=set())
+                seen = await eventually(watcher.client, phone.user_id, online=True, rooms=set())
+                assert (seen.devices, seen.change_time) == ([], found.change_time), "others do not see where"
+            await eventually(phone, phone.user_id, online=True, rooms={""})
+        await eventually(watcher.client, phone.user_id, online=False, rooms=set())
 
 
 async def test_somebody_can_sign_in_over_grpc(places: Places) -> None:

@@ -1,4 +1,4 @@
-"""The web world's model, by its own tests, on the Node that comes with Playwright."""
+"""The web world's parts, by their own tests, on the Node that comes with Playwright."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TESTS = sorted((Path(__file__).resolve().parents[2] / "clients/web/tests").glob(
 
 
 @pytest.mark.parametrize("file", TESTS, ids=lambda file: file.name)
-def test_the_model_keeps_its_promises(file: Path) -> None:
+def test_a_part_keeps_its_promises(file: Path) -> None:
     """Each promise is a sentence in the file."""
     node = str(compute_driver_executable()[0])
     done = subprocess.run(

@@ -31,6 +31,7 @@ from worldmesh_mesh.paths import CATALOGUE, DESCRIPTORS
 from worldmesh_mesh.topology import make_topology
 
 from tests.integration.test_mesh_life import eventually
+from tests.integration.test_mesh_trust import reason_of
 from tests.support.world import ROOT, World, running_world
 
 SERVICES = load_catalogue(CATALOGUE)
@@ -93,11 +94,11 @@ def _go_server(world: World) -> Iterator[int]:
 
 
 @contextmanager
-def _go_process(world: World) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+def _go_process(world: World, *options: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     binary = ROOT / ".build/retryprobe"
     subprocess.run(["go", "build", "-o", binary, "./tests/support/retryprobe"], cwd=ROOT, check=True)
     certs = Path(world.addresses["certs"]) / "world"
-    process = subprocess.Popen([binary, "--certs", certs], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([binary, "--certs", certs, *options], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield int(process.stdout.readline()), process
@@ -211,7 +212,47 @@ def test_calls_that_an_instance_can_not_take_any_more_go_to_another(own_world: W
             assert _call(channel, Retry.UNSENT, "never") == ("OK", 1)
 
 
+def test_an_instance_that_fails_again_and_again_is_left_out_for_a_while_although_it_looks_healthy(
+    own_world: World,
+) -> None:
+    with ExitStack() as stack:
+        channel = stack.enter_context(own_world.mesh_channel("gateway"))
+        good, _ = stack.enter_context(_go_process(own_world))
+        bad, _ = stack.enter_context(_go_process(own_world, "--broken"))
+        _point_world_at(own_world, [good, bad])
+        answers: list[str] = []
+
+        def ejected() -> bool:
+            answers.append(_call(channel, Retry.UNSENT, "never")[0])
+            return _ejected(own_world) == {bad}
+
+        eventually(ejected)
+        assert answers.count("UNAVAILABLE") >= 3, "nobody hid the failures that it took to find out"
+        assert [_call(channel, Retry.UNSENT, "never") for _ in range(10)] == [("OK", 1)] * 10
+        eventually(lambda: _ejected(own_world) == set())
+
+
+def test_a_service_that_does_not_answer_in_its_time_is_a_deadline_that_has_passed(own_world: World) -> None:
+    with _go_server(own_world) as port, own_world.mesh_channel("gateway") as channel:
+        _point_world_at(own_world, [port])
+        eventually(lambda: _call(channel, Retry.SAFE, "never") == ("OK", 1))
+        call = channel.unary_unary(PATHS[Retry.UNSENT], request_serializer=bytes, response_deserializer=bytes)
+        with pytest.raises(grpc.RpcError) as raised:
+            call(b"", timeout=60, metadata=(("x-key", uuid.uuid4().hex), ("x-fail", "hang")))
+    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert reason_of(raised.value) == "DEADLINE_EXCEEDED"
+
+
 def _called(world: World) -> set[int]:
     """Ports of the instances of `world` that Envoy has sent a call to."""
+    return _instances(world, "rq_total::[1-9]")
+
+
+def _ejected(world: World) -> set[int]:
+    """Ports of the instances of `world` that Envoy leaves out, for their calls fail."""
+    return _instances(world, "health_flags::.*/failed_outlier_check")
+
+
+def _instances(world: World, what: str) -> set[int]:
     clusters = httpx.get(f"{world.addresses['admin']['mesh']}clusters").text
-    return {int(port) for port in re.findall(r"^world::127\.0\.0\.1:(\d+)::rq_total::[1-9]", clusters, re.MULTILINE)}
+    return {int(port) for port in re.findall(rf"^world::127\.0\.0\.1:(\d+)::{what}", clusters, re.MULTILINE)}

@@ -109,7 +109,7 @@ type (
 	}
 )
 
-// Kind is the body's name as it stands in JSON and in metrics.
+// Kind is the body's name as it stands in JSON and in the metrics of what clients send.
 func (Hello) Kind() string   { return "hello" }
 func (Refresh) Kind() string { return "refresh" }
 func (Join) Kind() string    { return "join" }

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -119,8 +120,12 @@ func TestTheFrameIsItsOwn(t *testing.T) {
 }
 
 func TestWhatIsNoFrame(t *testing.T) {
-	notANumber := float32(0)
-	notANumber /= notANumber
+	notANumber, endless := float32(math.NaN()), float32(math.Inf(1))
+	at := func(x, y, z float32) []byte {
+		return encodeClient(1, clientv1.ClientBodyMove, func(b *flatbuffers.Builder) flatbuffers.UOffsetT {
+			return move(b, x, y, z, nil)
+		})
+	}
 	tests := map[string]struct {
 		d       Dialect
 		message []byte
@@ -133,7 +138,9 @@ func TestWhatIsNoFrame(t *testing.T) {
 		"a newer kind":        {FlatBuffers, encodeClient(1, 200, texts("x")), ErrUnknown, ""},
 		"no token":            {FlatBuffers, encodeClient(1, clientv1.ClientBodyHello, texts()), ErrMalformed, "access_token is missing"},
 		"no position":         {FlatBuffers, encodeClient(1, clientv1.ClientBodyMove, texts()), ErrMalformed, "position is missing"},
-		"nowhere":             {FlatBuffers, encodeClient(1, clientv1.ClientBodyMove, func(b *flatbuffers.Builder) flatbuffers.UOffsetT { return move(b, notANumber, 0, 0, nil) }), ErrMalformed, "not finite"},
+		"nowhere in x":        {FlatBuffers, at(notANumber, 0, 0), ErrMalformed, "not finite"},
+		"nowhere in y":        {FlatBuffers, at(0, endless, 0), ErrMalformed, "not finite"},
+		"nowhere in z":        {FlatBuffers, at(0, 0, -endless), ErrMalformed, "not finite"},
 		"not UTF-8":           {FlatBuffers, encodeClient(1, clientv1.ClientBodyChat, texts("\xff")), ErrMalformed, "UTF-8"},
 		"empty text":          {JSON, nil, ErrMalformed, "no JSON"},
 		"half an object":      {JSON, []byte(`{"rid":1`), ErrMalformed, "no JSON at byte"},
@@ -200,8 +207,12 @@ func checkDecode(t *testing.T, d Dialect, message []byte) {
 	case err != nil && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrUnknown):
 		t.Errorf("an error that is none of ours: %v", err)
 	}
-	if m, ok := frame.Body.(Move); ok && err == nil && (m.Position.X-m.Position.X != 0 || m.Position.Y-m.Position.Y != 0) {
-		t.Errorf("a position that is nowhere: %+v", m.Position)
+	if m, ok := frame.Body.(Move); ok && err == nil {
+		for _, place := range []float32{m.Position.X, m.Position.Y, m.Position.Z} {
+			if place-place != 0 { // NaN and the infinities
+				t.Errorf("a position that is nowhere: %+v", m.Position)
+			}
+		}
 	}
 	again, errAgain := d.Decode(message)
 	if (err == nil) != (errAgain == nil) || err == nil && !reflect.DeepEqual(frame, again) {

@@ -33,6 +33,8 @@ type Listener struct {
 	// moment they are accepted.
 	Acquire func() bool
 	Release func()
+	// Addresses bounds the connections of each address.
+	Addresses *Addresses
 	// Serve owns a socket until it returns.
 	Serve func(*Socket)
 	Log   *slog.Logger
@@ -72,21 +74,38 @@ func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
 
 // receive shakes hands. What serves the socket afterwards is a goroutine of its own, for TLS leaves a large stack.
 func (l *Listener) receive(conn net.Conn) {
-	if !l.Acquire() {
+	release, ok := l.acquire(conn)
+	if !ok {
 		l.refuse(conn)
 		return
 	}
 	socket, err := l.handshake(conn)
 	if err != nil {
 		_ = conn.Close()
-		l.Release()
+		release()
 		return
 	}
 	go func() {
-		defer l.Release()
+		defer release()
 		defer socket.Release()
 		l.Serve(socket)
 	}()
+}
+
+// acquire takes a place of the listener's, and one of the connection's address.
+func (l *Listener) acquire(conn net.Conn) (release func(), ok bool) {
+	if !l.Acquire() {
+		return nil, false
+	}
+	give, ok := l.Addresses.take(conn)
+	if !ok {
+		l.Release()
+		return nil, false
+	}
+	return func() {
+		give()
+		l.Release()
+	}, true
 }
 
 // refuse tells a client to come back later, if not too many others are being told so.

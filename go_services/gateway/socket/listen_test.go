@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,83 @@ func TestAFullGatewaySaysComeBackLater(t *testing.T) {
 	for range cap(l.places) {
 		<-l.places
 	}
+}
+
+func TestAnAddressHasSoManySocketsOverAllListenersAndNoMore(t *testing.T) {
+	addresses := NewAddresses(2, []netip.Addr{netip.MustParseAddr("127.0.0.3")})
+	bounded := func(l *Listener) { l.Addresses = addresses }
+	listeners := [2]*lab{open(t, false, bounded), open(t, false, bounded)}
+	from := func(address string, l *lab) (net.Conn, *Socket) {
+		t.Helper()
+		conn := l.offerFrom(address, dialect.Subprotocols[dialect.JSON])
+		select {
+		case s := <-l.sockets:
+			t.Cleanup(func() { s.Abort() })
+			t.Cleanup(s.finish)
+			return conn, s.Socket
+		case <-time.After(200 * time.Millisecond):
+			return conn, nil
+		}
+	}
+	for _, l := range listeners {
+		if _, s := from("127.0.0.1", l); s == nil {
+			t.Fatal("a socket within the bound was refused")
+		}
+	}
+	conn, s := from("127.0.0.1", listeners[0])
+	if s != nil {
+		t.Error("one more was taken")
+	} else if code, _ := readClose(t, conn); code != CloseOverloaded {
+		t.Errorf("one more was closed with %d", code)
+	}
+	for range 3 {
+		if _, s := from("127.0.0.3", listeners[0]); s == nil {
+			t.Error("a proxy is bounded")
+		}
+	}
+	if _, s := from("127.0.0.2", listeners[1]); s == nil {
+		t.Error("another address is bounded with it")
+	}
+}
+
+func TestWhatCountsAsOneAddress(t *testing.T) {
+	tests := map[string]struct {
+		first, second string
+		one           bool
+	}{
+		"the same":                          {"192.0.2.1", "192.0.2.1", true},
+		"another":                           {"192.0.2.1", "192.0.2.2", false},
+		"IPv4 as IPv6 writes it":            {"192.0.2.1", "::ffff:192.0.2.1", true},
+		"another of the same /64":           {"2001:db8::1", "2001:db8::2:3", true},
+		"another network of the same /48":   {"2001:db8:0:1::1", "2001:db8:0:2::1", false},
+		"the same one, on another of zones": {"fe80::1%eth0", "fe80::1%eth1", true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			addresses := NewAddresses(1, nil)
+			give, ok := addresses.take(remote(test.first))
+			if !ok {
+				t.Fatal("the first was refused")
+			}
+			if _, ok := addresses.take(remote(test.second)); ok == test.one {
+				t.Errorf("the second was taken: %v", ok)
+			}
+			give()
+			if _, ok := addresses.take(remote(test.first)); !ok {
+				t.Error("its place did not come back")
+			}
+		})
+	}
+	if _, ok := NewAddresses(0, nil).take(remote("192.0.2.1")); !ok {
+		t.Error("no bound is a bound of none")
+	}
+}
+
+// remote is a connection that comes from an address.
+type remote string
+
+func (r remote) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(string(r)), 1))
 }
 
 func TestAPlaceComesBackWhenAHandshakeFails(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
@@ -21,6 +22,9 @@ const (
 	readStep = 4 << 10
 	// maxFragments bounds the frames of one message.
 	maxFragments = 64
+	// MaxControls bounds the control frames in ControlWindow: pings are answered, and no limit of messages sees them.
+	MaxControls   = 40
+	ControlWindow = 10 * time.Second
 )
 
 // buffers are lent to readers while a message is being read.
@@ -67,6 +71,9 @@ func (s *Socket) next() (ws.Header, error) {
 		if !h.OpCode.IsControl() {
 			return h, nil
 		}
+		if v := s.countControl(); v != nil {
+			return h, v
+		}
 		if err := s.control(h); err != nil {
 			return h, err
 		}
@@ -84,6 +91,21 @@ func checkFrame(h ws.Header) *Violation {
 	case h.OpCode.IsControl() && (h.Length > ws.MaxControlFramePayloadSize || !h.Fin):
 		return &Violation{CloseProtocol, "a control frame is too long or in parts"}
 	}
+	return nil
+}
+
+// countControl refuses control frames that come too fast. It looks at the clock once for each MaxControls of them: so
+// many may come at once, and the next so many only when the time for them has passed.
+func (s *Socket) countControl() *Violation {
+	s.controls++
+	if s.controls <= MaxControls {
+		return nil
+	}
+	now := time.Now()
+	if now.Sub(s.controlsFrom) < ControlWindow {
+		return &Violation{ClosePolicy, "too many control frames"}
+	}
+	s.controls, s.controlsFrom = 1, now
 	return nil
 }
 

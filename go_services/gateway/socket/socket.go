@@ -71,11 +71,14 @@ type Socket struct {
 	large  *Budget
 	// answered says that the client has closed its side, leftFirst that it did so by itself; the reader's.
 	answered, leftFirst bool
+	// controls are the control frames since controlsFrom; the reader's.
+	controls     int
+	controlsFrom time.Time
 }
 
 // newSocket wraps a connection; what the handshake finds out comes later.
 func newSocket(conn net.Conn, limit int, large *Budget) (*Socket, error) {
-	s := &Socket{limit: int64(limit), large: large, max: MaxControl}
+	s := &Socket{limit: int64(limit), large: large, max: MaxControl, controlsFrom: time.Now()}
 	if err := s.out.open(conn); err != nil {
 		return nil, err
 	}

@@ -103,7 +103,16 @@ func (l *lab) dial(d dialect.Dialect) net.Conn {
 // offer opens a client's end with any subprotocol.
 func (l *lab) offer(subprotocol string) net.Conn {
 	l.t.Helper()
-	dialer := ws.Dialer{Protocols: []string{subprotocol}, TLSConfig: l.tls, Timeout: 5 * time.Second}
+	return l.offerFrom("127.0.0.1", subprotocol)
+}
+
+// offerFrom opens a client's end from an address; this machine has all that begin with 127.
+func (l *lab) offerFrom(address, subprotocol string) net.Conn {
+	l.t.Helper()
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	dialer := ws.Dialer{
+		Protocols: []string{subprotocol}, TLSConfig: l.tls, Timeout: 5 * time.Second, NetDial: from.DialContext,
+	}
 	scheme := "ws://"
 	if l.tls != nil {
 		scheme = "wss://"
@@ -276,6 +285,38 @@ func TestAMessageInPartsWithAPingBetweenThem(t *testing.T) {
 	}
 	if len(got) != 2 || got[0] != "hello" || got[1] != "again" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestControlFramesThatComeTooFastCloseTheSocket(t *testing.T) {
+	for name, frame := range map[string]ws.Frame{"pings": ws.NewPingFrame(nil), "pongs": ws.NewPongFrame(nil)} {
+		t.Run(name, func(t *testing.T) {
+			socket, conn := open(t, false, nil).pair(dialect.JSON)
+			// burst sends so many, and a message after them.
+			burst := func() error {
+				for range MaxControls {
+					if _, err := conn.Write(frameOf(t, frame, true)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := conn.Write(frameOf(t, ws.NewTextFrame([]byte("{}")), true)); err != nil {
+					t.Fatal(err)
+				}
+				return socket.Read(func([]byte) {})
+			}
+			if err := burst(); err != nil {
+				t.Fatalf("as many as may come at once: %v", err)
+			}
+			socket.controlsFrom = socket.controlsFrom.Add(-ControlWindow)
+			if err := burst(); err != nil {
+				t.Fatalf("as many again, later: %v", err)
+			}
+			var violation *Violation
+			if err := burst(); !errors.As(err, &violation) || violation.Code != ClosePolicy {
+				t.Errorf("as many again, at once: %v", err)
+			}
+			socket.Abort()
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -141,6 +142,7 @@ func (a *App) Run(ctx context.Context) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
 
+	a.tellHealth(healthv1.HealthCheckResponse_NOT_SERVING)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ignoreClosed(a.admin.Serve(a.listeners.admin)) })
 	group.Go(func() error { return ignoreClosed(a.Server.Serve(a.listeners.grpc)) })
@@ -165,10 +167,22 @@ func (a *App) becomeReady(ctx context.Context) error {
 		}
 	}
 	if ctx.Err() == nil {
+		a.tellHealth(healthv1.HealthCheckResponse_SERVING)
 		a.ready.Store(true)
 		a.Log.Info("ready")
 	}
 	return nil
+}
+
+// tellHealth sets what grpc.health.v1 says: of each service of ours by its name, and of the whole by the empty one,
+// which is the one that Envoy asks for.
+func (a *App) tellHealth(status healthv1.HealthCheckResponse_ServingStatus) {
+	a.health.SetServingStatus("", status)
+	for name := range a.Server.GetServiceInfo() {
+		if strings.HasPrefix("/"+name, ownPackages) {
+			a.health.SetServingStatus(name, status)
+		}
+	}
 }
 
 // GRPCAddr is where the server listens, for tests that let the system choose.

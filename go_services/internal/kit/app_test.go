@@ -168,8 +168,18 @@ func TestReadinessWaitsForGatesAndMetricsCountCalls(t *testing.T) {
 	if code, _ := s.admin(t, "/readyz"); code != http.StatusServiceUnavailable {
 		t.Fatalf("ready before its gate: %d", code)
 	}
+	for _, name := range []string{"", "worldmesh.room.v1.RoomService"} {
+		if health := s.healthOf(t, name); health != healthv1.HealthCheckResponse_NOT_SERVING {
+			t.Errorf("the health of %q before its gate: %v", name, health)
+		}
+	}
 	close(open)
 	until(t, "ready", func() bool { code, _ := s.admin(t, "/readyz"); return code == http.StatusOK })
+	for _, name := range []string{"", "worldmesh.room.v1.RoomService"} {
+		if health := s.healthOf(t, name); health != healthv1.HealthCheckResponse_SERVING {
+			t.Errorf("the health of %q when it is ready: %v", name, health)
+		}
+	}
 	if err := s.get(t, room, asServer...); err != nil {
 		t.Fatal(err)
 	}
@@ -188,10 +198,7 @@ func TestADrainLetsCallsFinishAndTakesNoNewOnes(t *testing.T) {
 	finished := make(chan error, 1)
 	go func() { finished <- s.get(t, room, asServer...) }()
 	<-entered
-	health, err := s.health.Check(context.Background(), &healthv1.HealthCheckRequest{})
-	if err != nil || health.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-		t.Fatalf("%v, %v", health, err)
-	}
+	until(t, "ready", func() bool { return s.healthOf(t, "") == healthv1.HealthCheckResponse_SERVING })
 	s.stop()
 	<-drained
 	if code, _ := s.admin(t, "/readyz"); code != http.StatusServiceUnavailable {
@@ -207,6 +214,18 @@ func TestADrainLetsCallsFinishAndTakesNoNewOnes(t *testing.T) {
 	if err := s.get(t, room, asServer...); status.Code(err) != codes.Unavailable {
 		t.Errorf("a call after the end: %v", err)
 	}
+}
+
+// healthOf is what grpc.health.v1 says of a service.
+func (s *service) healthOf(t *testing.T, name string) healthv1.HealthCheckResponse_ServingStatus {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	response, err := s.health.Check(ctx, &healthv1.HealthCheckRequest{Service: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.GetStatus()
 }
 
 func (s *service) admin(t *testing.T, path string) (int, string) {

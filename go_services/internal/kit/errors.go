@@ -118,7 +118,7 @@ func reasonOfCode(code codes.Code) commonv1.ErrorReason {
 		return commonv1.ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED
 	case codes.InvalidArgument:
 		return commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD
-	case codes.NotFound, codes.Unimplemented:
+	case codes.Unimplemented:
 		return commonv1.ErrorReason_ERROR_REASON_METHOD_NOT_FOUND
 	default:
 		return commonv1.ErrorReason_ERROR_REASON_INTERNAL

@@ -31,7 +31,7 @@ func TestAnErrorCarriesReasonFieldsAndDelayOverTheWire(t *testing.T) {
 
 func TestReasonOf(t *testing.T) {
 	own := NewError(codes.ResourceExhausted, commonv1.ErrorReason_ERROR_REASON_ROOM_FULL, "full")
-	foreign, err := status.New(codes.NotFound, "x").WithDetails(&errdetails.ErrorInfo{Reason: "ROOM_FULL", Domain: "elsewhere"})
+	foreign, err := status.New(codes.Unimplemented, "x").WithDetails(&errdetails.ErrorInfo{Reason: "ROOM_FULL", Domain: "elsewhere"})
 	if err != nil {
 		t.Fatal(err)
 	}

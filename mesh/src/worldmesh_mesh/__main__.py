@@ -46,7 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="end the world")
     commands.add_parser("where", help="print the addresses as JSON; exit 1 with a reason while it is not up")
     commands.add_parser("clean", help="end the world and remove its data")
-    commands.add_parser("render", help="write the configurations into the data folder, start nothing")
+    rendering = commands.add_parser("render", help="write the configurations into the data folder, start nothing")
+    rendering.add_argument(
+        "--production", action="store_true", help="as for production, to look at: without conveniences"
+    )
     docs = commands.add_parser("docs", help="renew the generated parts of the docs")
     docs.add_argument("--folder", type=Path, default=ROOT / "docs")
     as_service = commands.add_parser("run-as", help="run a command with the settings of a service's first instance")
@@ -64,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "docs":
             write_documents(arguments.folder, load_catalogue(CATALOGUE), load_methods(DESCRIPTORS))
         case "render":
-            render(_topology())
+            render(_topology(development=not arguments.production))
         case "run-as":
             return _run_as(arguments.service, arguments.argv)
         case "up":
@@ -106,12 +109,14 @@ def _run_as(service: str, argv: list[str]) -> int:
     return subprocess.run(command, env=os.environ | environment(topology, instances[0]), check=False).returncode
 
 
-def _topology() -> Topology:
+def _topology(*, development: bool = True) -> Topology:
     base = os.environ.get("WORLDMESH_PORT_BASE", str(_BASE))
     if not base.isdigit():
         raise TopologyError(f"WORLDMESH_PORT_BASE={base}: not a number")
     data = Path(os.environ.get("WORLDMESH_DATA", ROOT / ".data")).resolve()
-    return make_topology(load_catalogue(CATALOGUE), base=int(base), data=data, environ=os.environ)
+    return make_topology(
+        load_catalogue(CATALOGUE), base=int(base), data=data, environ=os.environ, development=development
+    )
 
 
 def _say(line: str) -> None:

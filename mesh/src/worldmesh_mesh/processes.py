@@ -9,7 +9,7 @@ from .envoy.common import Json
 from .envoy.edge import PROXY as EDGE_PROXY
 from .envoy.mesh import PROXY as MESH_PROXY
 from .paths import BIN, DESCRIPTORS, PYTHON
-from .topology import EDGE_ADMIN, EDGE_PLAIN, HOST, MESH, MESH_ADMIN, MONGO, REDIS, Instance, Topology
+from .topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, HOST, MESH, MESH_ADMIN, MONGO, REDIS, Instance, Topology
 
 MARK = "WORLDMESH_WORLD"
 """Every process of a world carries the world's data folder in this variable, so that strays can be told."""
@@ -184,7 +184,7 @@ def environment(topology: Topology, i: Instance) -> dict[str, str]:
 
 def where(topology: Topology) -> Json:
     """The addresses that people and scripts rely on."""
-    edge, plain = topology.port(443), topology.port(EDGE_PLAIN)
+    edge, plain = topology.port(EDGE), topology.port(EDGE_PLAIN)
     gateways = topology.of(topology.with_sockets.name)
     return {
         "web": f"http://localhost:{plain}/",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,34 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Bucket:
+    """So many requests at once, and so many a second from then on."""
+
+    burst: int
+    per_second: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the edge takes."""
+
+    everybody: Bucket
+    """All requests together, so that a flood does not reach the services."""
+    address: Bucket
+    """The requests of one address."""
+    signing_in: Bucket
+    """Calls of one address to what needs no token and changes something: signing in and up, renewing tokens."""
+    stream_seconds: int = 300
+    """How long a stream may last: as long as an access token lives, so that it does not outlive its own by more."""
+
+
+_EVERYBODY = Bucket(burst=10_000, per_second=5_000)
+PRODUCTION = Limits(_EVERYBODY, address=Bucket(400, 100), signing_in=Bucket(100, 5))
+DEVELOPMENT = Limits(_EVERYBODY, address=_EVERYBODY, signing_in=_EVERYBODY)
+"""On one machine all come from one address: tests, load and the person before it."""
+
+
+@dataclass(frozen=True)
 class Topology:
     """The whole world on one machine."""
 
@@ -47,6 +76,7 @@ class Topology:
     instances: tuple[Instance, ...]
     development: bool = True
     otlp_endpoint: str = ""
+    limits: Limits = PRODUCTION
 
     def port(self, offset: int) -> int:
         """A port by its offset."""
@@ -119,8 +149,17 @@ def make_topology(
         services=services,
         instances=tuple(instances),
         development=development,
-        otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+        otlp_endpoint=_otlp_endpoint(environ),
+        limits=DEVELOPMENT if development else PRODUCTION,
     )
+
+
+def _otlp_endpoint(environ: Mapping[str, str]) -> str:
+    """Envoy dials it by host and port; the services take the same one, so it is checked for all."""
+    text = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    if text and not re.fullmatch(r"http://[^/:\s]+:\d{1,5}", text):
+        raise TopologyError(f"OTEL_EXPORTER_OTLP_ENDPOINT={text}: write http://host:port, without TLS or a path")
+    return text
 
 
 def _count(service: Service, environ: Mapping[str, str]) -> int:

@@ -26,6 +26,7 @@ import (
 
 func main() {
 	certs := flag.String("certs", "", "folder with tls.pem, tls.key and proxies-ca.pem")
+	broken := flag.Bool("broken", false, "fail every call, but look healthy")
 	flag.Parse()
 	pair, err := tls.LoadX509KeyPair(filepath.Join(*certs, "tls.pem"), filepath.Join(*certs, "tls.key"))
 	if err != nil {
@@ -41,7 +42,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	probe := &probe{calls: map[string]int{}, conns: &connections{Listener: listener, open: map[string]net.Conn{}}}
+	probe := &probe{broken: *broken, calls: map[string]int{}, conns: &connections{Listener: listener, open: map[string]net.Conn{}}}
 	server := grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(&tls.Config{
 			Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
@@ -79,14 +80,15 @@ func (c *connections) breakOff(remote string) {
 }
 
 type probe struct {
-	conns *connections
-	mu    sync.Mutex
-	calls map[string]int
+	broken bool
+	conns  *connections
+	mu     sync.Mutex
+	calls  map[string]int
 }
 
 // serve fails the first call of each key and answers later ones with their number in a trailer. The header
 // `x-fail` says how the first one fails: `early` before any response header, `late` after them, `broken` with its
-// connection, `never` not at all.
+// connection, `hang` by no answer, `never` not at all.
 func (p *probe) serve(_ any, stream grpc.ServerStream) error {
 	md, _ := metadata.FromIncomingContext(stream.Context())
 	key, how := one(md, "x-key"), one(md, "x-fail")
@@ -98,6 +100,9 @@ func (p *probe) serve(_ any, stream grpc.ServerStream) error {
 		return err
 	}
 	stream.SetTrailer(metadata.Pairs("x-calls", fmt.Sprint(n)))
+	if p.broken {
+		return status.Error(codes.Unavailable, "every call fails")
+	}
 	if n > 1 || how == "never" {
 		return stream.SendMsg(&emptypb.Empty{})
 	}
@@ -106,6 +111,8 @@ func (p *probe) serve(_ any, stream grpc.ServerStream) error {
 		if err := stream.SendHeader(nil); err != nil {
 			return err
 		}
+	case "hang":
+		<-stream.Context().Done()
 	case "broken":
 		if from, ok := peer.FromContext(stream.Context()); ok {
 			p.conns.breakOff(from.Addr.String())

@@ -74,14 +74,18 @@ def own_certificate(proxy: str) -> Json:
     }
 
 
-def route(method: Method, cluster: str) -> Json:
-    """Where calls of a method go, how long they may take, and when they are sent again."""
+def route(method: Method, cluster: str, *, stream_seconds: int = 0) -> Json:
+    """Where calls of a method go, how long they may take, and when they are sent again. A stream may last for
+    `stream_seconds`; 0: as long as it likes."""
     action: Json = {
         "cluster": cluster,
         # The caller's own deadline is passed on as grpc-timeout; the service and its contract bound the rest.
         "timeout": f"{method.timeout * 2:g}s" if not method.streaming else "0s",
         "max_stream_duration": {"grpc_timeout_header_max": "0s"},
     }
+    if method.streaming and stream_seconds:
+        longest = f"{stream_seconds}s"
+        action["max_stream_duration"] = {"max_stream_duration": longest, "grpc_timeout_header_max": longest}
     if method.streaming:
         action["idle_timeout"] = "0s"
     if header := _HASH_HEADERS.get(method.route_key):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
-from worldmesh_mesh.contract import Exposure, Method
+from worldmesh_mesh.contract import Exposure, Method, Retry
 from worldmesh_mesh.paths import DESCRIPTORS
-from worldmesh_mesh.topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, JWKS, Topology
+from worldmesh_mesh.topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, JWKS, Bucket, Limits, Topology
 
 from .common import (
     CALLER_HEADER,
@@ -35,29 +36,32 @@ PROXY = "envoy-edge"
 _JWKS_METHOD = "/worldmesh.identity.v1.IdentityService/GetJwks"
 _CLAIMS = dict(zip(("sub", "sid", "name", "kind", "scope"), USER_HEADERS, strict=True))
 _MAX_FILE = 1 << 20
+_ADDRESS: Json = {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": 64}}
+_EACH_ADDRESS: Json = {"key": "masked_remote_address"}
+"""Of IPv6 people have whole networks, of which each address would have a bucket."""
+_MAX_ADDRESSES = 50_000
+"""How many addresses have a bucket of their own; the one that was seen longest ago loses its."""
 _READS: Json = {"safe_regex": {"regex": "GET|HEAD"}}
 
 _SECURITY_HEADERS: Mapping[str, str] = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-cache",
 }
+_ONLY_TLS = "max-age=31536000"
+"""What production tells browsers: a year of TLS alone. In development it would shut `localhost` to all else."""
 
 
 def edge_config(topology: Topology, methods: Sequence[Method], files: Mapping[str, tuple[str, str]]) -> Json:
     """The edge Envoy's whole configuration. `files` maps URL paths to a file and its content type."""
     exposed = [m for m in methods if m.exposure is not Exposure.INTERNAL]
     routes = [
-        *(route(m, topology.serving(m.service).name) for m in exposed),
+        *(route(m, topology.serving(m.service).name, stream_seconds=topology.limits.stream_seconds) for m in exposed),
         *(person_routes(topology) if topology.development else ()),
         _sockets(),
         {"match": {"path": "/healthz"}, "direct_response": {"status": 200, "body": {"inline_string": "ok\n"}}},
-        *(_file(path, file, kind) for path, (file, kind) in files.items()),
+        *(_file(topology, path, file, kind) for path, (file, kind) in files.items()),
         _for_cors(),
     ]
     manager = _manager(topology, exposed, routes)
@@ -99,13 +103,14 @@ def _manager(topology: Topology, methods: Sequence[Method], routes: Sequence[Jso
         **tracing(topology, PROXY),
         local_reply_config=local_replies(),
         http_filters=[
-            _rate_limit(),
+            _limit_of_addresses(topology.limits),
             {"name": "envoy.filters.http.cors", "typed_config": typed("extensions.filters.http.cors.v3.Cors")},
             {
                 "name": "envoy.filters.http.grpc_web",
                 "typed_config": typed("extensions.filters.http.grpc_web.v3.GrpcWeb"),
             },
             _transcoder(sorted({m.service for m in methods})),
+            _limit_of_signing_in(topology.limits, methods),
             _tokens(methods),
             router(),
         ],
@@ -114,6 +119,7 @@ def _manager(topology: Topology, methods: Sequence[Method], routes: Sequence[Jso
             "request_headers_to_add": [
                 {"header": {"key": CALLER_HEADER, "value": "edge"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             ],
+            **({} if topology.development else _response_headers({"strict-transport-security": _ONLY_TLS})),
             "max_direct_response_body_size_bytes": _MAX_FILE,
             "virtual_hosts": [
                 {
@@ -137,16 +143,50 @@ def _strip() -> Json:
     return {"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": mutation}
 
 
-def _rate_limit() -> Json:
-    """A bound on all requests of this Envoy together, so that a flood does not reach the services."""
+def _limit_of_addresses(limits: Limits) -> Json:
+    """The first of all filters, so that what is refused costs next to nothing."""
+    return _rate_limit(
+        "requests",
+        actions=[_ADDRESS],
+        entries=[_EACH_ADDRESS],
+        bucket=limits.address,
+        together={"token_bucket": _bucket(limits.everybody)},
+    )
+
+
+def _limit_of_signing_in(limits: Limits, methods: Sequence[Method]) -> Json:
+    """After transcoding: REST has its method's path here, however its URL was written."""
+    paths = [m.path for m in methods if m.exposure is Exposure.PUBLIC and m.retry is not Retry.SAFE]
+    is_one = {"name": ":path", "string_match": {"safe_regex": {"regex": "|".join(map(re.escape, paths))}}}
+    match = {"descriptor_key": "method", "descriptor_value": "signing in", "headers": [is_one]}
+    return _rate_limit(
+        "signing_in",
+        actions=[_ADDRESS, {"header_value_match": match}],
+        entries=[_EACH_ADDRESS, {"key": "method", "value": "signing in"}],
+        bucket=limits.signing_in,
+        together={},
+    )
+
+
+def _rate_limit(name: str, *, actions: Sequence[Json], entries: Sequence[Json], bucket: Bucket, together: Json) -> Json:
+    """A bucket for whatever the actions find, one for each value; and perhaps one for all requests together."""
+    always: Json = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     limit = typed(
         "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
-        stat_prefix="edge",
-        token_bucket={"max_tokens": 10_000, "tokens_per_fill": 5_000, "fill_interval": "1s"},
-        filter_enabled={"default_value": {"numerator": 100, "denominator": "HUNDRED"}},
-        filter_enforced={"default_value": {"numerator": 100, "denominator": "HUNDRED"}},
+        stat_prefix=name,
+        **together,
+        rate_limits=[{"actions": list(actions)}],
+        descriptors=[{"entries": list(entries), "token_bucket": _bucket(bucket)}],
+        max_dynamic_descriptors=_MAX_ADDRESSES,
+        rate_limited_as_resource_exhausted=True,
+        filter_enabled=always,
+        filter_enforced=always,
     )
-    return {"name": "envoy.filters.http.local_ratelimit", "typed_config": limit}
+    return {"name": f"envoy.filters.http.local_ratelimit.{name}", "typed_config": limit}
+
+
+def _bucket(bucket: Bucket) -> Json:
+    return {"max_tokens": bucket.burst, "tokens_per_fill": bucket.per_second, "fill_interval": "1s"}
 
 
 def _transcoder(services: Sequence[str]) -> Json:
@@ -200,7 +240,7 @@ def _cors(topology: Topology) -> Json:
         allow_origin_string_match=[{"exact": origin} for origin in topology.origins],
         allow_methods="GET,POST,PUT,PATCH,DELETE",
         allow_headers=f"authorization,content-type,x-grpc-web,x-user-agent,grpc-timeout,{SERVICE_HEADER}",
-        expose_headers="grpc-status,grpc-message,grpc-status-details-bin",
+        expose_headers="grpc-status,grpc-message,grpc-status-details-bin,retry-after",
         max_age="600",
     )
 
@@ -224,15 +264,31 @@ def _for_cors() -> Json:
     return {"match": {"prefix": "/", "headers": [origin]}, "route": {"cluster": NOWHERE}}
 
 
-def _file(path: str, file: str, kind: str) -> Json:
-    headers = {"content-type": kind, **_SECURITY_HEADERS}
+def _file(topology: Topology, path: str, file: str, kind: str) -> Json:
     return {
         "match": {"path": path, "headers": [{"name": ":method", "string_match": _READS}]},
         "direct_response": {"status": 200, "body": file_source(file)},
+        **_response_headers(
+            {"content-type": kind, "content-security-policy": _content_security(topology), **_SECURITY_HEADERS}
+        ),
+    }
+
+
+def _content_security(topology: Topology) -> str:
+    """The page loads its own files, and calls nobody but us. Not every browser counts sockets to `'self'`."""
+    sockets = " ".join("ws" + origin.removeprefix("http") for origin in topology.origins)
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"connect-src 'self' {sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _response_headers(headers: Mapping[str, str]) -> Json:
+    return {
         "response_headers_to_add": [
             {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             for key, value in headers.items()
-        ],
+        ]
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from .common import NOWHERE, Json, typed
@@ -30,8 +31,15 @@ _REPLIES: Sequence[tuple[str, int, str, str]] = (
     ("response.code == 404", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
     (f"xds.cluster_name == '{NOWHERE}'", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
     ("response.code == 503", code_pb2.UNAVAILABLE, "UNAVAILABLE", "the service does not answer"),
-    ("response.code == 504", code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the deadline passed"),
+    (
+        "(response.code == 504 || response.code == 408)",
+        code_pb2.DEADLINE_EXCEEDED,
+        "DEADLINE_EXCEEDED",
+        "the deadline passed",
+    ),
 )
+# What may be tried again, and after how many seconds.
+_RETRY = {"RATE_LIMITED": 1, "UNAVAILABLE": 1}
 # What Envoy itself says of these may be another code: 403 of a wrong audience, 401 of keys that it could not fetch.
 _HTTP = {_NO_TOKEN: 401, code_pb2.UNIMPLEMENTED: 404, code_pb2.UNAVAILABLE: 503}
 # REST looks like gRPC once it is transcoded, but for the path that it came with.
@@ -50,7 +58,14 @@ def _mapper(condition: str, code: int, reason: str, message: str, *, grpc: bool)
     mapper: Json = {"filter": _when(f"{_IS_GRPC} && {condition}" if grpc else condition)}
     if status_code := _HTTP.get(code):
         mapper["status_code"] = status_code
-    return mapper | (_grpc(code, reason, message) if grpc else _json(code, reason, message))
+    headers, body = (_grpc if grpc else _json)(code, reason, message)
+    if seconds := _RETRY.get(reason):
+        headers["retry-after"] = str(seconds)
+    added = [
+        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for key, value in headers.items()
+    ]
+    return mapper | ({"headers_to_add": added} if added else {}) | {"body_format_override": body}
 
 
 def _when(condition: str) -> Json:
@@ -58,20 +73,29 @@ def _when(condition: str) -> Json:
     return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
 
 
-def _grpc(code: int, reason: str, message: str) -> Json:
-    info = any_pb2.Any()
-    info.Pack(error_details_pb2.ErrorInfo(reason=reason, domain="worldmesh"))
-    status = status_pb2.Status(code=code, message=message, details=[info])
-    details = base64.b64encode(status.SerializeToString()).decode().rstrip("=")
-    header = {"key": "grpc-status-details-bin", "value": details}
-    return {
-        "headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
-        "body_format_override": {"text_format_source": {"inline_string": message}},
-    }
+def _grpc(code: int, reason: str, message: str) -> tuple[dict[str, str], Json]:
+    """Headers and body. Envoy's own choice of a status knows only HTTP's, which has fewer."""
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain="worldmesh")]
+    if seconds := _RETRY.get(reason):
+        details.append(error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=seconds)))
+    status = status_pb2.Status(code=code, message=message, details=[_packed(each) for each in details])
+    encoded = base64.b64encode(status.SerializeToString()).decode().rstrip("=")
+    headers = {"grpc-status": str(code), "grpc-status-details-bin": encoded}
+    return headers, {"text_format_source": {"inline_string": message}}
 
 
-def _json(code: int, reason: str, message: str) -> Json:
-    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "worldmesh"}
+def _packed(message: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
+
+
+def _json(code: int, reason: str, message: str) -> tuple[dict[str, str], Json]:
+    """Headers and body."""
+    prefix = "type.googleapis.com/google.rpc."
+    details: list[Json] = [{"@type": f"{prefix}ErrorInfo", "reason": reason, "domain": "worldmesh"}]
+    if seconds := _RETRY.get(reason):
+        details.append({"@type": f"{prefix}RetryInfo", "retry_delay": f"{seconds}s"})
     # Which field does not fit helps whoever wrote the request; what is wrong with a token would help a forger.
     words = f"{message}: %LOCAL_REPLY_BODY%" if reason == _MALFORMED else message
-    return {"body_format_override": {"json_format": {"code": code, "message": words, "details": [info]}}}
+    return {}, {"json_format": {"code": code, "message": words, "details": details}}

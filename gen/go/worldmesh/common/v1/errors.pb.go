@@ -25,7 +25,8 @@ const (
 
 // Stable reasons of errors. Every error that leaves a service is a google.rpc.Status with an ErrorInfo whose
 // `domain` is "worldmesh" and whose `reason` is the name here without `ERROR_REASON_`; error frames of the
-// gateway carry the same names. Names are never reused. Comments give the gRPC code and the details.
+// gateway carry the same names. Names are never reused. Comments give the gRPC code, the keys of the ErrorInfo's
+// `metadata`, and the other details; frames have none of them but `retry_after_ms`, unless they answer a call.
 type ErrorReason int32
 
 const (
@@ -49,9 +50,9 @@ const (
 	ErrorReason_ERROR_REASON_CREDENTIALS_INVALID ErrorReason = 8
 	// PERMISSION_DENIED. The token lacks a scope. Metadata: `scope`.
 	ErrorReason_ERROR_REASON_SCOPE_MISSING ErrorReason = 9
-	// PERMISSION_DENIED. The calling service is not among the method's callers. Metadata: `caller`.
+	// PERMISSION_DENIED. The calling service is not among the method's callers.
 	ErrorReason_ERROR_REASON_CALLER_NOT_ALLOWED ErrorReason = 10
-	// RESOURCE_EXHAUSTED. Too many requests. Details: RetryInfo, QuotaFailure.
+	// RESOURCE_EXHAUSTED. Too many requests. Details: RetryInfo.
 	ErrorReason_ERROR_REASON_RATE_LIMITED ErrorReason = 11
 	// DEADLINE_EXCEEDED. The deadline passed before an answer was ready.
 	ErrorReason_ERROR_REASON_DEADLINE_EXCEEDED ErrorReason = 12
@@ -59,7 +60,7 @@ const (
 	ErrorReason_ERROR_REASON_UNAVAILABLE ErrorReason = 13
 	// INTERNAL. A defect of ours; the trace id in the metadata finds it in the logs. Metadata: `trace_id`.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 14
-	// UNAVAILABLE. The instance is shutting down; call again, another one answers. Details: RetryInfo.
+	// UNAVAILABLE. The instance is shutting down; call again at once, another one answers.
 	ErrorReason_ERROR_REASON_DRAINING ErrorReason = 15
 	// NOT_FOUND. No such account.
 	ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND ErrorReason = 101
@@ -75,7 +76,7 @@ const (
 	ErrorReason_ERROR_REASON_BOT_LIMIT_REACHED ErrorReason = 106
 	// NOT_FOUND. No such room, or one that the caller may not know of.
 	ErrorReason_ERROR_REASON_ROOM_NOT_FOUND ErrorReason = 201
-	// RESOURCE_EXHAUSTED. The room holds as many members as it may. Metadata: `capacity`.
+	// RESOURCE_EXHAUSTED. The room holds as many members as it may.
 	ErrorReason_ERROR_REASON_ROOM_FULL ErrorReason = 202
 	// PERMISSION_DENIED. The room's access policy does not admit the caller.
 	ErrorReason_ERROR_REASON_ROOM_ACCESS_DENIED ErrorReason = 203
@@ -95,9 +96,9 @@ const (
 	ErrorReason_ERROR_REASON_ALREADY_IN_ROOM ErrorReason = 302
 	// NOT_FOUND. The target of a whisper is not in the room.
 	ErrorReason_ERROR_REASON_MEMBER_NOT_FOUND ErrorReason = 303
-	// UNAVAILABLE. The room has moved or lost its relay; the gateway attaches again. Details: RetryInfo.
+	// UNAVAILABLE. The room's relay does not answer, or too much waits for it; join again.
 	ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE ErrorReason = 304
-	// FAILED_PRECONDITION. This relay does not own the room. Metadata: `owner`.
+	// FAILED_PRECONDITION. This relay does not own the room. Not sent: a relay answers with the owner's address.
 	ErrorReason_ERROR_REASON_NOT_ROOM_OWNER ErrorReason = 305
 	// RESOURCE_EXHAUSTED. The member entered from another connection; this one left the room.
 	ErrorReason_ERROR_REASON_MEMBER_REPLACED ErrorReason = 306
@@ -109,17 +110,17 @@ const (
 	ErrorReason_ERROR_REASON_LOG_UNAVAILABLE ErrorReason = 309
 	// INVALID_ARGUMENT. The frame does not decode, or a required part of it is missing.
 	ErrorReason_ERROR_REASON_FRAME_MALFORMED ErrorReason = 401
-	// INVALID_ARGUMENT. The frame is larger than its kind may be. Metadata: `limit`.
+	// INVALID_ARGUMENT. The frame is larger than its kind may be.
 	ErrorReason_ERROR_REASON_FRAME_TOO_LARGE ErrorReason = 402
 	// INVALID_ARGUMENT. The frame's kind is not known to this version.
 	ErrorReason_ERROR_REASON_FRAME_UNKNOWN ErrorReason = 403
 	// FAILED_PRECONDITION. The first frame must be `hello`, and only the first.
 	ErrorReason_ERROR_REASON_HELLO_EXPECTED ErrorReason = 404
-	// NOT_FOUND. No RPC of that name, or none that a client may call: the answer does not say which.
+	// UNIMPLEMENTED. No RPC of that name, or none that the caller may know of: the answer does not say which.
 	ErrorReason_ERROR_REASON_METHOD_NOT_FOUND ErrorReason = 405
 	// INVALID_ARGUMENT. The payload of a call is no message of the method's request type.
 	ErrorReason_ERROR_REASON_PAYLOAD_MALFORMED ErrorReason = 406
-	// RESOURCE_EXHAUSTED. Too many calls of this socket are under way. Metadata: `limit`.
+	// RESOURCE_EXHAUSTED. Too many calls of this socket are under way.
 	ErrorReason_ERROR_REASON_TOO_MANY_CALLS ErrorReason = 407
 	// UNIMPLEMENTED. Streaming methods cannot be called over the socket.
 	ErrorReason_ERROR_REASON_METHOD_STREAMING ErrorReason = 408

@@ -28,7 +28,7 @@ const (
 
 // Why a gateway closes a socket. Beside these it uses 1000 (the client said goodbye), 1002 (broken WebSocket
 // framing), 1007 (a text frame that is not UTF-8), 1008 (a frame that breaks the protocol) and 1009 (a frame
-// that is too large). The range says whether to come back:
+// that is too large): after those, do not come back. The range of the others says whether to come back:
 // 4000–4099 come back now; 4100–4199 come back later, with backoff; 4200–4299 come back with a new token;
 // 4300–4399 do not come back.
 type CloseCode int32
@@ -42,7 +42,7 @@ const (
 	CloseCode_CLOSE_CODE_SLOW_CONSUMER CloseCode = 4001
 	// Now: nothing was heard for longer than the heartbeat allows.
 	CloseCode_CLOSE_CODE_HEARTBEAT_TIMEOUT CloseCode = 4002
-	// Later: the gateway holds as many sockets as it can.
+	// Later: the gateway holds as many sockets as it can, or as many of the client's address as it may.
 	CloseCode_CLOSE_CODE_OVERLOADED CloseCode = 4100
 	// Later: the client sends more than it may.
 	CloseCode_CLOSE_CODE_RATE_LIMITED CloseCode = 4101
@@ -60,7 +60,8 @@ const (
 	CloseCode_CLOSE_CODE_UNSUPPORTED_PROTOCOL CloseCode = 4300
 	// Do not come back: the account may not connect.
 	CloseCode_CLOSE_CODE_FORBIDDEN CloseCode = 4301
-	// Do not come back: the same account's session took this one's place.
+	// Not sent. Who enters a room by a second connection takes the first one's place in that room only: see
+	// MEMBER_REPLACED.
 	CloseCode_CLOSE_CODE_REPLACED CloseCode = 4302
 )
 
@@ -223,7 +224,7 @@ type ListSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most this many; 0 means 100.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// From the response before; empty for the first page.
+	// From the response before, of the same instance and room_id; empty for the first page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only sessions in this room.
 	RoomId        string `protobuf:"bytes,3,opt,name=room_id,json=roomId,proto3" json:"room_id,omitempty"`

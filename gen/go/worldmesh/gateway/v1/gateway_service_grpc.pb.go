@@ -30,7 +30,8 @@ const (
 //
 // The sockets of one gateway instance.
 type GatewayServiceClient interface {
-	// The sessions of this instance, in order of their ids. For debugging.
+	// The sessions of the instance that answers, in order of their ids. For debugging. Any instance may answer a call at
+	// the edge: a page token of another one is INVALID_PAGE_TOKEN, with a message that names both.
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
 }
 
@@ -58,7 +59,8 @@ func (c *gatewayServiceClient) ListSessions(ctx context.Context, in *ListSession
 //
 // The sockets of one gateway instance.
 type GatewayServiceServer interface {
-	// The sessions of this instance, in order of their ids. For debugging.
+	// The sessions of the instance that answers, in order of their ids. For debugging. Any instance may answer a call at
+	// the edge: a page token of another one is INVALID_PAGE_TOKEN, with a message that names both.
 	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
 	mustEmbedUnimplementedGatewayServiceServer()
 }

@@ -33,7 +33,8 @@ type UserPresence struct {
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// Whether the user has a session anywhere.
 	Online bool `protobuf:"varint,2,opt,name=online,proto3" json:"online,omitempty"`
-	// One for each session; empty when not online.
+	// One for each session; empty when not online, and empty for all but the user itself, servers of the studio (scope
+	// `server`) and services: rooms may be private.
 	Devices []*Device `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
 	// When `online` last changed; unset if not known.
 	ChangeTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=change_time,json=changeTime,proto3" json:"change_time,omitempty"`

@@ -40,10 +40,13 @@ type PresenceServiceClient interface {
 	// ends and is not opened again within the lease, all its sessions are offline at once.
 	// The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
-	// The presence of up to 200 users. Users who are not online are in the answer as such.
+	// The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
+	// devices, only they themselves see, the studio's servers, and services: see `UserPresence.devices`.
 	BatchGetPresence(ctx context.Context, in *BatchGetPresenceRequest, opts ...grpc.CallOption) (*BatchGetPresenceResponse, error)
 	// Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
-	// Changes of one user that come faster than the reader reads are merged into the newest.
+	// Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
+	// is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+	// a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
 	WatchPresence(ctx context.Context, in *WatchPresenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPresenceResponse], error)
 	// The part of BatchGetPresence that one shard answers. Between instances of presence.
 	GetShardPresence(ctx context.Context, in *GetShardPresenceRequest, opts ...grpc.CallOption) (*GetShardPresenceResponse, error)
@@ -142,10 +145,13 @@ type PresenceServiceServer interface {
 	// ends and is not opened again within the lease, all its sessions are offline at once.
 	// The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
-	// The presence of up to 200 users. Users who are not online are in the answer as such.
+	// The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
+	// devices, only they themselves see, the studio's servers, and services: see `UserPresence.devices`.
 	BatchGetPresence(context.Context, *BatchGetPresenceRequest) (*BatchGetPresenceResponse, error)
 	// Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
-	// Changes of one user that come faster than the reader reads are merged into the newest.
+	// Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
+	// is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+	// a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
 	WatchPresence(*WatchPresenceRequest, grpc.ServerStreamingServer[WatchPresenceResponse]) error
 	// The part of BatchGetPresence that one shard answers. Between instances of presence.
 	GetShardPresence(context.Context, *GetShardPresenceRequest) (*GetShardPresenceResponse, error)

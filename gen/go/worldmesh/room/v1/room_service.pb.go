@@ -1638,7 +1638,8 @@ type Input_Chat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The text.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	// Chosen by the client, unique in its session: a repeat is answered as before and not delivered twice.
+	// Chosen by the client. A repeat is answered as before and not delivered twice, as long as the id is among the
+	// newest 64 of the member: no more are remembered.
 	ClientMessageId string `protobuf:"bytes,2,opt,name=client_message_id,json=clientMessageId,proto3" json:"client_message_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

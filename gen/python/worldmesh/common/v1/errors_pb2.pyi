@@ -43,9 +43,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SCOPE_MISSING: _ErrorReason.ValueType  # 9
     """PERMISSION_DENIED. The token lacks a scope. Metadata: `scope`."""
     ERROR_REASON_CALLER_NOT_ALLOWED: _ErrorReason.ValueType  # 10
-    """PERMISSION_DENIED. The calling service is not among the method's callers. Metadata: `caller`."""
+    """PERMISSION_DENIED. The calling service is not among the method's callers."""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 11
-    """RESOURCE_EXHAUSTED. Too many requests. Details: RetryInfo, QuotaFailure."""
+    """RESOURCE_EXHAUSTED. Too many requests. Details: RetryInfo."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 12
     """DEADLINE_EXCEEDED. The deadline passed before an answer was ready."""
     ERROR_REASON_UNAVAILABLE: _ErrorReason.ValueType  # 13
@@ -53,7 +53,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 14
     """INTERNAL. A defect of ours; the trace id in the metadata finds it in the logs. Metadata: `trace_id`."""
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 15
-    """UNAVAILABLE. The instance is shutting down; call again, another one answers. Details: RetryInfo."""
+    """UNAVAILABLE. The instance is shutting down; call again at once, another one answers."""
     ERROR_REASON_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 101
     """NOT_FOUND. No such account."""
     ERROR_REASON_USERNAME_TAKEN: _ErrorReason.ValueType  # 102
@@ -69,7 +69,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ROOM_NOT_FOUND: _ErrorReason.ValueType  # 201
     """NOT_FOUND. No such room, or one that the caller may not know of."""
     ERROR_REASON_ROOM_FULL: _ErrorReason.ValueType  # 202
-    """RESOURCE_EXHAUSTED. The room holds as many members as it may. Metadata: `capacity`."""
+    """RESOURCE_EXHAUSTED. The room holds as many members as it may."""
     ERROR_REASON_ROOM_ACCESS_DENIED: _ErrorReason.ValueType  # 203
     """PERMISSION_DENIED. The room's access policy does not admit the caller."""
     ERROR_REASON_ROOM_ROLE_REQUIRED: _ErrorReason.ValueType  # 204
@@ -89,9 +89,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MEMBER_NOT_FOUND: _ErrorReason.ValueType  # 303
     """NOT_FOUND. The target of a whisper is not in the room."""
     ERROR_REASON_ROOM_UNAVAILABLE: _ErrorReason.ValueType  # 304
-    """UNAVAILABLE. The room has moved or lost its relay; the gateway attaches again. Details: RetryInfo."""
+    """UNAVAILABLE. The room's relay does not answer, or too much waits for it; join again."""
     ERROR_REASON_NOT_ROOM_OWNER: _ErrorReason.ValueType  # 305
-    """FAILED_PRECONDITION. This relay does not own the room. Metadata: `owner`."""
+    """FAILED_PRECONDITION. This relay does not own the room. Not sent: a relay answers with the owner's address."""
     ERROR_REASON_MEMBER_REPLACED: _ErrorReason.ValueType  # 306
     """RESOURCE_EXHAUSTED. The member entered from another connection; this one left the room."""
     ERROR_REASON_MEMBER_KICKED: _ErrorReason.ValueType  # 307
@@ -103,17 +103,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_FRAME_MALFORMED: _ErrorReason.ValueType  # 401
     """INVALID_ARGUMENT. The frame does not decode, or a required part of it is missing."""
     ERROR_REASON_FRAME_TOO_LARGE: _ErrorReason.ValueType  # 402
-    """INVALID_ARGUMENT. The frame is larger than its kind may be. Metadata: `limit`."""
+    """INVALID_ARGUMENT. The frame is larger than its kind may be."""
     ERROR_REASON_FRAME_UNKNOWN: _ErrorReason.ValueType  # 403
     """INVALID_ARGUMENT. The frame's kind is not known to this version."""
     ERROR_REASON_HELLO_EXPECTED: _ErrorReason.ValueType  # 404
     """FAILED_PRECONDITION. The first frame must be `hello`, and only the first."""
     ERROR_REASON_METHOD_NOT_FOUND: _ErrorReason.ValueType  # 405
-    """NOT_FOUND. No RPC of that name, or none that a client may call: the answer does not say which."""
+    """UNIMPLEMENTED. No RPC of that name, or none that the caller may know of: the answer does not say which."""
     ERROR_REASON_PAYLOAD_MALFORMED: _ErrorReason.ValueType  # 406
     """INVALID_ARGUMENT. The payload of a call is no message of the method's request type."""
     ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 407
-    """RESOURCE_EXHAUSTED. Too many calls of this socket are under way. Metadata: `limit`."""
+    """RESOURCE_EXHAUSTED. Too many calls of this socket are under way."""
     ERROR_REASON_METHOD_STREAMING: _ErrorReason.ValueType  # 408
     """UNIMPLEMENTED. Streaming methods cannot be called over the socket."""
     ERROR_REASON_SLOW_CONSUMER: _ErrorReason.ValueType  # 409
@@ -124,7 +124,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Stable reasons of errors. Every error that leaves a service is a google.rpc.Status with an ErrorInfo whose
     `domain` is "worldmesh" and whose `reason` is the name here without `ERROR_REASON_`; error frames of the
-    gateway carry the same names. Names are never reused. Comments give the gRPC code and the details.
+    gateway carry the same names. Names are never reused. Comments give the gRPC code, the keys of the ErrorInfo's
+    `metadata`, and the other details; frames have none of them but `retry_after_ms`, unless they answer a call.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -148,9 +149,9 @@ ERROR_REASON_CREDENTIALS_INVALID: ErrorReason.ValueType  # 8
 ERROR_REASON_SCOPE_MISSING: ErrorReason.ValueType  # 9
 """PERMISSION_DENIED. The token lacks a scope. Metadata: `scope`."""
 ERROR_REASON_CALLER_NOT_ALLOWED: ErrorReason.ValueType  # 10
-"""PERMISSION_DENIED. The calling service is not among the method's callers. Metadata: `caller`."""
+"""PERMISSION_DENIED. The calling service is not among the method's callers."""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 11
-"""RESOURCE_EXHAUSTED. Too many requests. Details: RetryInfo, QuotaFailure."""
+"""RESOURCE_EXHAUSTED. Too many requests. Details: RetryInfo."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 12
 """DEADLINE_EXCEEDED. The deadline passed before an answer was ready."""
 ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 13
@@ -158,7 +159,7 @@ ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 13
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 14
 """INTERNAL. A defect of ours; the trace id in the metadata finds it in the logs. Metadata: `trace_id`."""
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 15
-"""UNAVAILABLE. The instance is shutting down; call again, another one answers. Details: RetryInfo."""
+"""UNAVAILABLE. The instance is shutting down; call again at once, another one answers."""
 ERROR_REASON_ACCOUNT_NOT_FOUND: ErrorReason.ValueType  # 101
 """NOT_FOUND. No such account."""
 ERROR_REASON_USERNAME_TAKEN: ErrorReason.ValueType  # 102
@@ -174,7 +175,7 @@ ERROR_REASON_BOT_LIMIT_REACHED: ErrorReason.ValueType  # 106
 ERROR_REASON_ROOM_NOT_FOUND: ErrorReason.ValueType  # 201
 """NOT_FOUND. No such room, or one that the caller may not know of."""
 ERROR_REASON_ROOM_FULL: ErrorReason.ValueType  # 202
-"""RESOURCE_EXHAUSTED. The room holds as many members as it may. Metadata: `capacity`."""
+"""RESOURCE_EXHAUSTED. The room holds as many members as it may."""
 ERROR_REASON_ROOM_ACCESS_DENIED: ErrorReason.ValueType  # 203
 """PERMISSION_DENIED. The room's access policy does not admit the caller."""
 ERROR_REASON_ROOM_ROLE_REQUIRED: ErrorReason.ValueType  # 204
@@ -194,9 +195,9 @@ ERROR_REASON_ALREADY_IN_ROOM: ErrorReason.ValueType  # 302
 ERROR_REASON_MEMBER_NOT_FOUND: ErrorReason.ValueType  # 303
 """NOT_FOUND. The target of a whisper is not in the room."""
 ERROR_REASON_ROOM_UNAVAILABLE: ErrorReason.ValueType  # 304
-"""UNAVAILABLE. The room has moved or lost its relay; the gateway attaches again. Details: RetryInfo."""
+"""UNAVAILABLE. The room's relay does not answer, or too much waits for it; join again."""
 ERROR_REASON_NOT_ROOM_OWNER: ErrorReason.ValueType  # 305
-"""FAILED_PRECONDITION. This relay does not own the room. Metadata: `owner`."""
+"""FAILED_PRECONDITION. This relay does not own the room. Not sent: a relay answers with the owner's address."""
 ERROR_REASON_MEMBER_REPLACED: ErrorReason.ValueType  # 306
 """RESOURCE_EXHAUSTED. The member entered from another connection; this one left the room."""
 ERROR_REASON_MEMBER_KICKED: ErrorReason.ValueType  # 307
@@ -208,17 +209,17 @@ ERROR_REASON_LOG_UNAVAILABLE: ErrorReason.ValueType  # 309
 ERROR_REASON_FRAME_MALFORMED: ErrorReason.ValueType  # 401
 """INVALID_ARGUMENT. The frame does not decode, or a required part of it is missing."""
 ERROR_REASON_FRAME_TOO_LARGE: ErrorReason.ValueType  # 402
-"""INVALID_ARGUMENT. The frame is larger than its kind may be. Metadata: `limit`."""
+"""INVALID_ARGUMENT. The frame is larger than its kind may be."""
 ERROR_REASON_FRAME_UNKNOWN: ErrorReason.ValueType  # 403
 """INVALID_ARGUMENT. The frame's kind is not known to this version."""
 ERROR_REASON_HELLO_EXPECTED: ErrorReason.ValueType  # 404
 """FAILED_PRECONDITION. The first frame must be `hello`, and only the first."""
 ERROR_REASON_METHOD_NOT_FOUND: ErrorReason.ValueType  # 405
-"""NOT_FOUND. No RPC of that name, or none that a client may call: the answer does not say which."""
+"""UNIMPLEMENTED. No RPC of that name, or none that the caller may know of: the answer does not say which."""
 ERROR_REASON_PAYLOAD_MALFORMED: ErrorReason.ValueType  # 406
 """INVALID_ARGUMENT. The payload of a call is no message of the method's request type."""
 ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 407
-"""RESOURCE_EXHAUSTED. Too many calls of this socket are under way. Metadata: `limit`."""
+"""RESOURCE_EXHAUSTED. Too many calls of this socket are under way."""
 ERROR_REASON_METHOD_STREAMING: ErrorReason.ValueType  # 408
 """UNIMPLEMENTED. Streaming methods cannot be called over the socket."""
 ERROR_REASON_SLOW_CONSUMER: ErrorReason.ValueType  # 409

@@ -35,7 +35,7 @@ class _CloseCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CloseCode.V
     CLOSE_CODE_HEARTBEAT_TIMEOUT: _CloseCode.ValueType  # 4002
     """Now: nothing was heard for longer than the heartbeat allows."""
     CLOSE_CODE_OVERLOADED: _CloseCode.ValueType  # 4100
-    """Later: the gateway holds as many sockets as it can."""
+    """Later: the gateway holds as many sockets as it can, or as many of the client's address as it may."""
     CLOSE_CODE_RATE_LIMITED: _CloseCode.ValueType  # 4101
     """Later: the client sends more than it may."""
     CLOSE_CODE_UNAVAILABLE: _CloseCode.ValueType  # 4102
@@ -53,12 +53,14 @@ class _CloseCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CloseCode.V
     CLOSE_CODE_FORBIDDEN: _CloseCode.ValueType  # 4301
     """Do not come back: the account may not connect."""
     CLOSE_CODE_REPLACED: _CloseCode.ValueType  # 4302
-    """Do not come back: the same account's session took this one's place."""
+    """Not sent. Who enters a room by a second connection takes the first one's place in that room only: see
+    MEMBER_REPLACED.
+    """
 
 class CloseCode(_CloseCode, metaclass=_CloseCodeEnumTypeWrapper):
     """Why a gateway closes a socket. Beside these it uses 1000 (the client said goodbye), 1002 (broken WebSocket
     framing), 1007 (a text frame that is not UTF-8), 1008 (a frame that breaks the protocol) and 1009 (a frame
-    that is too large). The range says whether to come back:
+    that is too large): after those, do not come back. The range of the others says whether to come back:
     4000–4099 come back now; 4100–4199 come back later, with backoff; 4200–4299 come back with a new token;
     4300–4399 do not come back.
     """
@@ -72,7 +74,7 @@ CLOSE_CODE_SLOW_CONSUMER: CloseCode.ValueType  # 4001
 CLOSE_CODE_HEARTBEAT_TIMEOUT: CloseCode.ValueType  # 4002
 """Now: nothing was heard for longer than the heartbeat allows."""
 CLOSE_CODE_OVERLOADED: CloseCode.ValueType  # 4100
-"""Later: the gateway holds as many sockets as it can."""
+"""Later: the gateway holds as many sockets as it can, or as many of the client's address as it may."""
 CLOSE_CODE_RATE_LIMITED: CloseCode.ValueType  # 4101
 """Later: the client sends more than it may."""
 CLOSE_CODE_UNAVAILABLE: CloseCode.ValueType  # 4102
@@ -90,7 +92,9 @@ CLOSE_CODE_UNSUPPORTED_PROTOCOL: CloseCode.ValueType  # 4300
 CLOSE_CODE_FORBIDDEN: CloseCode.ValueType  # 4301
 """Do not come back: the account may not connect."""
 CLOSE_CODE_REPLACED: CloseCode.ValueType  # 4302
-"""Do not come back: the same account's session took this one's place."""
+"""Not sent. Who enters a room by a second connection takes the first one's place in that room only: see
+MEMBER_REPLACED.
+"""
 Global___CloseCode: _TypeAlias = CloseCode  # noqa: Y015
 
 @_typing.final
@@ -149,7 +153,7 @@ class ListSessionsRequest(_message.Message):
     page_size: _builtins.int
     """At most this many; 0 means 100."""
     page_token: _builtins.str
-    """From the response before; empty for the first page."""
+    """From the response before, of the same instance and room_id; empty for the first page."""
     room_id: _builtins.str
     """Only sessions in this room."""
     def __init__(

@@ -47,7 +47,8 @@ class GatewayServiceServicer:
     """
 
     def ListSessions(self, request, context):
-        """The sessions of this instance, in order of their ids. For debugging.
+        """The sessions of the instance that answers, in order of their ids. For debugging. Any instance may answer a call at
+        the edge: a page token of another one is INVALID_PAGE_TOKEN, with a message that names both.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,9 @@ class GatewayServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GatewayServiceAsyncStub: ...
     ListSessions: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListSessionsRequest, _gateway_service_pb2.ListSessionsResponse]
-    """The sessions of this instance, in order of their ids. For debugging."""
+    """The sessions of the instance that answers, in order of their ids. For debugging. Any instance may answer a call at
+    the edge: a page token of another one is INVALID_PAGE_TOKEN, with a message that names both.
+    """
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -42,7 +44,9 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListSessions: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListSessionsRequest, _gateway_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
-    """The sessions of this instance, in order of their ids. For debugging."""
+    """The sessions of the instance that answers, in order of their ids. For debugging. Any instance may answer a call at
+    the edge: a page token of another one is INVALID_PAGE_TOKEN, with a message that names both.
+    """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """The sockets of one gateway instance."""
@@ -53,6 +57,8 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.ListSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.ListSessionsResponse, _abc.Awaitable[_gateway_service_pb2.ListSessionsResponse]]:
-        """The sessions of this instance, in order of their ids. For debugging."""
+        """The sessions of the instance that answers, in order of their ids. For debugging. Any instance may answer a call at
+        the edge: a page token of another one is INVALID_PAGE_TOKEN, with a message that names both.
+        """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

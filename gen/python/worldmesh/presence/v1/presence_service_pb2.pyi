@@ -35,7 +35,9 @@ class UserPresence(_message.Message):
     """Whether the user has a session anywhere."""
     @_builtins.property
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Device]:
-        """One for each session; empty when not online."""
+        """One for each session; empty when not online, and empty for all but the user itself, servers of the studio (scope
+        `server`) and services: rooms may be private.
+        """
 
     @_builtins.property
     def change_time(self) -> _timestamp_pb2.Timestamp:

@@ -80,7 +80,8 @@ class PresenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetPresence(self, request, context):
-        """The presence of up to 200 users. Users who are not online are in the answer as such.
+        """The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
+        devices, only they themselves see, the studio's servers, and services: see `UserPresence.devices`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +89,9 @@ class PresenceServiceServicer:
 
     def WatchPresence(self, request, context):
         """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
-        Changes of one user that come faster than the reader reads are merged into the newest.
+        Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
+        is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+        a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

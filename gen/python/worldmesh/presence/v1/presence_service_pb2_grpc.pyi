@@ -42,10 +42,14 @@ class PresenceServiceStub:
     The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
     """
     BatchGetPresence: _grpc.UnaryUnaryMultiCallable[_presence_service_pb2.BatchGetPresenceRequest, _presence_service_pb2.BatchGetPresenceResponse]
-    """The presence of up to 200 users. Users who are not online are in the answer as such."""
+    """The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
+    devices, only they themselves see, the studio's servers, and services: see `UserPresence.devices`.
+    """
     WatchPresence: _grpc.UnaryStreamMultiCallable[_presence_service_pb2.WatchPresenceRequest, _presence_service_pb2.WatchPresenceResponse]
     """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
-    Changes of one user that come faster than the reader reads are merged into the newest.
+    Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
+    is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+    a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
     """
     GetShardPresence: _grpc.UnaryUnaryMultiCallable[_presence_service_pb2.GetShardPresenceRequest, _presence_service_pb2.GetShardPresenceResponse]
     """The part of BatchGetPresence that one shard answers. Between instances of presence."""
@@ -66,10 +70,14 @@ class PresenceServiceAsyncStub(PresenceServiceStub):
     The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
     """
     BatchGetPresence: _aio.UnaryUnaryMultiCallable[_presence_service_pb2.BatchGetPresenceRequest, _presence_service_pb2.BatchGetPresenceResponse]  # type: ignore[assignment]
-    """The presence of up to 200 users. Users who are not online are in the answer as such."""
+    """The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
+    devices, only they themselves see, the studio's servers, and services: see `UserPresence.devices`.
+    """
     WatchPresence: _aio.UnaryStreamMultiCallable[_presence_service_pb2.WatchPresenceRequest, _presence_service_pb2.WatchPresenceResponse]  # type: ignore[assignment]
     """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
-    Changes of one user that come faster than the reader reads are merged into the newest.
+    Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
+    is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+    a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
     """
     GetShardPresence: _aio.UnaryUnaryMultiCallable[_presence_service_pb2.GetShardPresenceRequest, _presence_service_pb2.GetShardPresenceResponse]  # type: ignore[assignment]
     """The part of BatchGetPresence that one shard answers. Between instances of presence."""
@@ -99,7 +107,9 @@ class PresenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _presence_service_pb2.BatchGetPresenceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_presence_service_pb2.BatchGetPresenceResponse, _abc.Awaitable[_presence_service_pb2.BatchGetPresenceResponse]]:
-        """The presence of up to 200 users. Users who are not online are in the answer as such."""
+        """The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
+        devices, only they themselves see, the studio's servers, and services: see `UserPresence.devices`.
+        """
 
     @_abc_1.abstractmethod
     def WatchPresence(
@@ -108,7 +118,9 @@ class PresenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_presence_service_pb2.WatchPresenceResponse], _abc.AsyncIterator[_presence_service_pb2.WatchPresenceResponse]]:
         """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
-        Changes of one user that come faster than the reader reads are merged into the newest.
+        Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
+        is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+        a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
         """
 
     @_abc_1.abstractmethod

@@ -397,7 +397,9 @@ class Input(_message.Message):
         text: _builtins.str
         """The text."""
         client_message_id: _builtins.str
-        """Chosen by the client, unique in its session: a repeat is answered as before and not delivered twice."""
+        """Chosen by the client. A repeat is answered as before and not delivered twice, as long as the id is among the
+        newest 64 of the member: no more are remembered.
+        """
         def __init__(
             self,
             *,

@@ -23,7 +23,8 @@ class ErrorReason(betterproto2.Enum):
     """
     Stable reasons of errors. Every error that leaves a service is a google.rpc.Status with an ErrorInfo whose
     `domain` is "worldmesh" and whose `reason` is the name here without `ERROR_REASON_`; error frames of the
-    gateway carry the same names. Names are never reused. Comments give the gRPC code and the details.
+    gateway carry the same names. Names are never reused. Comments give the gRPC code, the keys of the ErrorInfo's
+    `metadata`, and the other details; frames have none of them but `retry_after_ms`, unless they answer a call.
     """
 
     UNSPECIFIED = 0
@@ -78,12 +79,12 @@ class ErrorReason(betterproto2.Enum):
 
     CALLER_NOT_ALLOWED = 10
     """
-    PERMISSION_DENIED. The calling service is not among the method's callers. Metadata: `caller`.
+    PERMISSION_DENIED. The calling service is not among the method's callers.
     """
 
     RATE_LIMITED = 11
     """
-    RESOURCE_EXHAUSTED. Too many requests. Details: RetryInfo, QuotaFailure.
+    RESOURCE_EXHAUSTED. Too many requests. Details: RetryInfo.
     """
 
     DEADLINE_EXCEEDED = 12
@@ -103,7 +104,7 @@ class ErrorReason(betterproto2.Enum):
 
     DRAINING = 15
     """
-    UNAVAILABLE. The instance is shutting down; call again, another one answers. Details: RetryInfo.
+    UNAVAILABLE. The instance is shutting down; call again at once, another one answers.
     """
 
     ACCOUNT_NOT_FOUND = 101
@@ -143,7 +144,7 @@ class ErrorReason(betterproto2.Enum):
 
     ROOM_FULL = 202
     """
-    RESOURCE_EXHAUSTED. The room holds as many members as it may. Metadata: `capacity`.
+    RESOURCE_EXHAUSTED. The room holds as many members as it may.
     """
 
     ROOM_ACCESS_DENIED = 203
@@ -193,12 +194,12 @@ class ErrorReason(betterproto2.Enum):
 
     ROOM_UNAVAILABLE = 304
     """
-    UNAVAILABLE. The room has moved or lost its relay; the gateway attaches again. Details: RetryInfo.
+    UNAVAILABLE. The room's relay does not answer, or too much waits for it; join again.
     """
 
     NOT_ROOM_OWNER = 305
     """
-    FAILED_PRECONDITION. This relay does not own the room. Metadata: `owner`.
+    FAILED_PRECONDITION. This relay does not own the room. Not sent: a relay answers with the owner's address.
     """
 
     MEMBER_REPLACED = 306
@@ -228,7 +229,7 @@ class ErrorReason(betterproto2.Enum):
 
     FRAME_TOO_LARGE = 402
     """
-    INVALID_ARGUMENT. The frame is larger than its kind may be. Metadata: `limit`.
+    INVALID_ARGUMENT. The frame is larger than its kind may be.
     """
 
     FRAME_UNKNOWN = 403
@@ -243,7 +244,7 @@ class ErrorReason(betterproto2.Enum):
 
     METHOD_NOT_FOUND = 405
     """
-    NOT_FOUND. No RPC of that name, or none that a client may call: the answer does not say which.
+    UNIMPLEMENTED. No RPC of that name, or none that the caller may know of: the answer does not say which.
     """
 
     PAYLOAD_MALFORMED = 406
@@ -253,7 +254,7 @@ class ErrorReason(betterproto2.Enum):
 
     TOO_MANY_CALLS = 407
     """
-    RESOURCE_EXHAUSTED. Too many calls of this socket are under way. Metadata: `limit`.
+    RESOURCE_EXHAUSTED. Too many calls of this socket are under way.
     """
 
     METHOD_STREAMING = 408

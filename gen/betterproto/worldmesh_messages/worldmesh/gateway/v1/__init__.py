@@ -26,7 +26,7 @@ class CloseCode(betterproto2.Enum):
     """
     Why a gateway closes a socket. Beside these it uses 1000 (the client said goodbye), 1002 (broken WebSocket
     framing), 1007 (a text frame that is not UTF-8), 1008 (a frame that breaks the protocol) and 1009 (a frame
-    that is too large). The range says whether to come back:
+    that is too large): after those, do not come back. The range of the others says whether to come back:
     4000–4099 come back now; 4100–4199 come back later, with backoff; 4200–4299 come back with a new token;
     4300–4399 do not come back.
     """
@@ -53,7 +53,7 @@ class CloseCode(betterproto2.Enum):
 
     OVERLOADED = 4100
     """
-    Later: the gateway holds as many sockets as it can.
+    Later: the gateway holds as many sockets as it can, or as many of the client's address as it may.
     """
 
     RATE_LIMITED = 4101
@@ -98,7 +98,8 @@ class CloseCode(betterproto2.Enum):
 
     REPLACED = 4302
     """
-    Do not come back: the same account's session took this one's place.
+    Not sent. Who enters a room by a second connection takes the first one's place in that room only: see
+    MEMBER_REPLACED.
     """
 
     @classmethod
@@ -195,7 +196,7 @@ class ListSessionsRequest(betterproto2.Message):
 
     page_token: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    From the response before; empty for the first page.
+    From the response before, of the same instance and room_id; empty for the first page.
     """
 
     room_id: "str" = betterproto2.field(3, betterproto2.TYPE_STRING)
@@ -246,7 +247,8 @@ class GatewayServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "ListSessionsResponse":
         """
-        The sessions of this instance, in order of their ids. For debugging.
+        The sessions of the instance that answers, in order of their ids. For debugging. Any instance may answer a call at
+        the edge: a page token of another one is INVALID_PAGE_TOKEN, with a message that names both.
         """
 
         return await self._unary_unary(

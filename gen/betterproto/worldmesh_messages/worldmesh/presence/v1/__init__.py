@@ -265,7 +265,8 @@ class UserPresence(betterproto2.Message):
 
     devices: "list[Device]" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, repeated=True)
     """
-    One for each session; empty when not online.
+    One for each session; empty when not online, and empty for all but the user itself, servers of the studio (scope
+    `server`) and services: rooms may be private.
     """
 
     change_time: "datetime.datetime | None" = betterproto2.field(
@@ -385,7 +386,8 @@ class PresenceServiceStub(betterproto2_grpclib.ServiceStub):
         metadata: "MetadataLike | None" = None,
     ) -> "BatchGetPresenceResponse":
         """
-        The presence of up to 200 users. Users who are not online are in the answer as such.
+        The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
+        devices, only they themselves see, the studio's servers, and services: see `UserPresence.devices`.
         """
 
         return await self._unary_unary(
@@ -407,7 +409,9 @@ class PresenceServiceStub(betterproto2_grpclib.ServiceStub):
     ) -> "AsyncIterator[WatchPresenceResponse]":
         """
         Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
-        Changes of one user that come faster than the reader reads are merged into the newest.
+        Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
+        is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+        a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
         """
 
         async for response in self._unary_stream(

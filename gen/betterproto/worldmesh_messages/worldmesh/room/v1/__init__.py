@@ -490,7 +490,8 @@ class InputChat(betterproto2.Message):
 
     client_message_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    Chosen by the client, unique in its session: a repeat is answered as before and not delivered twice.
+    Chosen by the client. A repeat is answered as before and not delivered twice, as long as the id is among the
+    newest 64 of the member: no more are remembered.
     """
 
 
