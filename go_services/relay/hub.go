@@ -7,7 +7,6 @@ import (
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
-	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
@@ -25,6 +24,8 @@ type hub struct {
 	metrics *metrics
 	log     *slog.Logger
 	hold    time.Duration
+	// recordings is the folder that rooms are recorded in; empty if they are not.
+	recordings string
 
 	//nolint:containedctx // the life of what outlives one stream
 	ctx     context.Context
@@ -58,7 +59,7 @@ func (h *hub) attach(
 	s = newStream(h.lastID)
 	h.mu.Unlock()
 	for {
-		if live, err = h.open(ctx, open.GetRoomId(), roomConfig(open.GetConfig(), h.hold)); err != nil {
+		if live, err = h.open(ctx, open.GetRoomId(), open.GetConfig()); err != nil {
 			return nil, nil, 0, err
 		}
 		if live.doubtful() {
@@ -76,7 +77,7 @@ func (h *hub) attach(
 }
 
 // open finds a live room, or claims it. Several who ask at once share one claim.
-func (h *hub) open(ctx context.Context, id string, cfg room.Config) (*liveRoom, error) {
+func (h *hub) open(ctx context.Context, id string, cfg *roomv1.RoomConfig) (*liveRoom, error) {
 	h.mu.Lock()
 	if h.draining {
 		h.mu.Unlock()
@@ -105,7 +106,7 @@ func (h *hub) open(ctx context.Context, id string, cfg room.Config) (*liveRoom, 
 }
 
 // claim makes a room live, or says why not. It outlives the stream that asked for it.
-func (h *hub) claim(p *place, id string, cfg room.Config) {
+func (h *hub) claim(p *place, id string, cfg *roomv1.RoomConfig) {
 	defer close(p.opened)
 	claim, stolen, err := h.tenure.claim(h.ctx, id)
 	h.metrics.claims.WithLabelValues(claimOutcome(stolen, err)).Inc()

@@ -48,6 +48,8 @@ type liveRoom struct {
 	owner   store.Owner
 	out     *sink
 	streams map[uint64]*stream
+	record  *recorder
+	clock   clock
 	timer   *time.Timer
 	phase   time.Duration
 	due     time.Time // of the armed tick; zero if none is
@@ -64,13 +66,16 @@ type liveRoom struct {
 	over      chan struct{} // closed when ended
 }
 
-func newLiveRoom(id string, h *hub, cfg room.Config, claim store.Claim) *liveRoom {
+func newLiveRoom(id string, h *hub, cfg *roomv1.RoomConfig, claim store.Claim) *liveRoom {
+	past := claim.Past()
 	l := &liveRoom{
 		id: id, hub: h, metrics: h.metrics, log: h.log, owner: claim.Owner,
 		streams: map[uint64]*stream{}, over: make(chan struct{}),
 	}
 	l.out = &sink{room: l, encode: frames.NewEncoder()}
-	l.core = room.New(id, cfg, l.out, time.Now(), claim.Past())
+	l.record = newRecorder(h.recordings, id, cfg, h.hold, past, h.log)
+	l.clock = newClock()
+	l.core = room.New(id, roomConfig(cfg, h.hold), l.out, l.clock.begin, past)
 	l.phase = phaseOf(id, l.core.TickInterval())
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
@@ -87,15 +92,34 @@ func (l *liveRoom) do(f func(now time.Time, core *room.Room)) {
 	if l.ended {
 		return
 	}
-	now := time.Now()
-	if l.writing && now.Sub(l.since) > stallTime {
-		l.core.SetLog(false)
+	now := l.clock.now()
+	if l.writing && time.Since(l.since) > stallTime {
+		l.logWorks(now, false)
 	}
 	f(now, l.core)
 	l.count()
 	l.arm(now)
 	l.write(now)
 }
+
+// logWorks lets the room take what is ordered, or refuse it.
+func (l *liveRoom) logWorks(now time.Time, works bool) {
+	if l.core.LogWorks() != works {
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_LogWorks{LogWorks: works}})
+		l.core.SetLog(works)
+	}
+}
+
+// clock is a room's time: the wall clock's when the room went live, and what has passed since by the monotonic one. So it
+// does not jump with the wall clock, and a recording has all of it.
+type clock struct{ begin, started time.Time }
+
+func newClock() clock {
+	started := time.Now()
+	return clock{begin: time.Unix(0, started.UnixNano()), started: started}
+}
+
+func (c clock) now() time.Time { return c.begin.Add(time.Since(c.started)) }
 
 func (l *liveRoom) count() {
 	if now := l.core.Len(); now != l.members {
@@ -129,20 +153,24 @@ func (l *liveRoom) tick() {
 	if l.ended || l.due.IsZero() {
 		return
 	}
-	l.metrics.tickLag.Observe(time.Since(l.due).Seconds())
+	l.metrics.tickLag.Observe(l.clock.now().Sub(l.due).Seconds())
 	l.due = time.Time{}
 	if !l.frozen {
+		l.record.step(l.clock.now(), &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Tick_{Tick: &roomv1.RoomRecord_Tick{}}})
 		l.core.Tick()
 	}
 }
 
 // write starts the writer if something waits for it. While it writes, more gathers: the next write takes it all.
 func (l *liveRoom) write(now time.Time) {
-	l.unwritten = append(l.unwritten, l.core.TakeUnlogged()...)
+	if entries := l.core.TakeUnlogged(); len(entries) > 0 {
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Taken_{Taken: &roomv1.RoomRecord_Taken{}}})
+		l.unwritten = append(l.unwritten, entries...)
+	}
 	if l.writing || len(l.unwritten) == 0 && l.era == 0 {
 		return
 	}
-	l.writing, l.since = true, now
+	l.writing, l.since = true, time.Now()
 	l.hub.running.Go(l.writer)
 }
 
@@ -206,10 +234,11 @@ func (l *liveRoom) appendOnce(owner store.Owner, entries []*room.Entry) error {
 
 // logged takes note that the first entries are in the log: what waited for them goes out.
 func (l *liveRoom) logged(n int) {
-	l.do(func(_ time.Time, core *room.Room) {
+	l.do(func(now time.Time, core *room.Room) {
 		l.unwritten = l.unwritten[n:]
 		l.stalling, l.confirmed = false, time.Now()
-		core.SetLog(true)
+		l.logWorks(now, true)
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Logged{Logged: uint32(n)}})
 		core.Logged(n)
 	})
 }
@@ -221,7 +250,7 @@ func (l *liveRoom) stalled(err error) {
 	if l.ended {
 		return
 	}
-	l.core.SetLog(false)
+	l.logWorks(l.clock.now(), false)
 	if !l.stalling { // said once
 		l.stalling = true
 		l.log.Warn("the room's log can not be written to", "room", l.id, "error", err.Error())
@@ -234,7 +263,7 @@ func (l *liveRoom) wantEra(era uint64) {
 	defer l.mu.Unlock()
 	if !l.ended && era > l.owner.Epoch/store.EpochsPerEra {
 		l.era = era
-		l.write(time.Now())
+		l.write(l.clock.now())
 	}
 }
 
@@ -257,6 +286,9 @@ func (l *liveRoom) claimAgain(era uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.owner = claim.Owner
+	l.record.step(l.clock.now(), &roomv1.RoomRecord{
+		Step: &roomv1.RoomRecord_ReclaimedEpoch{ReclaimedEpoch: claim.Owner.Epoch},
+	})
 	l.core.Reclaimed(claim.Owner.Epoch)
 	if l.era <= era {
 		l.era = 0
@@ -273,12 +305,15 @@ func (l *liveRoom) doubtful() bool {
 
 // attach adds a gateway's stream, with the members who were in by it; false if the room is not here any more.
 func (l *liveRoom) attach(s *stream, open *roomv1.AttachRequest_Open) (epoch uint64, ok bool) {
-	l.do(func(_ time.Time, core *room.Room) {
+	l.do(func(now time.Time, core *room.Room) {
 		if l.frozen {
 			return
 		}
 		epoch, ok = l.owner.Epoch, true
 		l.streams[s.id] = s
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Attached_{
+			Attached: &roomv1.RoomRecord_Attached{Stream: s.id, Open: open},
+		}})
 		core.Attached(s.id, positionOf(open.GetSeen()), rejoinsOf(open.GetRejoins()))
 	})
 	return epoch, ok
@@ -288,23 +323,38 @@ func (l *liveRoom) attach(s *stream, open *roomv1.AttachRequest_Open) (epoch uin
 func (l *liveRoom) detach(s *stream) {
 	l.do(func(now time.Time, core *room.Room) {
 		delete(l.streams, s.id)
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_StreamEnded{StreamEnded: s.id}})
 		core.StreamEnded(now, s.id)
 	})
 }
 
 // play gives inputs of a stream to a function, unless the stream is over or the room is given away: then the gateway
-// repeats them where it is.
-func (l *liveRoom) play(s *stream, f func(now time.Time, core *room.Room)) {
+// repeats them where it is. The function says which were played.
+func (l *liveRoom) play(s *stream, inputs []*roomv1.Input, f func(now time.Time, core *room.Room, in *roomv1.Input) bool) {
 	l.do(func(now time.Time, core *room.Room) {
-		if !l.frozen && l.streams[s.id] == s {
-			f(now, core)
+		if l.frozen || l.streams[s.id] != s {
+			return
 		}
+		if l.record == nil {
+			for _, in := range inputs {
+				f(now, core, in)
+			}
+			return
+		}
+		played := &roomv1.RoomRecord_Played{Stream: s.id}
+		for _, in := range inputs {
+			if f(now, core, in) {
+				played.Inputs = append(played.Inputs, in)
+			}
+		}
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Played_{Played: played}})
 	})
 }
 
 // idle says whether nobody is in and nobody is attached.
 func (l *liveRoom) idle() (idle bool) {
 	l.do(func(now time.Time, core *room.Room) {
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Passed_{Passed: &roomv1.RoomRecord_Passed{}}})
 		core.Time(now)
 		idle = len(l.streams) == 0 && core.Len() == 0 && core.Waiting() == 0
 	})
@@ -384,6 +434,7 @@ func (l *liveRoom) end(to, why string) {
 		return
 	}
 	l.ended = true
+	l.record.end(l.clock.now(), l.core.Hash())
 	l.timer.Stop()
 	close(l.over)
 	l.metrics.members.Sub(float64(l.members))

@@ -24,31 +24,53 @@ const maxValues = 256
 // play gives a batch of inputs to the room. Each is checked by itself: what one client got wrong is answered to that
 // client.
 func (s *server) play(live *liveRoom, st *stream, inputs []*roomv1.Input) {
-	live.play(st, func(now time.Time, core *room.Room) {
-		for _, in := range inputs {
-			s.playOne(live, core, now, room.Link{Stream: st.id, ID: in.GetLink()}, in)
-		}
+	live.play(st, inputs, func(now time.Time, core *room.Room, in *roomv1.Input) bool {
+		return s.playOne(live, core, now, room.Link{Stream: st.id, ID: in.GetLink()}, in)
 	})
 }
 
-func (s *server) playOne(live *liveRoom, core *room.Room, now time.Time, link room.Link, message *roomv1.Input) {
-	s.metrics.inputs.WithLabelValues(kindOf(message)).Inc()
-	in := room.In{RID: message.GetRid(), Number: message.GetNumber()}
-	if state := message.GetState(); state != nil {
-		playState(live, core, now, link, in, state)
-		return
-	}
-	span := inputSpan(live.id, message)
-	defer span.End()
-	if err := kit.ValidateMessage(s.validator, message); err != nil {
-		if message.GetJoin() != nil {
-			live.out.Refused(link, in, kit.ReasonOf(err), kit.StatusOf(err).Message())
-		} else {
-			live.out.Failed(link, in, kit.ReasonOf(err), kit.StatusOf(err).Message())
+// playOne gives one input to the room, if it is within the contract's bounds; false if it is not.
+func (s *server) playOne(live *liveRoom, core *room.Room, now time.Time, link room.Link, in *roomv1.Input) bool {
+	s.metrics.inputs.WithLabelValues(kindOf(in)).Inc()
+	named := room.In{RID: in.GetRid(), Number: in.GetNumber()}
+	if state := in.GetState(); state != nil { // the hot one: checked here instead of by reflection
+		if !withinBounds(state) {
+			live.out.Failed(link, named, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the state is out of its bounds")
+			return false
 		}
-		return
+		apply(core, now, link, in)
+		return true
 	}
+	span := inputSpan(live.id, in)
+	defer span.End()
+	if err := kit.ValidateMessage(s.validator, in); err != nil {
+		if in.GetJoin() != nil {
+			live.out.Refused(link, named, kit.ReasonOf(err), kit.StatusOf(err).Message())
+		} else {
+			live.out.Failed(link, named, kit.ReasonOf(err), kit.StatusOf(err).Message())
+		}
+		return false
+	}
+	apply(core, now, link, in)
+	return true
+}
+
+func withinBounds(state *roomv1.Input_State) bool {
+	return state.GetPosition() != nil && state.GetYaw() <= math.MaxUint16 && state.GetAnimation() <= math.MaxUint16 &&
+		len(state.GetValues()) <= maxValues
+}
+
+// apply is an input as the room's core takes it.
+func apply(core *room.Room, now time.Time, link room.Link, message *roomv1.Input) {
+	in := room.In{RID: message.GetRid(), Number: message.GetNumber()}
 	switch body := message.GetBody().(type) {
+	case *roomv1.Input_State_:
+		state := body.State
+		p := state.GetPosition()
+		core.Move(now, link, in, room.Move{
+			Position: frames.Vec3{X: p.GetX(), Y: p.GetY(), Z: p.GetZ()},
+			Yaw:      uint16(state.GetYaw()), Animation: uint16(state.GetAnimation()), Values: state.GetValues(),
+		})
 	case *roomv1.Input_Join_:
 		core.Join(now, link, in, joinOf(body.Join))
 	case *roomv1.Input_Leave_:
@@ -64,20 +86,6 @@ func (s *server) playOne(live *liveRoom, core *room.Room, now time.Time, link ro
 		e := body.Emote
 		core.Emote(now, link, in, e.GetEmoteId(), e.GetTargetUserId(), e.GetClientMessageId())
 	}
-}
-
-// playState is the hot one: its bounds are checked here instead of by reflection.
-func playState(live *liveRoom, core *room.Room, now time.Time, link room.Link, in room.In, state *roomv1.Input_State) {
-	if state.GetPosition() == nil || state.GetYaw() > math.MaxUint16 || state.GetAnimation() > math.MaxUint16 ||
-		len(state.GetValues()) > maxValues {
-		live.out.Failed(link, in, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the state is out of its bounds")
-		return
-	}
-	p := state.GetPosition()
-	core.Move(now, link, in, room.Move{
-		Position: frames.Vec3{X: p.GetX(), Y: p.GetY(), Z: p.GetZ()},
-		Yaw:      uint16(state.GetYaw()), Animation: uint16(state.GetAnimation()), Values: state.GetValues(),
-	})
 }
 
 func inputSpan(roomID string, in *roomv1.Input) trace.Span {

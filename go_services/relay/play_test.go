@@ -38,7 +38,9 @@ func FuzzInputs(f *testing.F) {
 		if proto.Unmarshal(raw, &batch) != nil {
 			return
 		}
-		cfg := room.Config{Capacity: 3, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: frames.Vec3{X: 1, Z: 1}}
+		cfg := &roomv1.RoomConfig{
+			Capacity: 3, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: &commonv1.Position{X: 1, Z: 1},
+		}
 		live := liveRoomOn(h, "room_fuzz", cfg)
 		st := newStream(1, "gateway-0", 1<<20, func(error) {})
 		live.attach(st, &roomv1.AttachRequest_Open{})
@@ -51,8 +53,8 @@ func FuzzInputs(f *testing.F) {
 				t.Fatalf("a member is at %v", p)
 			}
 		}
-		if live.core.Len() > cfg.Capacity {
-			t.Fatalf("%d members in a room for %d", live.core.Len(), cfg.Capacity)
+		if live.core.Len() > int(cfg.GetCapacity()) {
+			t.Fatalf("%d members in a room for %d", live.core.Len(), cfg.GetCapacity())
 		}
 		if len(st.queue) > 0 {
 			checkFrames(t, st)
@@ -108,15 +110,15 @@ func BenchmarkRoomTick(b *testing.B) {
 	const members = 50
 	h := quietHub()
 	s := &server{metrics: h.metrics}
-	cfg := room.Config{Capacity: members, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8}
+	cfg := &roomv1.RoomConfig{Capacity: members, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8}
 	live := liveRoomOn(h, "room_bench", cfg)
 	st := newStream(1, "gateway-0", 8<<20, func(error) {})
 	live.attach(st, &roomv1.AttachRequest_Open{})
 	inputs := make([]*roomv1.Input, members)
 	for i := range inputs {
 		link := uint32(i + 1)
-		live.play(st, func(now time.Time, core *room.Room) {
-			id := fmt.Sprint(i)
+		id := fmt.Sprint(i)
+		live.do(func(now time.Time, core *room.Room) {
 			core.Join(now, room.Link{Stream: 1, ID: link}, room.In{}, room.Join{User: frames.User{ID: id}, Session: id})
 		})
 		inputs[i] = &roomv1.Input{Link: link, Body: &roomv1.Input_State_{State: &roomv1.Input_State{
@@ -143,7 +145,7 @@ func quietHub() *hub {
 	return newHub(context.Background(), t, time.Minute, newMetrics(prometheus.NewRegistry()), t.log)
 }
 
-func liveRoomOn(h *hub, id string, cfg room.Config) *liveRoom {
+func liveRoomOn(h *hub, id string, cfg *roomv1.RoomConfig) *liveRoom {
 	claim, err := h.tenure.store.Claim(context.Background(), store.ClaimRequest{Room: id, Owner: h.tenure.me})
 	if err != nil {
 		panic(err)

@@ -110,6 +110,9 @@ func (r *Room) Waiting() int { return int(r.published - r.logged) }
 // SetLog says whether the log can be written to; while it can't, nothing ordered is taken.
 func (r *Room) SetLog(works bool) { r.logBroken = !works }
 
+// LogWorks says whether the log can be written to.
+func (r *Room) LogWorks() bool { return !r.logBroken }
+
 func (r *Room) takesOrdered() bool { return !r.logBroken && r.Waiting() < maxUnlogged }
 
 // keep adds a logged entry to the tail.

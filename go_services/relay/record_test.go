@@ -1,0 +1,121 @@
+package relay
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"buf.build/go/protovalidate"
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+)
+
+// recordOne has a room live through whatever a seed says, and is its recording.
+func recordOne(t *testing.T, seed uint64) []byte {
+	t.Helper()
+	validator, err := protovalidate.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := quietHub()
+	h.recordings = t.TempDir()
+	s := &server{validator: validator, metrics: h.metrics}
+	live := liveRoomOn(h, "room_recorded", &roomv1.RoomConfig{
+		Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: &commonv1.Position{X: 20, Z: 20},
+	})
+	random := rand.New(rand.NewPCG(seed, 0))
+	streams := []*stream{newStream(1, "gateway-0", 1<<20, func(error) {}), newStream(2, "gateway-1", 1<<20, func(error) {})}
+	for _, st := range streams {
+		live.attach(st, &roomv1.AttachRequest_Open{})
+	}
+	for i := range 300 {
+		st, link := streams[random.IntN(2)], 1+random.Uint32N(4)
+		in := &roomv1.Input{Link: link, Rid: 1, Number: uint64(i + 1)}
+		switch random.IntN(8) {
+		case 0, 1:
+			in.Link = uint32(10 + i)
+			in.Body = &roomv1.Input_Join_{Join: joinFor(fmt.Sprint("usr_", random.IntN(8)))}
+			in.GetJoin().GatewaySessionId = fmt.Sprint("gws_", i)
+		case 2:
+			in.Body = &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}
+		case 3:
+			in.Body = &roomv1.Input_Chat_{Chat: &roomv1.Input_Chat{Text: fmt.Sprint("no ", i)}}
+		case 4:
+			in.Body = &roomv1.Input_Chat_{Chat: &roomv1.Input_Chat{}} // refused
+		case 5:
+			live.tick()
+			continue
+		case 6:
+			live.idle()
+			continue
+		default:
+			in = step(20 + random.Float32())
+			in.Link = uint32(10 + random.IntN(i+1))
+		}
+		s.play(live, st, []*roomv1.Input{in})
+	}
+	until(t, "everything is logged", func() bool { return !live.waits() })
+	live.end("", endIdle)
+	files, err := filepath.Glob(h.recordings + "/*.room")
+	if err != nil || len(files) != 1 {
+		t.Fatalf("recordings: %v, %v", files, err)
+	}
+	recording, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recording
+}
+
+func TestARecordingThatIsPlayedAgainComesToTheSameState(t *testing.T) {
+	for seed := range uint64(20) {
+		recording := recordOne(t, seed)
+		done, err := Replay(bytes.NewReader(recording), nothing{}, func(*roomv1.RoomRecord) {})
+		if err != nil || !done.Ended || done.Hash != done.Recorded {
+			t.Fatalf("seed %d: %+v, %v", seed, done, err)
+		}
+		if done.Records < 100 || done.Room.Position().Seq == 0 {
+			t.Fatalf("seed %d: nothing has happened: %+v", seed, done)
+		}
+	}
+}
+
+func TestARecordingThatLacksAStepComesToAnotherState(t *testing.T) {
+	recording := recordOne(t, 1)
+	left := false
+	done, err := Replay(bytes.NewReader(recording), nothing{}, func(record *roomv1.RoomRecord) {
+		if chat := record.GetPlayed().GetInputs(); !left && len(chat) == 1 && chat[0].GetJoin() != nil {
+			record.Step, left = &roomv1.RoomRecord_Tick_{Tick: &roomv1.RoomRecord_Tick{}}, true
+		}
+	})
+	if err != nil || !left || done.Hash == done.Recorded {
+		t.Fatalf("%+v, %v", done, err)
+	}
+}
+
+func TestWhatIsNoRecordingIsAnError(t *testing.T) {
+	for _, raw := range [][]byte{nil, {0}, []byte("hello"), recordOne(t, 2)[:1000]} {
+		if done, err := Replay(bytes.NewReader(raw), nothing{}, func(*roomv1.RoomRecord) {}); err == nil && done.Ended {
+			t.Errorf("%d bytes are played as %+v", len(raw), done)
+		}
+	}
+}
+
+// nothing takes what comes out of a room.
+type nothing struct{}
+
+func (nothing) Joined(room.Link, room.In, frames.Snapshot)                {}
+func (nothing) Refused(room.Link, room.In, commonv1.ErrorReason, string)  {}
+func (nothing) Removed(room.Link, room.In, commonv1.ErrorReason)          {}
+func (nothing) Event(*room.Entry)                                         {}
+func (nothing) Again(*room.Entry, uint64)                                 {}
+func (nothing) Told(*room.Entry, room.Link)                               {}
+func (nothing) Done(room.Link, room.In)                                   {}
+func (nothing) Failed(room.Link, room.In, commonv1.ErrorReason, string)   {}
+func (nothing) Corrected(room.Link, frames.EntityState)                   {}
+func (nothing) State(uint64, []frames.EntityState, []frames.EntityValues) {}
