@@ -105,7 +105,9 @@ func (l *liveRoom) do(f func(now time.Time, core *room.Room)) {
 // logWorks lets the room take what is ordered, or refuse it.
 func (l *liveRoom) logWorks(now time.Time, works bool) {
 	if l.core.LogWorks() != works {
-		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_LogWorks{LogWorks: works}})
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_LogWorks_{
+			LogWorks: &roomv1.RoomRecord_LogWorks{Works: works},
+		}})
 		l.core.SetLog(works)
 	}
 }
@@ -238,7 +240,9 @@ func (l *liveRoom) logged(n int) {
 		l.unwritten = l.unwritten[n:]
 		l.stalling, l.confirmed = false, time.Now()
 		l.logWorks(now, true)
-		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Logged{Logged: uint32(n)}})
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Logged_{
+			Logged: &roomv1.RoomRecord_Logged{Entries: uint32(n)},
+		}})
 		core.Logged(n)
 	})
 }
@@ -287,7 +291,7 @@ func (l *liveRoom) claimAgain(era uint64) error {
 	defer l.mu.Unlock()
 	l.owner = claim.Owner
 	l.record.step(l.clock.now(), &roomv1.RoomRecord{
-		Step: &roomv1.RoomRecord_ReclaimedEpoch{ReclaimedEpoch: claim.Owner.Epoch},
+		Step: &roomv1.RoomRecord_Reclaimed_{Reclaimed: &roomv1.RoomRecord_Reclaimed{Epoch: claim.Owner.Epoch}},
 	})
 	l.core.Reclaimed(claim.Owner.Epoch)
 	if l.era <= era {
@@ -323,7 +327,9 @@ func (l *liveRoom) attach(s *stream, open *roomv1.AttachRequest_Open) (epoch uin
 func (l *liveRoom) detach(s *stream) {
 	l.do(func(now time.Time, core *room.Room) {
 		delete(l.streams, s.id)
-		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_StreamEnded{StreamEnded: s.id}})
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_StreamEnded_{
+			StreamEnded: &roomv1.RoomRecord_StreamEnded{Stream: s.id},
+		}})
 		core.StreamEnded(now, s.id)
 	})
 }

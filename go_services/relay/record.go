@@ -143,20 +143,20 @@ func replay(core *room.Room, record *roomv1.RoomRecord) {
 		for _, in := range step.Played.GetInputs() {
 			apply(core, now, room.Link{Stream: step.Played.GetStream(), ID: in.GetLink()}, in)
 		}
-	case *roomv1.RoomRecord_StreamEnded:
-		core.StreamEnded(now, step.StreamEnded)
+	case *roomv1.RoomRecord_StreamEnded_:
+		core.StreamEnded(now, step.StreamEnded.GetStream())
 	case *roomv1.RoomRecord_Tick_:
 		core.Tick()
 	case *roomv1.RoomRecord_Taken_:
 		core.TakeUnlogged()
-	case *roomv1.RoomRecord_Logged:
-		core.Logged(int(step.Logged))
-	case *roomv1.RoomRecord_LogWorks:
-		core.SetLog(step.LogWorks)
+	case *roomv1.RoomRecord_Logged_:
+		core.Logged(int(step.Logged.GetEntries()))
+	case *roomv1.RoomRecord_LogWorks_:
+		core.SetLog(step.LogWorks.GetWorks())
 	case *roomv1.RoomRecord_Passed_:
 		core.Time(now)
-	case *roomv1.RoomRecord_ReclaimedEpoch:
-		core.Reclaimed(step.ReclaimedEpoch)
+	case *roomv1.RoomRecord_Reclaimed_:
+		core.Reclaimed(step.Reclaimed.GetEpoch())
 	}
 }
 

@@ -37,13 +37,13 @@ type RoomRecord struct {
 	//	*RoomRecord_Begin_
 	//	*RoomRecord_Attached_
 	//	*RoomRecord_Played_
-	//	*RoomRecord_StreamEnded
+	//	*RoomRecord_StreamEnded_
 	//	*RoomRecord_Tick_
 	//	*RoomRecord_Taken_
-	//	*RoomRecord_Logged
-	//	*RoomRecord_LogWorks
+	//	*RoomRecord_Logged_
+	//	*RoomRecord_LogWorks_
 	//	*RoomRecord_Passed_
-	//	*RoomRecord_ReclaimedEpoch
+	//	*RoomRecord_Reclaimed_
 	//	*RoomRecord_End_
 	Step          isRoomRecord_Step `protobuf_oneof:"step"`
 	unknownFields protoimpl.UnknownFields
@@ -121,13 +121,13 @@ func (x *RoomRecord) GetPlayed() *RoomRecord_Played {
 	return nil
 }
 
-func (x *RoomRecord) GetStreamEnded() uint64 {
+func (x *RoomRecord) GetStreamEnded() *RoomRecord_StreamEnded {
 	if x != nil {
-		if x, ok := x.Step.(*RoomRecord_StreamEnded); ok {
+		if x, ok := x.Step.(*RoomRecord_StreamEnded_); ok {
 			return x.StreamEnded
 		}
 	}
-	return 0
+	return nil
 }
 
 func (x *RoomRecord) GetTick() *RoomRecord_Tick {
@@ -148,22 +148,22 @@ func (x *RoomRecord) GetTaken() *RoomRecord_Taken {
 	return nil
 }
 
-func (x *RoomRecord) GetLogged() uint32 {
+func (x *RoomRecord) GetLogged() *RoomRecord_Logged {
 	if x != nil {
-		if x, ok := x.Step.(*RoomRecord_Logged); ok {
+		if x, ok := x.Step.(*RoomRecord_Logged_); ok {
 			return x.Logged
 		}
 	}
-	return 0
+	return nil
 }
 
-func (x *RoomRecord) GetLogWorks() bool {
+func (x *RoomRecord) GetLogWorks() *RoomRecord_LogWorks {
 	if x != nil {
-		if x, ok := x.Step.(*RoomRecord_LogWorks); ok {
+		if x, ok := x.Step.(*RoomRecord_LogWorks_); ok {
 			return x.LogWorks
 		}
 	}
-	return false
+	return nil
 }
 
 func (x *RoomRecord) GetPassed() *RoomRecord_Passed {
@@ -175,13 +175,13 @@ func (x *RoomRecord) GetPassed() *RoomRecord_Passed {
 	return nil
 }
 
-func (x *RoomRecord) GetReclaimedEpoch() uint64 {
+func (x *RoomRecord) GetReclaimed() *RoomRecord_Reclaimed {
 	if x != nil {
-		if x, ok := x.Step.(*RoomRecord_ReclaimedEpoch); ok {
-			return x.ReclaimedEpoch
+		if x, ok := x.Step.(*RoomRecord_Reclaimed_); ok {
+			return x.Reclaimed
 		}
 	}
-	return 0
+	return nil
 }
 
 func (x *RoomRecord) GetEnd() *RoomRecord_End {
@@ -212,9 +212,9 @@ type RoomRecord_Played_ struct {
 	Played *RoomRecord_Played `protobuf:"bytes,4,opt,name=played,proto3,oneof"`
 }
 
-type RoomRecord_StreamEnded struct {
-	// A gateway's stream has ended: its number.
-	StreamEnded uint64 `protobuf:"varint,5,opt,name=stream_ended,json=streamEnded,proto3,oneof"`
+type RoomRecord_StreamEnded_ struct {
+	// A gateway's stream has ended.
+	StreamEnded *RoomRecord_StreamEnded `protobuf:"bytes,5,opt,name=stream_ended,json=streamEnded,proto3,oneof"`
 }
 
 type RoomRecord_Tick_ struct {
@@ -227,14 +227,14 @@ type RoomRecord_Taken_ struct {
 	Taken *RoomRecord_Taken `protobuf:"bytes,7,opt,name=taken,proto3,oneof"`
 }
 
-type RoomRecord_Logged struct {
-	// So many of the entries that were handed out are logged.
-	Logged uint32 `protobuf:"varint,8,opt,name=logged,proto3,oneof"`
+type RoomRecord_Logged_ struct {
+	// Entries that were handed out are logged.
+	Logged *RoomRecord_Logged `protobuf:"bytes,8,opt,name=logged,proto3,oneof"`
 }
 
-type RoomRecord_LogWorks struct {
-	// Whether the log can be written to.
-	LogWorks bool `protobuf:"varint,9,opt,name=log_works,json=logWorks,proto3,oneof"`
+type RoomRecord_LogWorks_ struct {
+	// The log can be written to, or can't be.
+	LogWorks *RoomRecord_LogWorks `protobuf:"bytes,9,opt,name=log_works,json=logWorks,proto3,oneof"`
 }
 
 type RoomRecord_Passed_ struct {
@@ -242,9 +242,9 @@ type RoomRecord_Passed_ struct {
 	Passed *RoomRecord_Passed `protobuf:"bytes,10,opt,name=passed,proto3,oneof"`
 }
 
-type RoomRecord_ReclaimedEpoch struct {
+type RoomRecord_Reclaimed_ struct {
 	// The room goes on in another epoch.
-	ReclaimedEpoch uint64 `protobuf:"varint,11,opt,name=reclaimed_epoch,json=reclaimedEpoch,proto3,oneof"`
+	Reclaimed *RoomRecord_Reclaimed `protobuf:"bytes,11,opt,name=reclaimed,proto3,oneof"`
 }
 
 type RoomRecord_End_ struct {
@@ -258,19 +258,19 @@ func (*RoomRecord_Attached_) isRoomRecord_Step() {}
 
 func (*RoomRecord_Played_) isRoomRecord_Step() {}
 
-func (*RoomRecord_StreamEnded) isRoomRecord_Step() {}
+func (*RoomRecord_StreamEnded_) isRoomRecord_Step() {}
 
 func (*RoomRecord_Tick_) isRoomRecord_Step() {}
 
 func (*RoomRecord_Taken_) isRoomRecord_Step() {}
 
-func (*RoomRecord_Logged) isRoomRecord_Step() {}
+func (*RoomRecord_Logged_) isRoomRecord_Step() {}
 
-func (*RoomRecord_LogWorks) isRoomRecord_Step() {}
+func (*RoomRecord_LogWorks_) isRoomRecord_Step() {}
 
 func (*RoomRecord_Passed_) isRoomRecord_Step() {}
 
-func (*RoomRecord_ReclaimedEpoch) isRoomRecord_Step() {}
+func (*RoomRecord_Reclaimed_) isRoomRecord_Step() {}
 
 func (*RoomRecord_End_) isRoomRecord_Step() {}
 
@@ -502,6 +502,190 @@ func (x *RoomRecord_Played) GetInputs() []*Input {
 	return nil
 }
 
+// A gateway's stream has ended.
+type RoomRecord_StreamEnded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its number.
+	Stream        uint64 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomRecord_StreamEnded) Reset() {
+	*x = RoomRecord_StreamEnded{}
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomRecord_StreamEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomRecord_StreamEnded) ProtoMessage() {}
+
+func (x *RoomRecord_StreamEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomRecord_StreamEnded.ProtoReflect.Descriptor instead.
+func (*RoomRecord_StreamEnded) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 3}
+}
+
+func (x *RoomRecord_StreamEnded) GetStream() uint64 {
+	if x != nil {
+		return x.Stream
+	}
+	return 0
+}
+
+// Entries that were handed out are logged.
+type RoomRecord_Logged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many, of the oldest.
+	Entries       uint32 `protobuf:"varint,1,opt,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomRecord_Logged) Reset() {
+	*x = RoomRecord_Logged{}
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomRecord_Logged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomRecord_Logged) ProtoMessage() {}
+
+func (x *RoomRecord_Logged) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomRecord_Logged.ProtoReflect.Descriptor instead.
+func (*RoomRecord_Logged) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 4}
+}
+
+func (x *RoomRecord_Logged) GetEntries() uint32 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
+// The log can be written to, or can't be.
+type RoomRecord_LogWorks struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether it can.
+	Works         bool `protobuf:"varint,1,opt,name=works,proto3" json:"works,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomRecord_LogWorks) Reset() {
+	*x = RoomRecord_LogWorks{}
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomRecord_LogWorks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomRecord_LogWorks) ProtoMessage() {}
+
+func (x *RoomRecord_LogWorks) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomRecord_LogWorks.ProtoReflect.Descriptor instead.
+func (*RoomRecord_LogWorks) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 5}
+}
+
+func (x *RoomRecord_LogWorks) GetWorks() bool {
+	if x != nil {
+		return x.Works
+	}
+	return false
+}
+
+// The room goes on in another epoch.
+type RoomRecord_Reclaimed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The epoch.
+	Epoch         uint64 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoomRecord_Reclaimed) Reset() {
+	*x = RoomRecord_Reclaimed{}
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoomRecord_Reclaimed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoomRecord_Reclaimed) ProtoMessage() {}
+
+func (x *RoomRecord_Reclaimed) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoomRecord_Reclaimed.ProtoReflect.Descriptor instead.
+func (*RoomRecord_Reclaimed) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 6}
+}
+
+func (x *RoomRecord_Reclaimed) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 // The tick.
 type RoomRecord_Tick struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -511,7 +695,7 @@ type RoomRecord_Tick struct {
 
 func (x *RoomRecord_Tick) Reset() {
 	*x = RoomRecord_Tick{}
-	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[4]
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +707,7 @@ func (x *RoomRecord_Tick) String() string {
 func (*RoomRecord_Tick) ProtoMessage() {}
 
 func (x *RoomRecord_Tick) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[4]
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +720,7 @@ func (x *RoomRecord_Tick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomRecord_Tick.ProtoReflect.Descriptor instead.
 func (*RoomRecord_Tick) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 3}
+	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 7}
 }
 
 // Entries were handed out to be logged.
@@ -548,7 +732,7 @@ type RoomRecord_Taken struct {
 
 func (x *RoomRecord_Taken) Reset() {
 	*x = RoomRecord_Taken{}
-	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[5]
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -560,7 +744,7 @@ func (x *RoomRecord_Taken) String() string {
 func (*RoomRecord_Taken) ProtoMessage() {}
 
 func (x *RoomRecord_Taken) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[5]
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -573,7 +757,7 @@ func (x *RoomRecord_Taken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomRecord_Taken.ProtoReflect.Descriptor instead.
 func (*RoomRecord_Taken) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 4}
+	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 8}
 }
 
 // Time has passed.
@@ -585,7 +769,7 @@ type RoomRecord_Passed struct {
 
 func (x *RoomRecord_Passed) Reset() {
 	*x = RoomRecord_Passed{}
-	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[6]
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +781,7 @@ func (x *RoomRecord_Passed) String() string {
 func (*RoomRecord_Passed) ProtoMessage() {}
 
 func (x *RoomRecord_Passed) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[6]
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,21 +794,21 @@ func (x *RoomRecord_Passed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomRecord_Passed.ProtoReflect.Descriptor instead.
 func (*RoomRecord_Passed) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 5}
+	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 9}
 }
 
 // The room ends here.
 type RoomRecord_End struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What tells its state from others: who plays the recording again must come to the same.
-	StateHash     uint64 `protobuf:"fixed64,1,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
+	StateHash     uint64 `protobuf:"varint,1,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RoomRecord_End) Reset() {
 	*x = RoomRecord_End{}
-	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[7]
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +820,7 @@ func (x *RoomRecord_End) String() string {
 func (*RoomRecord_End) ProtoMessage() {}
 
 func (x *RoomRecord_End) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[7]
+	mi := &file_worldmesh_room_v1_room_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +833,7 @@ func (x *RoomRecord_End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomRecord_End.ProtoReflect.Descriptor instead.
 func (*RoomRecord_End) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 6}
+	return file_worldmesh_room_v1_room_record_proto_rawDescGZIP(), []int{0, 10}
 }
 
 func (x *RoomRecord_End) GetStateHash() uint64 {
@@ -663,21 +847,21 @@ var File_worldmesh_room_v1_room_record_proto protoreflect.FileDescriptor
 
 const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\n" +
-	"#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\xd4\t\n" +
+	"#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\xfb\v\n" +
 	"\n" +
 	"RoomRecord\x12\x17\n" +
 	"\atime_ns\x18\x01 \x01(\x03R\x06timeNs\x12;\n" +
 	"\x05begin\x18\x02 \x01(\v2#.worldmesh.room.v1.RoomRecord.BeginH\x00R\x05begin\x12D\n" +
 	"\battached\x18\x03 \x01(\v2&.worldmesh.room.v1.RoomRecord.AttachedH\x00R\battached\x12>\n" +
-	"\x06played\x18\x04 \x01(\v2$.worldmesh.room.v1.RoomRecord.PlayedH\x00R\x06played\x12#\n" +
-	"\fstream_ended\x18\x05 \x01(\x04H\x00R\vstreamEnded\x128\n" +
+	"\x06played\x18\x04 \x01(\v2$.worldmesh.room.v1.RoomRecord.PlayedH\x00R\x06played\x12N\n" +
+	"\fstream_ended\x18\x05 \x01(\v2).worldmesh.room.v1.RoomRecord.StreamEndedH\x00R\vstreamEnded\x128\n" +
 	"\x04tick\x18\x06 \x01(\v2\".worldmesh.room.v1.RoomRecord.TickH\x00R\x04tick\x12;\n" +
-	"\x05taken\x18\a \x01(\v2#.worldmesh.room.v1.RoomRecord.TakenH\x00R\x05taken\x12\x18\n" +
-	"\x06logged\x18\b \x01(\rH\x00R\x06logged\x12\x1d\n" +
-	"\tlog_works\x18\t \x01(\bH\x00R\blogWorks\x12>\n" +
+	"\x05taken\x18\a \x01(\v2#.worldmesh.room.v1.RoomRecord.TakenH\x00R\x05taken\x12>\n" +
+	"\x06logged\x18\b \x01(\v2$.worldmesh.room.v1.RoomRecord.LoggedH\x00R\x06logged\x12E\n" +
+	"\tlog_works\x18\t \x01(\v2&.worldmesh.room.v1.RoomRecord.LogWorksH\x00R\blogWorks\x12>\n" +
 	"\x06passed\x18\n" +
-	" \x01(\v2$.worldmesh.room.v1.RoomRecord.PassedH\x00R\x06passed\x12)\n" +
-	"\x0freclaimed_epoch\x18\v \x01(\x04H\x00R\x0ereclaimedEpoch\x125\n" +
+	" \x01(\v2$.worldmesh.room.v1.RoomRecord.PassedH\x00R\x06passed\x12G\n" +
+	"\treclaimed\x18\v \x01(\v2'.worldmesh.room.v1.RoomRecord.ReclaimedH\x00R\treclaimed\x125\n" +
 	"\x03end\x18\f \x01(\v2!.worldmesh.room.v1.RoomRecord.EndH\x00R\x03end\x1a\xf6\x02\n" +
 	"\x05Begin\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x125\n" +
@@ -695,13 +879,21 @@ const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\x04open\x18\x02 \x01(\v2%.worldmesh.room.v1.AttachRequest.OpenR\x04open\x1aR\n" +
 	"\x06Played\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x120\n" +
-	"\x06inputs\x18\x02 \x03(\v2\x18.worldmesh.room.v1.InputR\x06inputs\x1a\x06\n" +
+	"\x06inputs\x18\x02 \x03(\v2\x18.worldmesh.room.v1.InputR\x06inputs\x1a%\n" +
+	"\vStreamEnded\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\x04R\x06stream\x1a\"\n" +
+	"\x06Logged\x12\x18\n" +
+	"\aentries\x18\x01 \x01(\rR\aentries\x1a \n" +
+	"\bLogWorks\x12\x14\n" +
+	"\x05works\x18\x01 \x01(\bR\x05works\x1a!\n" +
+	"\tReclaimed\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x1a\x06\n" +
 	"\x04Tick\x1a\a\n" +
 	"\x05Taken\x1a\b\n" +
 	"\x06Passed\x1a$\n" +
 	"\x03End\x12\x1d\n" +
 	"\n" +
-	"state_hash\x18\x01 \x01(\x06R\tstateHashB\x06\n" +
+	"state_hash\x18\x01 \x01(\x04R\tstateHashB\x06\n" +
 	"\x04stepB\xce\x01\n" +
 	"\x15com.worldmesh.room.v1B\x0fRoomRecordProtoP\x01Z>github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1;roomv1\xa2\x02\x03WRX\xaa\x02\x11Worldmesh.Room.V1\xca\x02\x11Worldmesh\\Room\\V1\xe2\x02\x1dWorldmesh\\Room\\V1\\GPBMetadata\xea\x02\x13Worldmesh::Room::V1b\x06proto3"
 
@@ -717,44 +909,52 @@ func file_worldmesh_room_v1_room_record_proto_rawDescGZIP() []byte {
 	return file_worldmesh_room_v1_room_record_proto_rawDescData
 }
 
-var file_worldmesh_room_v1_room_record_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_worldmesh_room_v1_room_record_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_worldmesh_room_v1_room_record_proto_goTypes = []any{
-	(*RoomRecord)(nil),          // 0: worldmesh.room.v1.RoomRecord
-	(*RoomRecord_Begin)(nil),    // 1: worldmesh.room.v1.RoomRecord.Begin
-	(*RoomRecord_Attached)(nil), // 2: worldmesh.room.v1.RoomRecord.Attached
-	(*RoomRecord_Played)(nil),   // 3: worldmesh.room.v1.RoomRecord.Played
-	(*RoomRecord_Tick)(nil),     // 4: worldmesh.room.v1.RoomRecord.Tick
-	(*RoomRecord_Taken)(nil),    // 5: worldmesh.room.v1.RoomRecord.Taken
-	(*RoomRecord_Passed)(nil),   // 6: worldmesh.room.v1.RoomRecord.Passed
-	(*RoomRecord_End)(nil),      // 7: worldmesh.room.v1.RoomRecord.End
-	(*RoomConfig)(nil),          // 8: worldmesh.room.v1.RoomConfig
-	(*durationpb.Duration)(nil), // 9: google.protobuf.Duration
-	(*LogPosition)(nil),         // 10: worldmesh.room.v1.LogPosition
-	(*LogMember)(nil),           // 11: worldmesh.room.v1.LogMember
-	(*LogEntry)(nil),            // 12: worldmesh.room.v1.LogEntry
-	(*AttachRequest_Open)(nil),  // 13: worldmesh.room.v1.AttachRequest.Open
-	(*Input)(nil),               // 14: worldmesh.room.v1.Input
+	(*RoomRecord)(nil),             // 0: worldmesh.room.v1.RoomRecord
+	(*RoomRecord_Begin)(nil),       // 1: worldmesh.room.v1.RoomRecord.Begin
+	(*RoomRecord_Attached)(nil),    // 2: worldmesh.room.v1.RoomRecord.Attached
+	(*RoomRecord_Played)(nil),      // 3: worldmesh.room.v1.RoomRecord.Played
+	(*RoomRecord_StreamEnded)(nil), // 4: worldmesh.room.v1.RoomRecord.StreamEnded
+	(*RoomRecord_Logged)(nil),      // 5: worldmesh.room.v1.RoomRecord.Logged
+	(*RoomRecord_LogWorks)(nil),    // 6: worldmesh.room.v1.RoomRecord.LogWorks
+	(*RoomRecord_Reclaimed)(nil),   // 7: worldmesh.room.v1.RoomRecord.Reclaimed
+	(*RoomRecord_Tick)(nil),        // 8: worldmesh.room.v1.RoomRecord.Tick
+	(*RoomRecord_Taken)(nil),       // 9: worldmesh.room.v1.RoomRecord.Taken
+	(*RoomRecord_Passed)(nil),      // 10: worldmesh.room.v1.RoomRecord.Passed
+	(*RoomRecord_End)(nil),         // 11: worldmesh.room.v1.RoomRecord.End
+	(*RoomConfig)(nil),             // 12: worldmesh.room.v1.RoomConfig
+	(*durationpb.Duration)(nil),    // 13: google.protobuf.Duration
+	(*LogPosition)(nil),            // 14: worldmesh.room.v1.LogPosition
+	(*LogMember)(nil),              // 15: worldmesh.room.v1.LogMember
+	(*LogEntry)(nil),               // 16: worldmesh.room.v1.LogEntry
+	(*AttachRequest_Open)(nil),     // 17: worldmesh.room.v1.AttachRequest.Open
+	(*Input)(nil),                  // 18: worldmesh.room.v1.Input
 }
 var file_worldmesh_room_v1_room_record_proto_depIdxs = []int32{
 	1,  // 0: worldmesh.room.v1.RoomRecord.begin:type_name -> worldmesh.room.v1.RoomRecord.Begin
 	2,  // 1: worldmesh.room.v1.RoomRecord.attached:type_name -> worldmesh.room.v1.RoomRecord.Attached
 	3,  // 2: worldmesh.room.v1.RoomRecord.played:type_name -> worldmesh.room.v1.RoomRecord.Played
-	4,  // 3: worldmesh.room.v1.RoomRecord.tick:type_name -> worldmesh.room.v1.RoomRecord.Tick
-	5,  // 4: worldmesh.room.v1.RoomRecord.taken:type_name -> worldmesh.room.v1.RoomRecord.Taken
-	6,  // 5: worldmesh.room.v1.RoomRecord.passed:type_name -> worldmesh.room.v1.RoomRecord.Passed
-	7,  // 6: worldmesh.room.v1.RoomRecord.end:type_name -> worldmesh.room.v1.RoomRecord.End
-	8,  // 7: worldmesh.room.v1.RoomRecord.Begin.config:type_name -> worldmesh.room.v1.RoomConfig
-	9,  // 8: worldmesh.room.v1.RoomRecord.Begin.hold:type_name -> google.protobuf.Duration
-	10, // 9: worldmesh.room.v1.RoomRecord.Begin.last:type_name -> worldmesh.room.v1.LogPosition
-	11, // 10: worldmesh.room.v1.RoomRecord.Begin.members:type_name -> worldmesh.room.v1.LogMember
-	12, // 11: worldmesh.room.v1.RoomRecord.Begin.tail:type_name -> worldmesh.room.v1.LogEntry
-	13, // 12: worldmesh.room.v1.RoomRecord.Attached.open:type_name -> worldmesh.room.v1.AttachRequest.Open
-	14, // 13: worldmesh.room.v1.RoomRecord.Played.inputs:type_name -> worldmesh.room.v1.Input
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	4,  // 3: worldmesh.room.v1.RoomRecord.stream_ended:type_name -> worldmesh.room.v1.RoomRecord.StreamEnded
+	8,  // 4: worldmesh.room.v1.RoomRecord.tick:type_name -> worldmesh.room.v1.RoomRecord.Tick
+	9,  // 5: worldmesh.room.v1.RoomRecord.taken:type_name -> worldmesh.room.v1.RoomRecord.Taken
+	5,  // 6: worldmesh.room.v1.RoomRecord.logged:type_name -> worldmesh.room.v1.RoomRecord.Logged
+	6,  // 7: worldmesh.room.v1.RoomRecord.log_works:type_name -> worldmesh.room.v1.RoomRecord.LogWorks
+	10, // 8: worldmesh.room.v1.RoomRecord.passed:type_name -> worldmesh.room.v1.RoomRecord.Passed
+	7,  // 9: worldmesh.room.v1.RoomRecord.reclaimed:type_name -> worldmesh.room.v1.RoomRecord.Reclaimed
+	11, // 10: worldmesh.room.v1.RoomRecord.end:type_name -> worldmesh.room.v1.RoomRecord.End
+	12, // 11: worldmesh.room.v1.RoomRecord.Begin.config:type_name -> worldmesh.room.v1.RoomConfig
+	13, // 12: worldmesh.room.v1.RoomRecord.Begin.hold:type_name -> google.protobuf.Duration
+	14, // 13: worldmesh.room.v1.RoomRecord.Begin.last:type_name -> worldmesh.room.v1.LogPosition
+	15, // 14: worldmesh.room.v1.RoomRecord.Begin.members:type_name -> worldmesh.room.v1.LogMember
+	16, // 15: worldmesh.room.v1.RoomRecord.Begin.tail:type_name -> worldmesh.room.v1.LogEntry
+	17, // 16: worldmesh.room.v1.RoomRecord.Attached.open:type_name -> worldmesh.room.v1.AttachRequest.Open
+	18, // 17: worldmesh.room.v1.RoomRecord.Played.inputs:type_name -> worldmesh.room.v1.Input
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_worldmesh_room_v1_room_record_proto_init() }
@@ -768,13 +968,13 @@ func file_worldmesh_room_v1_room_record_proto_init() {
 		(*RoomRecord_Begin_)(nil),
 		(*RoomRecord_Attached_)(nil),
 		(*RoomRecord_Played_)(nil),
-		(*RoomRecord_StreamEnded)(nil),
+		(*RoomRecord_StreamEnded_)(nil),
 		(*RoomRecord_Tick_)(nil),
 		(*RoomRecord_Taken_)(nil),
-		(*RoomRecord_Logged)(nil),
-		(*RoomRecord_LogWorks)(nil),
+		(*RoomRecord_Logged_)(nil),
+		(*RoomRecord_LogWorks_)(nil),
 		(*RoomRecord_Passed_)(nil),
-		(*RoomRecord_ReclaimedEpoch)(nil),
+		(*RoomRecord_Reclaimed_)(nil),
 		(*RoomRecord_End_)(nil),
 	}
 	type x struct{}
@@ -783,7 +983,7 @@ func file_worldmesh_room_v1_room_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_worldmesh_room_v1_room_record_proto_rawDesc), len(file_worldmesh_room_v1_room_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

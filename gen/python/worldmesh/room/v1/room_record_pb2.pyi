@@ -144,6 +144,86 @@ class RoomRecord(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class StreamEnded(_message.Message):
+        """A gateway's stream has ended."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        STREAM_FIELD_NUMBER: _builtins.int
+        stream: _builtins.int
+        """Its number."""
+        def __init__(
+            self,
+            *,
+            stream: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["stream", b"stream"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Logged(_message.Message):
+        """Entries that were handed out are logged."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ENTRIES_FIELD_NUMBER: _builtins.int
+        entries: _builtins.int
+        """How many, of the oldest."""
+        def __init__(
+            self,
+            *,
+            entries: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class LogWorks(_message.Message):
+        """The log can be written to, or can't be."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        WORKS_FIELD_NUMBER: _builtins.int
+        works: _builtins.bool
+        """Whether it can."""
+        def __init__(
+            self,
+            *,
+            works: _builtins.bool = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["works", b"works"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Reclaimed(_message.Message):
+        """The room goes on in another epoch."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        EPOCH_FIELD_NUMBER: _builtins.int
+        epoch: _builtins.int
+        """The epoch."""
+        def __init__(
+            self,
+            *,
+            epoch: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class Tick(_message.Message):
         """The tick."""
 
@@ -218,18 +298,10 @@ class RoomRecord(_message.Message):
     LOGGED_FIELD_NUMBER: _builtins.int
     LOG_WORKS_FIELD_NUMBER: _builtins.int
     PASSED_FIELD_NUMBER: _builtins.int
-    RECLAIMED_EPOCH_FIELD_NUMBER: _builtins.int
+    RECLAIMED_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     time_ns: _builtins.int
     """When: Unix time in nanoseconds, by the room's clock, which does not go back."""
-    stream_ended: _builtins.int
-    """A gateway's stream has ended: its number."""
-    logged: _builtins.int
-    """So many of the entries that were handed out are logged."""
-    log_works: _builtins.bool
-    """Whether the log can be written to."""
-    reclaimed_epoch: _builtins.int
-    """The room goes on in another epoch."""
     @_builtins.property
     def begin(self) -> Global___RoomRecord.Begin:
         """The room goes live."""
@@ -243,6 +315,10 @@ class RoomRecord(_message.Message):
         """Members do something."""
 
     @_builtins.property
+    def stream_ended(self) -> Global___RoomRecord.StreamEnded:
+        """A gateway's stream has ended."""
+
+    @_builtins.property
     def tick(self) -> Global___RoomRecord.Tick:
         """The tick."""
 
@@ -251,8 +327,20 @@ class RoomRecord(_message.Message):
         """Entries were handed out to be logged."""
 
     @_builtins.property
+    def logged(self) -> Global___RoomRecord.Logged:
+        """Entries that were handed out are logged."""
+
+    @_builtins.property
+    def log_works(self) -> Global___RoomRecord.LogWorks:
+        """The log can be written to, or can't be."""
+
+    @_builtins.property
     def passed(self) -> Global___RoomRecord.Passed:
         """Time has passed: members whose hold is over leave."""
+
+    @_builtins.property
+    def reclaimed(self) -> Global___RoomRecord.Reclaimed:
+        """The room goes on in another epoch."""
 
     @_builtins.property
     def end(self) -> Global___RoomRecord.End:
@@ -265,20 +353,20 @@ class RoomRecord(_message.Message):
         begin: Global___RoomRecord.Begin | None = ...,
         attached: Global___RoomRecord.Attached | None = ...,
         played: Global___RoomRecord.Played | None = ...,
-        stream_ended: _builtins.int = ...,
+        stream_ended: Global___RoomRecord.StreamEnded | None = ...,
         tick: Global___RoomRecord.Tick | None = ...,
         taken: Global___RoomRecord.Taken | None = ...,
-        logged: _builtins.int = ...,
-        log_works: _builtins.bool = ...,
+        logged: Global___RoomRecord.Logged | None = ...,
+        log_works: Global___RoomRecord.LogWorks | None = ...,
         passed: Global___RoomRecord.Passed | None = ...,
-        reclaimed_epoch: _builtins.int = ...,
+        reclaimed: Global___RoomRecord.Reclaimed | None = ...,
         end: Global___RoomRecord.End | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "begin", b"begin", "end", b"end", "log_works", b"log_works", "logged", b"logged", "passed", b"passed", "played", b"played", "reclaimed_epoch", b"reclaimed_epoch", "step", b"step", "stream_ended", b"stream_ended", "taken", b"taken", "tick", b"tick"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "begin", b"begin", "end", b"end", "log_works", b"log_works", "logged", b"logged", "passed", b"passed", "played", b"played", "reclaimed", b"reclaimed", "step", b"step", "stream_ended", b"stream_ended", "taken", b"taken", "tick", b"tick"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "begin", b"begin", "end", b"end", "log_works", b"log_works", "logged", b"logged", "passed", b"passed", "played", b"played", "reclaimed_epoch", b"reclaimed_epoch", "step", b"step", "stream_ended", b"stream_ended", "taken", b"taken", "tick", b"tick", "time_ns", b"time_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "begin", b"begin", "end", b"end", "log_works", b"log_works", "logged", b"logged", "passed", b"passed", "played", b"played", "reclaimed", b"reclaimed", "step", b"step", "stream_ended", b"stream_ended", "taken", b"taken", "tick", b"tick", "time_ns", b"time_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["begin", "attached", "played", "stream_ended", "tick", "taken", "logged", "log_works", "passed", "reclaimed_epoch", "end"]  # noqa: Y015
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["begin", "attached", "played", "stream_ended", "tick", "taken", "logged", "log_works", "passed", "reclaimed", "end"]  # noqa: Y015
     _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
 

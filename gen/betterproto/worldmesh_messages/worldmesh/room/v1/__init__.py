@@ -36,8 +36,12 @@ __all__ = (
     "RoomRecordAttached",
     "RoomRecordBegin",
     "RoomRecordEnd",
+    "RoomRecordLogWorks",
+    "RoomRecordLogged",
     "RoomRecordPassed",
     "RoomRecordPlayed",
+    "RoomRecordReclaimed",
+    "RoomRecordStreamEnded",
     "RoomRecordTaken",
     "RoomRecordTick",
     "RoomServiceStub",
@@ -938,9 +942,11 @@ class RoomRecord(betterproto2.Message):
     Members do something.
     """
 
-    stream_ended: "int | None" = betterproto2.field(5, betterproto2.TYPE_UINT64, optional=True, group="step")
+    stream_ended: "RoomRecordStreamEnded | None" = betterproto2.field(
+        5, betterproto2.TYPE_MESSAGE, optional=True, group="step"
+    )
     """
-    A gateway's stream has ended: its number.
+    A gateway's stream has ended.
     """
 
     tick: "RoomRecordTick | None" = betterproto2.field(6, betterproto2.TYPE_MESSAGE, optional=True, group="step")
@@ -953,14 +959,16 @@ class RoomRecord(betterproto2.Message):
     Entries were handed out to be logged.
     """
 
-    logged: "int | None" = betterproto2.field(8, betterproto2.TYPE_UINT32, optional=True, group="step")
+    logged: "RoomRecordLogged | None" = betterproto2.field(8, betterproto2.TYPE_MESSAGE, optional=True, group="step")
     """
-    So many of the entries that were handed out are logged.
+    Entries that were handed out are logged.
     """
 
-    log_works: "bool | None" = betterproto2.field(9, betterproto2.TYPE_BOOL, optional=True, group="step")
+    log_works: "RoomRecordLogWorks | None" = betterproto2.field(
+        9, betterproto2.TYPE_MESSAGE, optional=True, group="step"
+    )
     """
-    Whether the log can be written to.
+    The log can be written to, or can't be.
     """
 
     passed: "RoomRecordPassed | None" = betterproto2.field(10, betterproto2.TYPE_MESSAGE, optional=True, group="step")
@@ -968,7 +976,9 @@ class RoomRecord(betterproto2.Message):
     Time has passed: members whose hold is over leave.
     """
 
-    reclaimed_epoch: "int | None" = betterproto2.field(11, betterproto2.TYPE_UINT64, optional=True, group="step")
+    reclaimed: "RoomRecordReclaimed | None" = betterproto2.field(
+        11, betterproto2.TYPE_MESSAGE, optional=True, group="step"
+    )
     """
     The room goes on in another epoch.
     """
@@ -1065,13 +1075,43 @@ class RoomRecordEnd(betterproto2.Message):
     The room ends here.
     """
 
-    state_hash: "int" = betterproto2.field(1, betterproto2.TYPE_FIXED64)
+    state_hash: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
     """
     What tells its state from others: who plays the recording again must come to the same.
     """
 
 
 default_message_pool.register_message("worldmesh.room.v1", "RoomRecord.End", RoomRecordEnd)
+
+
+@dataclass(eq=False, repr=False)
+class RoomRecordLogged(betterproto2.Message):
+    """
+    Entries that were handed out are logged.
+    """
+
+    entries: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    How many, of the oldest.
+    """
+
+
+default_message_pool.register_message("worldmesh.room.v1", "RoomRecord.Logged", RoomRecordLogged)
+
+
+@dataclass(eq=False, repr=False)
+class RoomRecordLogWorks(betterproto2.Message):
+    """
+    The log can be written to, or can't be.
+    """
+
+    works: "bool" = betterproto2.field(1, betterproto2.TYPE_BOOL)
+    """
+    Whether it can.
+    """
+
+
+default_message_pool.register_message("worldmesh.room.v1", "RoomRecord.LogWorks", RoomRecordLogWorks)
 
 
 @dataclass(eq=False, repr=False)
@@ -1104,6 +1144,36 @@ class RoomRecordPlayed(betterproto2.Message):
 
 
 default_message_pool.register_message("worldmesh.room.v1", "RoomRecord.Played", RoomRecordPlayed)
+
+
+@dataclass(eq=False, repr=False)
+class RoomRecordReclaimed(betterproto2.Message):
+    """
+    The room goes on in another epoch.
+    """
+
+    epoch: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
+    """
+    The epoch.
+    """
+
+
+default_message_pool.register_message("worldmesh.room.v1", "RoomRecord.Reclaimed", RoomRecordReclaimed)
+
+
+@dataclass(eq=False, repr=False)
+class RoomRecordStreamEnded(betterproto2.Message):
+    """
+    A gateway's stream has ended.
+    """
+
+    stream: "int" = betterproto2.field(1, betterproto2.TYPE_UINT64)
+    """
+    Its number.
+    """
+
+
+default_message_pool.register_message("worldmesh.room.v1", "RoomRecord.StreamEnded", RoomRecordStreamEnded)
 
 
 @dataclass(eq=False, repr=False)
