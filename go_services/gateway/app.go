@@ -81,7 +81,7 @@ func newGateway(
 	identity := identityv1.NewIdentityServiceClient(mesh)
 	g := &Gateway{
 		cfg: cfg, limits: session.DefaultLimits(), log: log, metrics: newMetrics(registry), ctx: ctx,
-		world:    worldv1.NewWorldServiceClient(mesh),
+		entries:  newEntries(worldv1.NewWorldServiceClient(mesh)),
 		relays:   roomv1.NewRoomServiceClient(mesh),
 		revoked:  newRevocations(identity, log),
 		caller:   calls,

@@ -12,7 +12,6 @@ import (
 	"github.com/oklog/ulid/v2"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
-	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
@@ -35,7 +34,7 @@ type Gateway struct {
 	limits   session.Limits
 	log      *slog.Logger
 	metrics  *metrics
-	world    worldv1.WorldServiceClient
+	entries  *entries
 	relays   roomv1.RoomServiceClient
 	watch    *relayWatch
 	tokens   *tokens
@@ -201,7 +200,7 @@ func (g *Gateway) drain(ctx context.Context) {
 // enter asks world whether the user may enter, and then the relay by the room's attachment.
 func (g *Gateway) enter(ctx context.Context, c *client, e session.Enter) {
 	user := c.session.User()
-	entry, err := g.world.AuthorizeEntry(ctx, &worldv1.AuthorizeEntryRequest{RoomId: e.RoomID, UserId: user.ID})
+	entry, err := g.entries.authorize(ctx, e.RoomID, user.ID)
 	if err != nil {
 		c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.EntryRefused(errorFrame(err)) }))
 		return
