@@ -6,10 +6,14 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
 
 import httpx
 from websockets.sync.client import connect
+from worldmesh_mesh import strays
+from worldmesh_mesh.world import SOCKET
 
 from tests.support.otlp import Span, SpanReceiver
 from tests.support.world import World
@@ -21,6 +25,49 @@ def eventually(condition: Callable[[], bool], patience: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < limit, "it did not come about"
         time.sleep(0.1)
+
+
+def listeners(pids: list[int]) -> Iterator[tuple[str, int]]:
+    """The addresses on which processes listen for TCP, as the kernel says."""
+    theirs = {inode for pid in pids for inode in sockets_of(pid)}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            local, state, inode = fields[1], fields[3], fields[9]
+            if state == "0A" and inode in theirs:
+                words, _, port = local.rpartition(":")
+                parts = [bytes.fromhex(words[i : i + 8])[::-1] for i in range(0, len(words), 8)]
+                yield str(ip_address(b"".join(parts))), int(port, 16)
+
+
+def sockets_of(pid: int) -> Iterator[str]:
+    """The inodes of a process's sockets."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = str(descriptor.readlink())
+        except OSError:
+            continue  # it was closed meanwhile
+        if target.startswith("socket:["):
+            yield target.removeprefix("socket:[").removesuffix("]")
+
+
+def is_loopback(address: str) -> bool:
+    ip = ip_address(address)
+    return ip.is_loopback or (isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None and ip.ipv4_mapped.is_loopback)
+
+
+def test_nothing_of_a_world_listens_beyond_this_machine(world: World) -> None:
+    found = list(listeners(strays.processes_of(Path(world.addresses["data"]))))
+    expected = [world.addresses[name].rpartition(":")[2] for name in ("grpc", "mesh", "redis")]
+    assert {int(port) for port in expected} <= {port for _, port in found}
+    assert [each for each in found if not is_loopback(each[0])] == []
+
+
+def test_nobody_else_may_speak_to_the_supervisor(world: World) -> None:
+    """Whoever may can start any program as the person whose world it is."""
+    socket = Path(world.addresses["data"]) / SOCKET
+    assert socket.is_socket()
+    assert socket.stat().st_mode & 0o077 == 0
 
 
 def test_where_names_what_scripts_rely_on(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +21,10 @@ from . import strays
 from .paths import BIN
 from .processes import MARK
 from .render import render
-from .topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, HOST, MESH_ADMIN, SUPERVISOR, Topology
+from .topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, HOST, MESH_ADMIN, Topology
+
+SOCKET = "supervisor.sock"
+"""Where the supervisor listens, in the data folder."""
 
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
@@ -89,8 +94,8 @@ class World:
                     data / "processes.json",
                     "--tui=false",
                     "--keep-project",
-                    "--port",
-                    str(self._topology.port(SUPERVISOR)),
+                    "--unix-socket",
+                    SOCKET,
                     "--ordered-shutdown",
                 ],
                 cwd=data,
@@ -99,6 +104,7 @@ class World:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is ours to pass on
+                umask=0o077,  # nobody else may open its socket
             )
 
     def _await_ready(self, supervisor: subprocess.Popen[bytes]) -> None:
@@ -163,10 +169,31 @@ class World:
         return pid if pid in strays.processes_of(self._topology.data) else None
 
     def _pids(self) -> dict[str, int]:
-        url = f"http://{HOST}:{self._topology.port(SUPERVISOR)}/processes"
-        with urllib.request.urlopen(url, timeout=2) as response:
-            listed = json.load(response)["data"]
+        with closing(_Supervisor(self._topology.data)) as supervisor:
+            try:
+                supervisor.request("GET", "/processes")
+                listed = json.load(supervisor.getresponse())["data"]
+            except OSError as error:
+                raise WorldError(f"the supervisor does not answer: {error}") from None
         return {p["name"]: p["pid"] for p in listed if p.get("is_running")}
+
+
+class _Supervisor(http.client.HTTPConnection):
+    """The supervisor's API: whoever reaches it may start any program, so it is a file that is ours alone."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__("supervisor", timeout=2)
+        self._data = data
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        folder = os.open(self._data, os.O_PATH)
+        try:
+            # Through the folder's descriptor, for a socket's path must not be longer than 107 bytes.
+            self.sock.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+        finally:
+            os.close(folder)
 
 
 def _environment(data: Path) -> dict[str, str]:
