@@ -78,6 +78,14 @@ def test_where_names_what_scripts_rely_on(world: World) -> None:
     assert "rpc_server_call_duration_seconds" in httpx.get(addresses["admin"]["world-0"]).text
 
 
+def test_what_a_process_says_stands_in_its_own_log_and_nowhere_else(world: World) -> None:
+    logs = {file.name: file.read_text() for file in Path(world.addresses["logs"]).glob("*.log")}
+    for name in ("relay-0", "world-0", "mongod"):
+        first = logs[f"{name}.log"].splitlines()[0]
+        assert [file for file, text in logs.items() if first in text] == [f"{name}.log"]
+    assert "process=relay-0" in logs["supervisor.log"]
+
+
 def test_starting_a_world_that_is_up_says_so_and_changes_nothing(world: World) -> None:
     before = world.where["pids"]
     assert "up already" in world.command("up", "--detach").stdout

@@ -57,7 +57,6 @@ def processes(topology: Topology, programs: Programs) -> Json:
     return {
         "version": "0.5",
         "is_strict": True,
-        "log_location": str(topology.data / "log/supervisor.log"),
         "processes": {name: _common(topology, name, p) for name, p in every.items()},
     }
 

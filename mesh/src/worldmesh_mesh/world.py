@@ -26,6 +26,7 @@ from .topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, HOST, MESH_ADMIN, Topology
 SOCKET = "supervisor.sock"
 """Where the supervisor listens, in the data folder."""
 
+_LOG = "log/supervisor.log"
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
 
@@ -85,7 +86,8 @@ class World:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         data = self._topology.data
-        with (data / "log/up.log").open("wb") as log:
+        # What its processes say it would repeat on its standard output: it stands in their own files.
+        with (data / _LOG).open("ab") as log:
             return subprocess.Popen(
                 [
                     BIN / "process-compose",
@@ -97,12 +99,14 @@ class World:
                     "--unix-socket",
                     SOCKET,
                     "--ordered-shutdown",
+                    "--log-file",
+                    _LOG,
                 ],
                 cwd=data,
                 env=_environment(data),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
                 start_new_session=True,  # Ctrl-C is ours to pass on
                 umask=0o077,  # nobody else may open its socket
             )
@@ -112,7 +116,7 @@ class World:
         said: list[str] = []
         while waiting := self._not_ready():
             if supervisor.poll() is not None:
-                raise WorldError(f"the supervisor has ended: see {self._topology.data / 'log/up.log'}")
+                raise WorldError(f"the supervisor has ended: see {self._topology.data / _LOG}")
             passed = time.monotonic() - start
             if passed > _START_SECONDS:
                 raise WorldError(
@@ -199,7 +203,7 @@ class _Supervisor(http.client.HTTPConnection):
 def _environment(data: Path) -> dict[str, str]:
     """The supervisor's environment: no settings of the caller leak into the services."""
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("WORLDMESH_", "OTEL_", "PC_"))}
-    return keep | {MARK: str(data), "PC_DISABLE_TUI": "1"}
+    return keep | {MARK: str(data), "PC_DISABLE_TUI": "1", "NO_COLOR": "1"}
 
 
 def _has_keys(admin: str) -> bool:
