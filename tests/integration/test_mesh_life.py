@@ -11,6 +11,7 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 import httpx
+import pytest
 from websockets.sync.client import connect
 from worldmesh_mesh import strays
 from worldmesh_mesh.world import SOCKET
@@ -90,6 +91,28 @@ def test_starting_a_world_that_is_up_says_so_and_changes_nothing(world: World) -
     before = world.where["pids"]
     assert "up already" in world.command("up", "--detach").stdout
     assert world.where["pids"] == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "other"),
+    [
+        ("RELAYS", "1", "it has relay-1 too"),
+        ("RELAYS", "3", "it has no relay-2"),
+        ("WORLDMESH_PORT_BASE", "8000", "not at https://localhost:8443"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "its processes were started otherwise"),
+    ],
+)
+def test_a_world_with_other_settings_is_not_taken_for_the_one_that_is_asked_for(
+    world: World, setting: str, value: str, other: str
+) -> None:
+    asked = World(world.environ | {setting: value})
+    up = asked.command("up", "--detach", check=False)
+    assert (up.returncode, up.stdout) == (1, "")
+    assert other in up.stderr
+    assert "`make down up`" in up.stderr
+    where = asked.command("where")
+    assert json.loads(where.stdout) == world.where, "where the world is depends on the world alone"
+    assert other in where.stderr
 
 
 def test_a_process_that_is_killed_comes_back(world: World) -> None:

@@ -75,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "down":
             World(_topology(), _say).stop()
         case "where":
-            print(json.dumps(World(_topology(), _say).where(), indent=2))
+            _where()
         case "clean":
             topology = _topology()
             World(topology, _say).stop()
@@ -83,17 +83,25 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _where() -> None:
+    world = World(_topology(), _say)
+    addresses = world.where()
+    if other := world.other_settings():
+        _say(f"note: this world has other settings than those of now: {other}; `make down up` starts it with them")
+    print(json.dumps(addresses, indent=2))
+
+
 def _up(*, detach: bool) -> int:
-    topology = _topology()
-    world = World(topology, _say)
+    world = World(_topology(), _say)
     if world.running():
-        world.where()
-        print(announce(topology))
+        addresses = world.where()
+        if other := world.other_settings():
+            raise WorldError(f"a world with other settings is up: {other}; `make down up` starts it with those of now")
+        print(announce(addresses))
         print("It was up already.")
         return 0
     _say("starting the world")
-    world.start()
-    print(announce(topology), flush=True)
+    print(announce(world.start()), flush=True)
     if not detach:
         print("Ctrl-C ends it.", flush=True)
         attend(world)
