@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from .paths import CATALOGUE, DESCRIPTORS, ROOT
 from .processes import environment
 from .render import render
 from .topology import Topology, TopologyError, make_topology
-from .world import World, WorldError, announce, attend
+from .world import World, WorldError, announce, attend, end_on_signals
 
 _BASE = 8000
 
@@ -31,6 +32,8 @@ def main() -> int:
     except (CatalogueError, TopologyError, WorldError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,6 +103,7 @@ def _up(*, detach: bool) -> int:
         print(announce(addresses))
         print("It was up already.")
         return 0
+    end_on_signals()
     _say("starting the world")
     print(announce(world.start()), flush=True)
     if not detach:

@@ -8,12 +8,11 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import cast
 
@@ -52,9 +51,9 @@ class World:
         self._clear()
         self._check_ports()
         render(self._topology)
-        supervisor = self._spawn()
-        self._pid_file.write_text(f"{supervisor.pid}\n")
         try:
+            supervisor = self._spawn()
+            self._pid_file.write_text(f"{supervisor.pid}\n")
             self._await_ready(supervisor)
         except BaseException:
             self.stop()
@@ -248,21 +247,31 @@ def _answers(url: str) -> bool:
         return False
 
 
-def attend(world: World) -> None:
-    """Stay in the foreground until Ctrl-C or SIGTERM, then end the world."""
+def end_on_signals() -> None:
+    """From now on Ctrl-C, SIGTERM and a terminal's end raise KeyboardInterrupt: once, for ending takes its time."""
+    # A shell starts what runs in the background with SIGINT ignored; whoever sends it means it all the same. Who has
+    # SIGHUP ignored (nohup) means to outlive the terminal.
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ending.append(signal.SIGHUP)
 
-    def stop(_number: int, _frame: object) -> None:
+    def end(_number: int, _frame: object) -> None:
+        for each in ending:
+            signal.signal(each, signal.SIG_IGN)
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, b"\nending\n")  # not by print, which may be under way
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
-    # A shell starts what runs in the background with SIGINT ignored; whoever sends it means it all the same.
-    signal.signal(signal.SIGINT, stop)
+    for each in ending:
+        signal.signal(each, end)
+
+
+def attend(world: World) -> None:
+    """Stay in the foreground until the world or a signal ends it, then end the world."""
     try:
-        world.wait()
-    except KeyboardInterrupt:
-        print("\nending", file=sys.stderr, flush=True)
+        with suppress(KeyboardInterrupt):
+            world.wait()
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         world.stop()
 
 
