@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -85,6 +86,16 @@ def test_what_a_process_says_stands_in_its_own_log_and_nowhere_else(world: World
         first = logs[f"{name}.log"].splitlines()[0]
         assert [file for file, text in logs.items() if first in text] == [f"{name}.log"]
     assert "process=relay-0" in logs["supervisor.log"]
+
+
+def test_a_trace_that_a_client_names_is_found_in_the_logs_of_the_edge(world: World) -> None:
+    trace = secrets.token_hex(16)
+    httpx.get(f"{world.rest}/v1/rooms", headers={"traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"})
+    log = Path(world.addresses["logs"]) / "envoy-edge.log"
+    eventually(lambda: trace in log.read_text())
+    line = json.loads(next(each for each in log.read_text().splitlines() if trace in each))
+    assert line["path"].endswith("/ListRooms")
+    assert line["traceparent"].split("-")[1] == trace
 
 
 def test_starting_a_world_that_is_up_says_so_and_changes_nothing(world: World) -> None:
