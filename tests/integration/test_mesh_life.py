@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from worldmesh_mesh import strays
 from worldmesh_mesh.world import SOCKET
@@ -146,6 +147,19 @@ def test_sockets_through_the_edge_find_the_other_gateway_when_one_has_died(world
             socket.send(json.dumps({"rid": 1, "hello": {"access_token": guest.access_token}}))
             assert "welcome" in json.loads(socket.recv(timeout=5))
     eventually(lambda: world.command("where", check=False).returncode == 0)
+
+
+def test_the_end_of_a_socket_reaches_its_client_at_once_through_the_edge(world: World) -> None:
+    def seconds_to_close() -> float:
+        with connect(world.addresses["ws"], subprotocols=["worldmesh.v1.json"]) as socket:  # type: ignore[list-item]
+            socket.send("{no frame")
+            assert "error" in json.loads(socket.recv(timeout=10))
+            start = time.monotonic()
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=10)
+            return time.monotonic() - start
+
+    assert min(seconds_to_close() for _ in range(3)) < 0.7, "of a busy machine, too; Envoy's own delay is a second"
 
 
 def test_one_trace_goes_from_a_frame_through_the_whole_mesh_to_the_database(world: World, spans: SpanReceiver) -> None:
