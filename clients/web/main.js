@@ -96,10 +96,15 @@ function event(e, now) {
   const left = e.member_left && model.avatars.get(e.member_left.entity);
   if (!model.event(e, now)) return;
   if (e.chat_message) ui.say(e.chat_message.text, e.chat_message.sender);
-  if (e.whisper_message) ui.say(e.whisper_message.text, e.whisper_message.sender, "whisper");
+  if (e.whisper_message) whispered(e.whisper_message);
   if (e.member_joined) ui.say(`${e.member_joined.member.user.username} came in.`);
   if (left) ui.say(`${left.user.username} left.`);
   if (e.member_joined || left) showMembers();
+}
+
+function whispered({sender, target_user_id: target, text}) {
+  const to = target === session.account.user_id ? "you" : model.byUser(target)?.user.username ?? "somebody who has left";
+  ui.say(`whispers to ${to}: ${text}`, sender, "whisper");
 }
 
 function roomLeft({reason}) {

@@ -118,7 +118,8 @@ def test_two_people_see_each_other_walk_and_talk(people: tuple[Person, Person]) 
     ann.page.locator("#members button", has_text=ben.name).click()
     ann.page.locator("#text").fill("<b>psst</b>")
     ann.page.locator("#text").press("Enter")
-    expect(ben.page.locator("#log .whisper")).to_contain_text("<b>psst</b>", timeout=PATIENCE)
+    expect(ben.page.locator("#log .whisper")).to_have_text(f"{ann.name} whispers to you: <b>psst</b>", timeout=PATIENCE)
+    expect(ann.page.locator("#log .whisper")).to_have_text(f"{ann.name} whispers to {ben.name}: <b>psst</b>")
     ann.page.locator('[data-emote="wave"]').click()
     ann.page.wait_for_timeout(300)
     SHOTS.mkdir(parents=True, exist_ok=True)
@@ -192,3 +193,17 @@ def test_the_page_comes_back_when_its_gateway_dies(people: tuple[Person, Person]
     ann.until(lambda: ann.page.evaluate(state) != "online", "the loss")
     ann.until(lambda: ann.page.evaluate(state) == "online", "the return")
     ann.until(lambda: ben.sees(ann.name) is not None and ann.sees(ben.name) is not None, "both back in the room")
+
+
+def test_everything_is_in_sight_on_a_phone(people: tuple[Person, Person]) -> None:
+    ann, _ = people
+    ann.page.set_viewport_size({"width": 390, "height": 844})
+    ann.enter("room_plaza")
+    for name in ("leave", "status", "place", "emotes", "text"):
+        box = ann.page.locator(f"#{name}").bounding_box()
+        assert box is not None, name
+        assert box["x"] >= 0, name
+        assert box["x"] + box["width"] <= 390, name
+    assert ann.page.evaluate("() => document.documentElement.scrollWidth") == 390
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    ann.page.screenshot(path=SHOTS / "phone.png")
