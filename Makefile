@@ -90,9 +90,8 @@ down: ## End the world
 	@$(MESH) down
 
 .PHONY: where
-where: ## Print the world's addresses as JSON; exit 1 while it is not up
-	@test -x $(PY) || { echo "error: the world is not up: start it with \`make up\`" >&2; exit 1; }
-	@$(MESH) where
+where: ## Print the world's addresses as JSON; fail with a reason while it is not up
+	@$(ROOT)/tools/where
 
 .PHONY: logs
 logs: ## Follow the world's logs
@@ -103,9 +102,10 @@ server-token: ## Make an account for a server of the studio: NAME=my-server
 	@$(MESH) run-as identity -- $(PY) -m worldmesh_identity create-server-account "$(NAME)"
 
 .PHONY: clean
-clean: ## End the world and remove its data and what was built
+clean: ## End the world and remove its data, the built services and caches; the tools stay
 	@if [ -x $(PY) ]; then $(MESH) clean; fi
-	@rm -rf $(ROOT)/.build/out $(ROOT)/.pytest_cache $(ROOT)/.mypy_cache $(ROOT)/.ruff_cache
+	@rm -f $(GO_SERVICES:%=$(BIN)/%)
+	@rm -rf $(addprefix $(ROOT)/.build/,bench chaos retryprobe screenshots) $(ROOT)/.pytest_cache $(ROOT)/.mypy_cache $(ROOT)/.ruff_cache
 
 # ---------------------------------------------------------------- checks
 

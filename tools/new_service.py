@@ -28,7 +28,9 @@ class BadNameError(Exception):
 
 def check_name(name: str, taken: set[str]) -> None:
     """Raise BadNameError with what to do."""
-    if not re.fullmatch(r"[a-z][a-z0-9]{2,19}", name) or keyword.iskeyword(name):
+    if keyword.iskeyword(name):
+        raise BadNameError(f"{name!r} is a keyword of Python, and packages are named after the service: choose another")
+    if not re.fullmatch(r"[a-z][a-z0-9]{2,19}", name):
         raise BadNameError(f"{name!r}: a name is 3 to 20 lower-case letters and digits, and begins with a letter")
     if name in RESERVED:
         raise BadNameError(f"{name!r} means something else here: choose another name")

@@ -1,8 +1,8 @@
 // Draws a person: body, face, feet, name, bubble, emote. Its own features come from the user's id.
 
+import {drawEmote} from "./emotes.js";
 import {colourOf, hashOf} from "./model.js";
 
-export const EMOTES = {wave: "👋", heart: "❤️", laugh: "😄", dance: "💃", clap: "👏"};
 export const EMOTE_MS = 1800;
 const FONT = "system-ui, sans-serif";
 const HATS = [null, antenna, ears, cap, bow, tuft];
@@ -155,7 +155,7 @@ export function nameTag(c, user, x, y, self, colours) {
   c.font = `${self ? 650 : 500} 12px ${FONT}`;
   const text = user.bot ? `${user.username} · bot` : user.username;
   const width = c.measureText(text).width + 14;
-  c.globalAlpha = 0.82;
+  c.globalAlpha = self ? 1 : 0.82;
   c.fillStyle = self ? colours.accent : colours.panel;
   c.beginPath();
   c.roundRect(x - width / 2, y, width, 19, 9.5);
@@ -169,12 +169,14 @@ export function nameTag(c, user, x, y, self, colours) {
 }
 
 /** An emote that rises beside the head. @param {number} t 0 to 1 @param {boolean} calm does not rise */
-export function emoteSign(c, id, x, y, s, t, calm) {
-  c.font = `${s * 0.62}px ${FONT}`;
-  c.textAlign = "center";
-  c.fillStyle = "#000";
+export function emoteSign(c, id, x, y, s, t, calm, colours) {
+  const middle = {x: x + s * 0.8, y: y - s * (0.8 + (calm ? 0 : t * 0.5))};
   c.globalAlpha = 1 - t ** 4;
-  c.fillText(EMOTES[id] ?? "✨", x + s * 0.62, y - s * (0.95 + (calm ? 0 : t * 0.5)));
+  c.fillStyle = colours.panel;
+  c.beginPath();
+  c.arc(middle.x, middle.y, s * 0.42, 0, 7);
+  c.fill();
+  drawEmote(c, id, middle.x, middle.y, s * 0.56);
   c.globalAlpha = 1;
 }
 

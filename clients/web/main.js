@@ -2,6 +2,7 @@
 
 import {Model, STANDING, WALKING} from "./model.js";
 import {Session, Socket, inWords, randomText} from "./net.js";
+import {patiently} from "./patience.js";
 import {View} from "./view.js";
 import * as ui from "./ui.js";
 
@@ -15,6 +16,7 @@ const model = new Model();
 const view = new View(ui.elements.canvas, model);
 const held = new Set();
 let session = null, socket = null, wanted = "", lastRoom = "", whisperTo = null;
+let entering = 0; // counts what was tried, for only the newest is of any matter
 let sentAt = 0, wasWalking = false, frames = 0, fps = 0;
 
 const attempt = (work) => work.catch((error) => ui.toast(inWords(error)));
@@ -43,39 +45,47 @@ async function listRooms() {
 /** Enters a room; while the connection is down, as soon as it is back. */
 async function join(roomId) {
   wanted = roomId;
+  const mine = ++entering;
+  const isWanted = () => socket.online && mine === entering;
   if (!socket.online) return;
+  ui.status("entering");
   try {
-    take(await enterRoom(roomId));
+    const frame = await patiently(() => enterRoom(roomId), isWanted, () => ui.toast("The room does not answer. Trying again …"));
+    if (!isWanted()) return;
+    ui.status("online");
+    take(frame);
   } catch (error) {
-    if (!socket.online || wanted !== roomId) return; // coming back, or gone elsewhere
+    if (!isWanted()) return; // coming back, or gone elsewhere
     toLobby();
     throw error;
   }
 }
 
-/** A room whose relay was lost is up again in a moment. */
 async function enterRoom(roomId) {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await socket.request({join: {room_id: roomId}});
-    } catch (error) {
-      if (error.reason !== "ROOM_UNAVAILABLE" || tries >= 5 || wanted !== roomId) throw error;
-      await new Promise((done) => setTimeout(done, 200 * 2 ** tries));
-    }
+  try {
+    return await socket.request({join: {room_id: roomId, resume: model.resume(roomId)}});
+  } catch (error) {
+    if (error.reason !== "ALREADY_IN_ROOM") throw error;
+    await socket.request({leave: {}}); // one has changed one's mind on the way in
+    return socket.request({join: {room_id: roomId}});
   }
 }
 
 function entered(snapshot, now) {
+  if (snapshot.room_id !== wanted) return; // one has left meanwhile
   const back = lastRoom === snapshot.room_id;
   lastRoom = snapshot.room_id;
   model.snapshot(snapshot, now);
   ui.entered(snapshot.display_name, back);
   showMembers();
-  ui.say(back ? "You are back." : `You entered ${snapshot.display_name}.`);
+  if (!back) ui.say(`You entered ${snapshot.display_name}.`);
+  else ui.say(snapshot.gap ? "You have missed something that happened meanwhile." : "You are back.");
 }
 
 function toLobby() {
   wanted = lastRoom = "";
+  entering++;
+  if (socket.online) ui.status("online");
   whisper(null);
   model.reset();
   ui.show("lobby");
@@ -94,12 +104,17 @@ function take(frame) {
 
 function event(e, now) {
   const left = e.member_left && model.avatars.get(e.member_left.entity);
-  if (!model.event(e, now)) return;
+  if (!model.room || !model.event(e, now)) return;
   if (e.chat_message) ui.say(e.chat_message.text, e.chat_message.sender);
-  if (e.whisper_message) ui.say(e.whisper_message.text, e.whisper_message.sender, "whisper");
+  if (e.whisper_message) whispered(e.whisper_message);
   if (e.member_joined) ui.say(`${e.member_joined.member.user.username} came in.`);
   if (left) ui.say(`${left.user.username} left.`);
   if (e.member_joined || left) showMembers();
+}
+
+function whispered({sender, target_user_id: target, text}) {
+  const to = target === session.account.user_id ? "you" : model.byUser(target)?.user.username ?? "somebody who has left";
+  ui.say(`whispers to ${to}: ${text}`, sender, "whisper");
 }
 
 function roomLeft({reason}) {
@@ -169,7 +184,10 @@ setInterval(() => {
 
 const {canvas, say, text, create} = ui.elements;
 ui.elements.enter.addEventListener("click", () => attempt(enter()));
-ui.elements.leave.addEventListener("click", () => attempt(socket.request({leave: {}}).finally(toLobby)));
+ui.elements.leave.addEventListener("click", () => {
+  socket.request({leave: {}}).catch(() => {}); // a room that does not answer is left all the same
+  toLobby();
+});
 ui.emotes((id) => attempt(socket.request({emote: {emote_id: id, ...(whisperTo && {target_user_id: whisperTo.user_id})}})));
 say.addEventListener("submit", (e) => {
   e.preventDefault();

@@ -3,6 +3,7 @@
 /** @typedef {{x: number, y: number, z: number}} Vec3 */
 /** @typedef {{entity: number, position: Vec3, yaw: number, animation: number}} EntityState */
 /** @typedef {{user_id: string, username: string, bot: boolean}} User */
+/** @typedef {{epoch: number, seq: number, sub: number}} Position a place in the ordered channel */
 
 /** How far behind the newest state others are drawn, in ms: two ticks, so that there is something to walk towards. */
 const DELAY_MS = 100;
@@ -75,35 +76,43 @@ export class Model {
     /** @type {Map<number, Avatar>} */
     this.avatars = new Map();
     this.self = 0;
-    this.epoch = 0;
-    this.seq = 0;
+    /** @type {Position} what was seen of the ordered channel */
+    this.position = {epoch: 0, seq: 0, sub: 0};
     /** One's own place is predicted. */
     this.me = {x: 0, y: 0, z: 0, yaw: 0, walking: false};
     /** @type {Vec3 | null} */
     this.target = null;
   }
 
-  /** Enters a room. */
+  /**
+   * Enters a room, or sees it anew: after coming back, or because events were lost. What follows is newer than it, whatever
+   * the number of its tick: a relay that takes over a room counts anew.
+   */
   snapshot(s, now) {
-    this.reset();
+    const same = this.room?.id === s.room_id, stayed = same && this.self === s.self_entity;
+    const before = same ? this.avatars : new Map();
+    if (!stayed) this.reset();
     this.room = {id: s.room_id, name: s.display_name, width: s.width, depth: s.depth, maxSpeed: s.max_speed};
     this.self = s.self_entity;
-    this.epoch = s.epoch;
-    this.seq = s.seq;
-    for (const m of s.members) this.avatars.set(m.state.entity, new Avatar(m.user, m.state, now));
-    this.#settle(this.avatars.get(this.self)?.samples[0]);
+    this.position = positionOf(s);
+    this.avatars = new Map(s.members.map((m) => [m.state.entity, known(before, m) ?? new Avatar(m.user, m.state, now)]));
+    for (const m of s.members) known(before, m)?.update(m.state, now);
+    const own = s.members.find((m) => m.state.entity === this.self)?.state.position;
+    if (own && !(stayed && this.#near(own))) this.#settle(own);
   }
 
-  #settle(position) {
-    if (position) Object.assign(this.me, {x: position.x, y: position.y, z: position.z});
-  }
+  /** What to say on coming back into a room: what was seen of it. */
+  resume(roomId) { return this.room?.id === roomId ? this.position : undefined; }
+
+  /** Whether the server has one where one has walked to, but for the time that the way takes. */
+  #near(position) { return Math.hypot(position.x - this.me.x, position.z - this.me.z) <= SNAP_METRES; }
+
+  #settle({x, y, z}) { Object.assign(this.me, {x, y, z}); }
 
   states(batch, now) {
     for (const s of batch.states) {
       this.avatars.get(s.entity)?.update(s, now);
-      if (s.entity === this.self && Math.hypot(s.position.x - this.me.x, s.position.z - this.me.z) > SNAP_METRES) {
-        this.#settle(s.position);
-      }
+      if (s.entity === this.self && !this.#near(s.position)) this.#settle(s.position);
     }
   }
 
@@ -114,14 +123,13 @@ export class Model {
 
   /** Takes an event of the ordered channel; false if it was seen before. */
   event(e, now) {
-    if (e.epoch !== this.epoch) return false;
-    if (!e.whisper_message) {
-      if (e.seq <= this.seq) return false;
-      this.seq = e.seq;
-    }
+    const position = positionOf(e);
+    if (!isLater(position, this.position)) return false;
+    this.position = position;
     if (e.member_joined) {
       const m = e.member_joined.member;
-      this.avatars.set(m.state.entity, new Avatar(m.user, m.state, now));
+      // Of events that one has missed the snapshot knows already, and where the member is by now.
+      if (!known(this.avatars, m)) this.avatars.set(m.state.entity, new Avatar(m.user, m.state, now));
     } else if (e.member_left) {
       this.avatars.delete(e.member_left.entity);
     } else if (e.chat_message) {
@@ -165,6 +173,18 @@ export class Model {
   place(avatar, now) {
     return avatar.entity === this.self ? this.me : avatar.at(now);
   }
+}
+
+/** Where a snapshot or an event is in the ordered channel. @returns {Position} */
+function positionOf({epoch = 0, seq = 0, sub = 0}) { return {epoch, seq, sub}; }
+
+/** @param {Position} a @param {Position} b */
+function isLater(a, b) { return (a.epoch - b.epoch || a.seq - b.seq || a.sub - b.sub) > 0; }
+
+/** The avatar that a member has already. @param {Map<number, Avatar>} avatars */
+function known(avatars, {user, state}) {
+  const avatar = avatars.get(state.entity);
+  return avatar?.user.user_id === user.user_id ? avatar : undefined;
 }
 
 export function clamp(value, low, high) { return Math.min(high, Math.max(low, value)); }

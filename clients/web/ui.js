@@ -1,7 +1,7 @@
 // The page around the canvas. It knows elements, not frames.
 
 import {colourOf} from "./model.js";
-import {EMOTES} from "./figure.js";
+import {EMOTES, emotePicture} from "./emotes.js";
 
 const $ = (id) => document.getElementById(id);
 const LOG_LINES = 200;
@@ -127,10 +127,11 @@ export function whisperingTo(user, onStop) {
 }
 
 export function emotes(onPick) {
-  $("emotes").replaceChildren(...Object.entries(EMOTES).map(([id, sign]) => {
+  $("emotes").replaceChildren(...Object.keys(EMOTES).map((id) => {
     const button = document.createElement("button");
-    button.textContent = sign;
+    button.append(emotePicture(id));
     button.dataset.emote = id;
+    button.title = id;
     button.setAttribute("aria-label", id);
     button.addEventListener("click", () => onPick(id));
     return button;

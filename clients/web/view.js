@@ -7,6 +7,11 @@ const MIN_SCALE = 40, MAX_SCALE = 58; // pixels a metre
 const MARGIN = 2; // metres of garden in sight beyond the wall
 const GAP = 8; // pixels between bubbles, and to the canvas's edge
 
+/** Sorts people from the back to the front; of those at one place, oneself is before the others. */
+export function backToFront(people, self) {
+  return people.sort((a, b) => Math.round(a.y) - Math.round(b.y) || (a.avatar.entity === self) - (b.avatar.entity === self));
+}
+
 export class View {
   /** @param {HTMLCanvasElement} canvas @param {import("./model.js").Model} model */
   constructor(canvas, model) {
@@ -75,7 +80,8 @@ export class View {
     for (const p of people) nameTag(c, p.avatar.user, p.x, p.y + s * 0.24, p.avatar.entity === self, this.colours);
     this.#bubbles(people, now);
     for (const p of people) {
-      if (p.emote) emoteSign(c, p.emote, p.x, p.y, s, (now - p.avatar.emote.from) / EMOTE_MS, this.calm.matches);
+      if (!p.emote) continue;
+      emoteSign(c, p.emote, p.x, p.y, s, (now - p.avatar.emote.from) / EMOTE_MS, this.calm.matches, this.colours);
     }
   }
 
@@ -93,7 +99,7 @@ export class View {
         emote: avatar.emote && now < avatar.emote.until ? avatar.emote.id : "",
       });
     }
-    return people.sort((a, b) => a.y - b.y);
+    return backToFront(people, model.self);
   }
 
   /** Bubbles from the front to the back; one that would cover another moves up. */

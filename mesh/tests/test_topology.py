@@ -22,7 +22,7 @@ def test_every_listener_has_a_port_of_its_own_even_at_the_most_instances() -> No
     most = topology({s.scale: str(MAX_INSTANCES) for s in SERVICES if s.scale})
     scaled = [s for s in SERVICES if s.scale]
     sockets = [s for s in SERVICES if s.sockets]
-    others, listeners = 9, 2 * (len(SERVICES) - len(scaled)) + 2 * MAX_INSTANCES * len(scaled)
+    others, listeners = 8, 2 * (len(SERVICES) - len(scaled)) + 2 * MAX_INSTANCES * len(scaled)
     assert len(most.ports()) == others + listeners + 2 * MAX_INSTANCES * len(sockets)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect, sync_playwright
 
 from tests.support.world import World
 
@@ -118,7 +119,8 @@ def test_two_people_see_each_other_walk_and_talk(people: tuple[Person, Person]) 
     ann.page.locator("#members button", has_text=ben.name).click()
     ann.page.locator("#text").fill("<b>psst</b>")
     ann.page.locator("#text").press("Enter")
-    expect(ben.page.locator("#log .whisper")).to_contain_text("<b>psst</b>", timeout=PATIENCE)
+    expect(ben.page.locator("#log .whisper")).to_have_text(f"{ann.name} whispers to you: <b>psst</b>", timeout=PATIENCE)
+    expect(ann.page.locator("#log .whisper")).to_have_text(f"{ann.name} whispers to {ben.name}: <b>psst</b>")
     ann.page.locator('[data-emote="wave"]').click()
     ann.page.wait_for_timeout(300)
     SHOTS.mkdir(parents=True, exist_ok=True)
@@ -192,3 +194,70 @@ def test_the_page_comes_back_when_its_gateway_dies(people: tuple[Person, Person]
     ann.until(lambda: ann.page.evaluate(state) != "online", "the loss")
     ann.until(lambda: ann.page.evaluate(state) == "online", "the return")
     ann.until(lambda: ben.sees(ann.name) is not None and ann.sees(ben.name) is not None, "both back in the room")
+    for person in people:
+        expect(person.page.locator("#log")).to_contain_text("You are back.", timeout=PATIENCE)
+        expect(person.page.locator("#log")).not_to_contain_text("left.")
+
+
+def test_nobody_is_thrown_out_of_a_room_when_the_mesh_dies(people: tuple[Person, Person], world: World) -> None:
+    ann, ben = people
+    ann.enter("room_rooftop")
+    ben.enter("room_rooftop")
+    os.kill(world.where["pids"]["envoy-mesh"], signal.SIGKILL)
+    for number, person in enumerate(people):
+
+        def is_heard(person: Person = person, text: str = f"hello {number}") -> bool:
+            person.page.locator("#text").fill(text)
+            person.page.locator("#text").press("Enter")
+            person.page.wait_for_timeout(200)
+            return all(text in each.page.locator("#log").inner_text() for each in people)
+
+        person.until(is_heard, "what is said once the mesh is back")
+        expect(person.page.locator("#room")).to_be_visible()
+        expect(person.page.locator("#place")).to_have_text("The Rooftop")
+
+
+def test_a_room_that_does_not_answer_for_a_while_is_entered_all_the_same(people: tuple[Person, Person]) -> None:
+    """By what the gateway answers while it does not reach world."""
+    ann, _ = people
+    refusals = ["UNAVAILABLE", "DEADLINE_EXCEEDED", "ROOM_UNAVAILABLE"]
+    shown: list[str] = []
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def on_message(message: str | bytes) -> None:
+            frame = json.loads(message)
+            if "join" in frame and refusals:
+                socket.send(json.dumps({"rid": frame["rid"], "error": {"reason": refusals.pop(0), "message": "no"}}))
+            else:
+                server.send(message)
+
+        socket.on_message(on_message)
+
+    ann.page.route_web_socket("**/ws", pass_on)
+    ann.page.locator("#enter").click()
+    ann.page.locator('[data-room="room_garden"]').click()
+
+    def is_in() -> bool:
+        shown.append(str(ann.page.evaluate("() => window.worldmesh.state")))
+        return bool(ann.page.locator("#room").is_visible())
+
+    ann.until(is_in, "the room")
+    assert refusals == []
+    assert "entering" in shown
+    ann.until(lambda: ann.page.evaluate("() => window.worldmesh.state") == "online", "the status")
+
+
+def test_everything_is_in_sight_on_a_phone(people: tuple[Person, Person]) -> None:
+    ann, _ = people
+    ann.page.set_viewport_size({"width": 390, "height": 844})
+    ann.enter("room_plaza")
+    for name in ("leave", "status", "place", "emotes", "text"):
+        box = ann.page.locator(f"#{name}").bounding_box()
+        assert box is not None, name
+        assert box["x"] >= 0, name
+        assert box["x"] + box["width"] <= 390, name
+    assert ann.page.evaluate("() => document.documentElement.scrollWidth") == 390
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    ann.page.screenshot(path=SHOTS / "phone.png")

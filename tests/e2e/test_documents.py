@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-import textwrap
 from pathlib import Path
 
 from worldmesh_client import ChatMessage, MemberJoined
@@ -26,14 +25,12 @@ def program(page: str, number: int, places: Places) -> str:
 async def run_beside(code: str, ann: Person) -> asyncio.subprocess.Process:
     """Starts a program while somebody is in the plaza."""
     await ann.join("room_plaza")
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    return await asyncio.create_subprocess_exec(sys.executable, "-u", "-c", code, stdout=asyncio.subprocess.PIPE)
 
 
 async def test_the_readme_s_bot_says_hello(places: Places) -> None:
-    imports, body = program("README.md", 0, places).split("\n\n", 1)
-    code = f"import asyncio\n{imports}\nasync def main():\n{textwrap.indent(body, '    ')}\nasyncio.run(main())"
     async with person(places) as ann:
-        bot = await run_beside(code, ann)
+        bot = await run_beside(program("README.md", 0, places), ann)
         try:
             await ann.until(lambda me: "hello" in [c.text for c in me.bodies(ChatMessage)], "hello")
             assert bot.stdout is not None

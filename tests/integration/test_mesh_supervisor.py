@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -46,27 +47,50 @@ def test_a_taken_port_is_named_with_who_wants_it_and_nothing_is_started(small: W
     assert left_of(small) == []
 
 
-def test_ctrl_c_ends_a_world_in_the_foreground_and_all_of_it(small: World, tmp_path: Path) -> None:
-    """Started by make from another directory; the terminal sends SIGINT to make and to what make runs."""
-    with (tmp_path / "up.log").open("w") as log:
+@contextmanager
+def in_the_foreground(world: World, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """`make up` from another directory, and what it prints. A terminal's signals go to make and to what make runs."""
+    output = folder / "output"
+    with output.open("w") as log:
         up = subprocess.Popen(
             ["make", "-C", str(ROOT), "up"],
-            cwd=tmp_path,
-            env=os.environ | small.environ,
+            cwd=folder,
+            env=os.environ | world.environ,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        eventually(lambda: "Ctrl-C ends it" in (tmp_path / "up.log").read_text(), patience=90)
-        assert httpx.get(f"{small.where['rest']}/v1/rooms").status_code == 200
-        os.killpg(up.pid, signal.SIGINT)
-        up.wait(40)
+        yield up, output
     finally:
         if up.poll() is None:
             os.killpg(up.pid, signal.SIGTERM)
+            up.wait(40)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "the terminal goes away"])
+def test_a_signal_ends_a_world_in_the_foreground_and_all_of_it(
+    small: World, tmp_path: Path, number: signal.Signals
+) -> None:
+    with in_the_foreground(small, tmp_path) as (up, output):
+        eventually(lambda: "Ctrl-C ends it" in output.read_text(), patience=90)
+        assert httpx.get(f"{small.where['rest']}/v1/rooms").status_code == 200
+        os.killpg(up.pid, number)
+        up.wait(40)
     eventually(lambda: left_of(small) == [])
-    assert "Traceback" not in (tmp_path / "up.log").read_text()
+    assert "Traceback" not in output.read_text()
+
+
+def test_ctrl_c_while_a_world_starts_ends_what_has_started_and_says_so_in_a_line(small: World, tmp_path: Path) -> None:
+    with in_the_foreground(small, tmp_path) as (up, output):
+        eventually(lambda: "waiting for" in output.read_text(), patience=90)
+        os.killpg(up.pid, signal.SIGINT)
+        up.wait(40)
+    eventually(lambda: left_of(small) == [])
+    said = output.read_text()
+    assert "\nending\n" in said
+    assert "Traceback" not in said
+    assert "The world is up" not in said
 
 
 def test_a_world_whose_supervisor_was_killed_starts_again_and_keeps_its_data(small: World) -> None:

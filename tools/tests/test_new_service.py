@@ -68,8 +68,17 @@ def test_the_new_service_passes_every_check(tree: Path) -> None:
     assert "worldmesh.quests.v1.QuestsService/GetQuestsNote" in (tree / "docs/authorization.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["world", "Quests", "x", "class", "two-words", "kit", ""])
-def test_bad_and_taken_names_are_refused(tree: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("world", "is taken"),
+        ("kit", "means something else here"),
+        ("class", "is a keyword of Python"),
+        *((name, "3 to 20 lower-case letters and digits") for name in ("Quests", "x", "two-words", "")),
+    ],
+)
+def test_a_name_that_can_not_be_is_refused_with_the_reason(tree: Path, name: str, why: str) -> None:
     refused = run(tree, sys.executable, "tools/new_service.py", name)
     assert refused.returncode == 1
-    assert refused.stderr.startswith("error: NAME=")
+    assert refused.stderr.startswith(f"error: NAME={name!r}")
+    assert why in refused.stderr

@@ -10,12 +10,14 @@ const state = (entity, x, z, animation = STANDING, yaw = 0) => ({entity, positio
 const still = {x: 0, z: 0};
 
 /** A room of 20 × 10 m with oneself (entity 1) in the middle and Ben (entity 2) beside. */
+const room = () => ({
+  room_id: "room_a", display_name: "A", epoch: 3, seq: 7, width: 20, depth: 10, max_speed: 10, self_entity: 1,
+  members: [{user: user("ann"), state: state(1, 10, 5)}, {user: user("ben"), state: state(2, 12, 5)}],
+});
+
 function entered(now = 1000) {
   const model = new Model();
-  model.snapshot({
-    room_id: "room_a", display_name: "A", epoch: 3, seq: 7, width: 20, depth: 10, max_speed: 10, self_entity: 1,
-    members: [{user: user("ann"), state: state(1, 10, 5)}, {user: user("ben"), state: state(2, 12, 5)}],
-  }, now);
+  model.snapshot(room(), now);
   return model;
 }
 
@@ -99,9 +101,11 @@ test("one's own state does not pull back a prediction that is only ahead", () =>
   assert.equal(model.me.x, 3);
 });
 
-test("an event is taken once, and never out of another epoch", () => {
+const chat = (epoch, seq, text = "hi") => ({epoch, seq, chat_message: {sender: user("ben"), text}});
+const whisper = (epoch, seq, sub) => ({epoch, seq, sub, whisper_message: {sender: user("ben"), text: "psst"}});
+
+test("an event is taken once, and never after a later one", () => {
   const model = entered();
-  const chat = (epoch, seq) => ({epoch, seq, chat_message: {sender: user("ben"), text: "hi"}});
   assert.equal(model.event(chat(3, 7), 0), false);
   assert.equal(model.event(chat(2, 8), 0), false);
   assert.equal(model.event(chat(3, 8), 0), true);
@@ -109,10 +113,79 @@ test("an event is taken once, and never out of another epoch", () => {
   assert.equal(model.avatars.get(2).bubble.text, "hi");
 });
 
-test("a whisper has the number of the event before it, and is taken", () => {
+test("a relay that takes over goes on in an epoch of its own, and the old one is not heard any more", () => {
   const model = entered();
-  assert.equal(model.event({epoch: 3, seq: 7, whisper_message: {sender: user("ben"), text: "psst"}}, 0), true);
-  assert.equal(model.seq, 7);
+  assert.equal(model.event(chat(4, 8), 0), true);
+  assert.equal(model.event(chat(3, 9), 0), false);
+  assert.equal(model.event(chat(4, 9), 0), true);
+});
+
+test("a whisper has the number of the event before it and one of its own, and is taken once", () => {
+  const model = entered();
+  assert.equal(model.event(whisper(3, 7, 1), 0), true);
+  assert.equal(model.event(whisper(3, 7, 1), 0), false);
+  assert.equal(model.event(whisper(3, 7, 2), 0), true);
+  assert.equal(model.event(chat(3, 8), 0), true);
+  assert.equal(model.event(whisper(3, 7, 3), 0), false);
+});
+
+test("what was seen is said on coming back into the same room, and in no other", () => {
+  const model = new Model();
+  assert.equal(model.resume("room_a"), undefined);
+  model.snapshot(room(), 0);
+  assert.deepEqual(model.resume("room_a"), {epoch: 3, seq: 7, sub: 0});
+  assert.equal(model.resume("room_b"), undefined);
+  model.event(chat(3, 8), 0);
+  model.event(whisper(3, 8, 2), 0);
+  assert.deepEqual(model.resume("room_a"), {epoch: 3, seq: 8, sub: 2});
+  model.reset();
+  assert.equal(model.resume("room_a"), undefined);
+});
+
+test("the position is the newest snapshot's, even if it is before what was seen", () => {
+  const model = entered();
+  model.event(chat(9, 1), 0);
+  model.snapshot({...room(), epoch: 7, seq: 7, sub: 4, gap: true}, 0);
+  assert.deepEqual(model.resume("room_a"), {epoch: 7, seq: 7, sub: 4});
+  assert.equal(model.event(chat(7, 8), 0), true);
+});
+
+test("who comes back goes on where it has walked to, and sees others' bubbles on", () => {
+  const model = entered();
+  model.event(chat(3, 8), 1000);
+  model.target = {x: 12, y: 0, z: 5};
+  model.step(0.1, still);
+  const {x} = model.me;
+  model.snapshot({...room(), seq: 8, resumed: true}, 2000);
+  assert.equal(model.me.x, x);
+  assert.equal(model.target.x, 12);
+  assert.equal(model.avatars.get(2).bubble.text, "hi");
+});
+
+test("who comes back as somebody new, or was far off, is where the snapshot says", () => {
+  const model = entered();
+  model.target = {x: 12, y: 0, z: 5};
+  model.step(0.1, still);
+  model.snapshot({...room(), self_entity: 3, members: [{user: user("ann"), state: state(3, 10, 5)}]}, 2000);
+  assert.deepEqual([model.me.x, model.target], [10, null]);
+  model.snapshot({...room(), self_entity: 3, members: [{user: user("ann"), state: state(3, 1, 5)}], resumed: true}, 3000);
+  assert.equal(model.me.x, 1);
+});
+
+test("an event that was missed does not bring a member back to where it came in", () => {
+  const model = entered();
+  const members = [...room().members, {user: user("cy"), state: state(3, 8, 8)}];
+  model.snapshot({...room(), members, resumed: true}, 2000);
+  assert.equal(model.event({epoch: 3, seq: 8, member_joined: {member: {user: user("cy"), state: state(3, 1, 1)}}}, 2000), true);
+  assert.equal(model.avatars.get(3).at(3000).x, 8);
+});
+
+test("states count after a snapshot even if its ticks begin anew", () => {
+  const model = entered();
+  model.states({tick: 90_000, states: [state(2, 14, 5)]}, 2000);
+  model.snapshot({...room(), epoch: 4, tick: 0, gap: true}, 3000);
+  model.states({tick: 1, states: [state(2, 16, 5)]}, 4000);
+  assert.equal(model.avatars.get(2).at(5000).x, 16);
 });
 
 test("who joins is there, who leaves is gone, and states of the gone are ignored", () => {

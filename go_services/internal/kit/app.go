@@ -63,7 +63,7 @@ func NewApp(ctx context.Context, cfg Config) (app *App, err error) {
 	if app.Log, err = NewLogger(os.Stdout, cfg); err != nil {
 		return app, err
 	}
-	flush, err := startTracing(ctx, cfg)
+	flush, err := startTracing(ctx, cfg, app.Log)
 	if err != nil {
 		return app, err
 	}

@@ -3,6 +3,7 @@ package kit
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -13,8 +14,9 @@ import (
 )
 
 // startTracing installs the W3C propagator and a tracer provider, and returns what flushes it. The sampler and the
-// exporter's details follow OpenTelemetry's own environment variables.
-func startTracing(ctx context.Context, cfg Config) (func(context.Context) error, error) {
+// exporter's details follow OpenTelemetry's own environment variables. What it can not export it says in the log.
+func startTracing(ctx context.Context, cfg Config, log *slog.Logger) (func(context.Context) error, error) {
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err.Error()) }))
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(resource.NewSchemaless(
 		attribute.String("service.name", cfg.Service),

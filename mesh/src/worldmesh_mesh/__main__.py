@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from .paths import CATALOGUE, DESCRIPTORS, ROOT
 from .processes import environment
 from .render import render
 from .topology import Topology, TopologyError, make_topology
-from .world import World, WorldError, announce, attend
+from .world import World, WorldError, announce, attend, end_on_signals
 
 _BASE = 8000
 
@@ -31,6 +32,8 @@ def main() -> int:
     except (CatalogueError, TopologyError, WorldError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,7 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "down":
             World(_topology(), _say).stop()
         case "where":
-            print(json.dumps(World(_topology(), _say).where(), indent=2))
+            _where()
         case "clean":
             topology = _topology()
             World(topology, _say).stop()
@@ -83,17 +86,26 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _where() -> None:
+    world = World(_topology(), _say)
+    addresses = world.where()
+    if other := world.other_settings():
+        _say(f"note: this world has other settings than those of now: {other}; `make down up` starts it with them")
+    print(json.dumps(addresses, indent=2))
+
+
 def _up(*, detach: bool) -> int:
-    topology = _topology()
-    world = World(topology, _say)
+    world = World(_topology(), _say)
     if world.running():
-        world.where()
-        print(announce(topology))
+        addresses = world.where()
+        if other := world.other_settings():
+            raise WorldError(f"a world with other settings is up: {other}; `make down up` starts it with those of now")
+        print(announce(addresses))
         print("It was up already.")
         return 0
+    end_on_signals()
     _say("starting the world")
-    world.start()
-    print(announce(topology), flush=True)
+    print(announce(world.start()), flush=True)
     if not detach:
         print("Ctrl-C ends it.", flush=True)
         attend(world)

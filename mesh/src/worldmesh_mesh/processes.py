@@ -57,7 +57,6 @@ def processes(topology: Topology, programs: Programs) -> Json:
     return {
         "version": "0.5",
         "is_strict": True,
-        "log_location": str(topology.data / "log/supervisor.log"),
         "processes": {name: _common(topology, name, p) for name, p in every.items()},
     }
 
@@ -126,8 +125,8 @@ def _mongo_init(topology: Topology) -> Json:
 def _envoy(topology: Topology, envoy: Path, name: str, admin: int, needs: dict[str, str]) -> Json:
     return {
         "command": (
-            f"exec {envoy} --config-path envoy/{name}.json --disable-hot-restart --concurrency 1"
-            " --log-level warning --drain-time-s 3 --log-format '%Y-%m-%dT%H:%M:%S.%e %l %n %v'"
+            f"exec {envoy} --config-path envoy/{name}.json --disable-hot-restart --concurrency 1 --drain-time-s 3"
+            " --file-flush-interval-msec 1000 --log-level warning --log-format '%Y-%m-%dT%H:%M:%S.%e %l %n %v'"
         ),
         **_after(needs),
         **_ready(topology.port(admin), "/ready"),

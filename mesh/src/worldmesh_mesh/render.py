@@ -38,6 +38,11 @@ def valkey_path() -> Path:
     return next(folder.glob("*/valkey-server"))
 
 
+def programs() -> Programs:
+    """Where the programs are that are not ours."""
+    return Programs(mongod=mongod_path(), valkey=valkey_path(), envoy=envoy_path())
+
+
 def render(topology: Topology) -> None:
     """Write certificates, Envoy's configurations, the supervisor's, and where things are."""
     data = topology.data
@@ -49,8 +54,7 @@ def render(topology: Topology) -> None:
         write(data / f"envoy/endpoints/{service.name}.json", endpoints(topology, service.name))
     write(data / "envoy/mesh.json", mesh_config(topology, methods))
     write(data / "envoy/edge.json", edge_config(topology, methods, web_files(WEB)))
-    programs = Programs(mongod=mongod_path(), valkey=valkey_path(), envoy=envoy_path())
-    write(data / "processes.json", processes(topology, programs))
+    write(data / "processes.json", processes(topology, programs()))
     write(data / "where.json", where(topology))
 
 

@@ -12,7 +12,7 @@ from .catalogue import Service
 HOST = "127.0.0.1"
 
 # Offsets from the port base. Services follow at SERVICES: ten instances each, two ports an instance.
-MONGO, REDIS, EDGE_PLAIN, JWKS, EDGE, MESH, EDGE_ADMIN, MESH_ADMIN, SUPERVISOR = 27, 79, 80, 81, 443, 500, 901, 902, 903
+MONGO, REDIS, EDGE_PLAIN, JWKS, EDGE, MESH, EDGE_ADMIN, MESH_ADMIN = 27, 79, 80, 81, 443, 500, 901, 902
 SERVICES, WSS, WS = 100, 450, 470
 MAX_INSTANCES = 10
 
@@ -118,7 +118,6 @@ class Topology:
             self.port(JWKS): "the edge's key listener",
             self.port(EDGE_ADMIN): "the edge's admin page",
             self.port(MESH_ADMIN): "the mesh's admin page",
-            self.port(SUPERVISOR): "the supervisor",
         }
         if self.development:
             taken[self.port(EDGE_PLAIN)] = "the edge (plain HTTP)"

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import cast
 
 from . import strays
+from .envoy.common import Json
 from .paths import BIN
-from .processes import MARK
-from .render import render
-from .topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, HOST, MESH_ADMIN, SUPERVISOR, Topology
+from .processes import MARK, processes, where
+from .render import programs, render
+from .topology import HOST, Topology
 
+SOCKET = "supervisor.sock"
+"""Where the supervisor listens, in the data folder."""
+
+_LOG = "log/supervisor.log"
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
 
@@ -40,18 +46,19 @@ class World:
         self._say = say
         self._pid_file = topology.data / "supervisor.pid"
 
-    def start(self) -> None:
-        """Render, start the supervisor, wait until everything is ready."""
+    def start(self) -> Json:
+        """Render, start the supervisor, wait until everything is ready. Returns the addresses."""
         self._clear()
         self._check_ports()
         render(self._topology)
-        supervisor = self._spawn()
-        self._pid_file.write_text(f"{supervisor.pid}\n")
         try:
+            supervisor = self._spawn()
+            self._pid_file.write_text(f"{supervisor.pid}\n")
             self._await_ready(supervisor)
         except BaseException:
             self.stop()
             raise
+        return self._addresses()
 
     def running(self) -> bool:
         """Whether the supervisor lives."""
@@ -69,18 +76,34 @@ class World:
         while self.running():
             time.sleep(0.5)
 
-    def where(self) -> dict[str, object]:
-        """The addresses, with the pids of the processes. Raises WorldError while the world is not up."""
+    def where(self) -> Json:
+        """The addresses of the world that runs, whatever the settings are now, with the pids of its processes.
+
+        Raises WorldError while the world is not up.
+        """
         if not self.running():
             raise WorldError("the world is not up: start it with `make up`")
-        if waiting := self._not_ready():
+        addresses = self._addresses()
+        if waiting := self._not_ready(addresses):
             raise WorldError(f"the world is not ready: {', '.join(waiting)} (see {self._topology.data / 'log'})")
-        addresses = json.loads((self._topology.data / "where.json").read_text())
-        return cast("dict[str, object]", addresses | {"pids": self._pids()})
+        return addresses | {"pids": self._pids()}
+
+    def other_settings(self) -> str:
+        """How the world that runs differs from what the settings say now, in words; empty if not at all."""
+        runs, asked = self._addresses(), where(self._topology)
+        if runs["rest_tls"] != asked["rest_tls"]:
+            return f"it is at {runs['rest_tls']}, not at {asked['rest_tls']}"
+        has, wanted = (cast("dict[str, str]", each["services"]).keys() for each in (runs, asked))
+        said = [f"it has {name} too" for name in sorted(has - wanted)]
+        said += [f"it has no {name}" for name in sorted(wanted - has)]
+        if not said and self._read("processes.json") != processes(self._topology, programs()):
+            said.append("its processes were started otherwise")
+        return ", ".join(said)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         data = self._topology.data
-        with (data / "log/up.log").open("wb") as log:
+        # What its processes say it would repeat on its standard output: it stands in their own files.
+        with (data / _LOG).open("ab") as log:
             return subprocess.Popen(
                 [
                     BIN / "process-compose",
@@ -89,24 +112,27 @@ class World:
                     data / "processes.json",
                     "--tui=false",
                     "--keep-project",
-                    "--port",
-                    str(self._topology.port(SUPERVISOR)),
+                    "--unix-socket",
+                    SOCKET,
                     "--ordered-shutdown",
+                    "--log-file",
+                    _LOG,
                 ],
                 cwd=data,
                 env=_environment(data),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
                 start_new_session=True,  # Ctrl-C is ours to pass on
+                umask=0o077,  # nobody else may open its socket
             )
 
     def _await_ready(self, supervisor: subprocess.Popen[bytes]) -> None:
         start = time.monotonic()
         said: list[str] = []
-        while waiting := self._not_ready():
+        while waiting := self._not_ready(self._addresses()):
             if supervisor.poll() is not None:
-                raise WorldError(f"the supervisor has ended: see {self._topology.data / 'log/up.log'}")
+                raise WorldError(f"the supervisor has ended: see {self._topology.data / _LOG}")
             passed = time.monotonic() - start
             if passed > _START_SECONDS:
                 raise WorldError(
@@ -117,21 +143,23 @@ class World:
                 said = waiting
             time.sleep(0.2)
 
-    def _not_ready(self) -> list[str]:
-        t = self._topology
-        probes = {
-            "mesh": f"http://{HOST}:{t.port(MESH_ADMIN)}/ready",
-            "edge": f"http://{HOST}:{t.port(EDGE_ADMIN)}/ready",
-            **{i.name: f"http://{HOST}:{i.admin_port}/readyz" for i in t.instances},
-        }
-        waiting = [name for name, url in probes.items() if not _answers(url)]
+    def _addresses(self) -> Json:
+        """As they were when the world was started."""
+        return self._read("where.json")
+
+    def _read(self, name: str) -> Json:
+        return cast("Json", json.loads((self._topology.data / name).read_text()))
+
+    def _not_ready(self, addresses: Json) -> list[str]:
+        admin = cast("dict[str, str]", addresses["admin"])
+        waiting = [name for name, page in admin.items() if not _answers(_readiness(page))]
         if waiting:
             return waiting
-        if not _has_keys(f"http://{HOST}:{t.port(EDGE_ADMIN)}"):
+        if not _has_keys(admin["edge"]):
             return ["the edge's keys to check tokens"]
         # Envoy may be ready before its first health checks: a read through all of it tells.
-        through = f"http://{HOST}:{t.port(EDGE_PLAIN)}/v1/rooms?page_size=1"
-        return [] if not t.development or _answers(through) else ["the way through the edge"]
+        through = f"{addresses['rest']}/v1/rooms?page_size=1"
+        return [] if not self._topology.development or _answers(through) else ["the way through the edge"]
 
     def _clear(self) -> None:
         """End what an earlier world in this folder has left."""
@@ -163,26 +191,52 @@ class World:
         return pid if pid in strays.processes_of(self._topology.data) else None
 
     def _pids(self) -> dict[str, int]:
-        url = f"http://{HOST}:{self._topology.port(SUPERVISOR)}/processes"
-        with urllib.request.urlopen(url, timeout=2) as response:
-            listed = json.load(response)["data"]
+        with closing(_Supervisor(self._topology.data)) as supervisor:
+            try:
+                supervisor.request("GET", "/processes")
+                listed = json.load(supervisor.getresponse())["data"]
+            except OSError as error:
+                raise WorldError(f"the supervisor does not answer: {error}") from None
         return {p["name"]: p["pid"] for p in listed if p.get("is_running")}
+
+
+class _Supervisor(http.client.HTTPConnection):
+    """The supervisor's API: whoever reaches it may start any program, so it is a file that is ours alone."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__("supervisor", timeout=2)
+        self._data = data
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        folder = os.open(self._data, os.O_PATH)
+        try:
+            # Through the folder's descriptor, for a socket's path must not be longer than 107 bytes.
+            self.sock.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+        finally:
+            os.close(folder)
 
 
 def _environment(data: Path) -> dict[str, str]:
     """The supervisor's environment: no settings of the caller leak into the services."""
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("WORLDMESH_", "OTEL_", "PC_"))}
-    return keep | {MARK: str(data), "PC_DISABLE_TUI": "1"}
+    return keep | {MARK: str(data), "PC_DISABLE_TUI": "1", "NO_COLOR": "1"}
 
 
 def _has_keys(admin: str) -> bool:
     """Whether the edge has fetched the key set: until then it can check no token."""
-    url = f"{admin}/stats?filter=jwks_fetch_success&format=json"
+    url = f"{admin}stats?filter=jwks_fetch_success&format=json"
     try:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - loopback
             return any(stat.get("value", 0) > 0 for stat in json.load(response)["stats"])
     except OSError:
         return False
+
+
+def _readiness(page: str) -> str:
+    """Where a process says whether it is ready, by its admin page: of an Envoy the root, of a service its metrics."""
+    return f"{page}ready" if page.endswith("/") else page.removesuffix("metrics") + "readyz"
 
 
 def _answers(url: str) -> bool:
@@ -193,38 +247,48 @@ def _answers(url: str) -> bool:
         return False
 
 
-def attend(world: World) -> None:
-    """Stay in the foreground until Ctrl-C or SIGTERM, then end the world."""
+def end_on_signals() -> None:
+    """From now on Ctrl-C, SIGTERM and a terminal's end raise KeyboardInterrupt: once, for ending takes its time."""
+    # A shell starts what runs in the background with SIGINT ignored; whoever sends it means it all the same. Who has
+    # SIGHUP ignored (nohup) means to outlive the terminal.
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ending.append(signal.SIGHUP)
 
-    def stop(_number: int, _frame: object) -> None:
+    def end(_number: int, _frame: object) -> None:
+        for each in ending:
+            signal.signal(each, signal.SIG_IGN)
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, b"\nending\n")  # not by print, which may be under way
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
-    # A shell starts what runs in the background with SIGINT ignored; whoever sends it means it all the same.
-    signal.signal(signal.SIGINT, stop)
+    for each in ending:
+        signal.signal(each, end)
+
+
+def attend(world: World) -> None:
+    """Stay in the foreground until the world or a signal ends it, then end the world."""
     try:
-        world.wait()
-    except KeyboardInterrupt:
-        print("\nending", file=sys.stderr, flush=True)
+        with suppress(KeyboardInterrupt):
+            world.wait()
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         world.stop()
 
 
-def announce(topology: Topology) -> str:
+def announce(addresses: Json) -> str:
     """What a person wants to know of a world that is up."""
-    addresses = json.loads((topology.data / "where.json").read_text())
-    secure = topology.port(EDGE)
+    admin = cast("dict[str, str]", addresses["admin"])
+    gateways = cast("list[str]", addresses["gateways_wss"])
     return f"""
 The world is up.
 
   web world  {addresses["web"]}   (enter as a guest; a second window is a second person)
   REST       {addresses["rest"]}/v1/rooms
   gRPC       {addresses["grpc"]}   (TLS, CA: {addresses["ca"]})
-  sockets    {addresses["wss"]}   or straight to a gateway: {addresses["gateways_wss"][0]}
-  admin      {addresses["admin"]["edge"]}  {addresses["admin"]["mesh"]}
+  sockets    {addresses["wss"]}   or straight to a gateway: {gateways[0]}
+  admin      {admin["edge"]}  {admin["mesh"]}
   logs       {addresses["logs"]}
 
   Sign in:   curl -s -d '{{"device_id":"a-secret-of-your-own-22+"}}' {addresses["rest"]}/v1/identity:signInGuest
-  The same with TLS: https://localhost:{secure}. All addresses as JSON: make where
+  The same with TLS: {addresses["rest_tls"]}. All addresses as JSON: make where
 """

@@ -97,6 +97,8 @@ def _manager(topology: Topology, methods: Sequence[Method], routes: Sequence[Jso
         http2_protocol_options={"max_concurrent_streams": 100, "initial_stream_window_size": 1 << 16},
         request_headers_timeout="10s",
         stream_idle_timeout="300s",
+        # A socket that its gateway has closed stays half open for so long; by default, clients come back a second late.
+        delayed_close_timeout="0.1s",
         early_header_mutation_extensions=[_strip()],
         upgrade_configs=[{"upgrade_type": "websocket"}],
         access_log=access_log(),
