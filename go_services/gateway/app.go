@@ -91,7 +91,7 @@ func newGateway(
 		giveUp:   giveUpTime,
 		clients:  map[*client]struct{}{}, sessions: map[string][]*client{}, attachments: map[string]*attachment{},
 	}
-	g.watch = newRelayWatch(g.relays, log)
+	g.watch = newRelayWatch(ctx, g.relays, log)
 	g.tokens = newTokens(identity, g.revoked)
 	g.revoked.onRevoke = g.revoke
 	return g, nil

@@ -19,6 +19,9 @@ import (
 // openTime is how long a relay may take to say that it has the room.
 const openTime = 2 * time.Second
 
+// steadyTime is how long a stream must have lived for the next one to be opened without a pause.
+const steadyTime = 3 * time.Second
+
 var (
 	errStale  = errors.New("the relay does not know yet that it has lost the room")
 	errNoOpen = errors.New("the relay did not open the room in time")
@@ -81,15 +84,18 @@ func (a *attachment) run(ctx context.Context) {
 	wait := backoff{least: 10 * time.Millisecond, most: 500 * time.Millisecond}
 	host, healthy := "", time.Now()
 	for !a.isOver() && ctx.Err() == nil {
+		began := time.Now()
 		end := a.serve(ctx, host)
-		if end.opened {
-			healthy = time.Now()
-			wait.reset()
-		}
 		if ctx.Err() != nil || a.isOver() {
 			return
 		}
-		a.metrics.reattachments.WithLabelValues(end.why()).Inc()
+		if end.opened {
+			healthy = time.Now()
+			a.metrics.reattachments.WithLabelValues(end.why()).Inc()
+			if healthy.Sub(began) > steadyTime {
+				wait.reset()
+			}
+		}
 		if !end.movedTo(host) {
 			a.log.WarnContext(ctx, "room stream ended", "room", a.roomID, "error", errText(end.err))
 			if end.final() || time.Since(healthy) > a.giveUp {
@@ -160,7 +166,7 @@ func (a *attachment) serve(parent context.Context, host string) (end streamEnd) 
 	case !a.opened(first.GetOpened().GetEpoch()):
 		return streamEnd{err: errStale}
 	}
-	defer a.watch.add(parent, a.roomID, first.GetOpened(), cancel)()
+	defer a.watch.add(a.roomID, first.GetOpened(), cancel)()
 	return a.follow(ctx, cancel, stream)
 }
 
@@ -199,7 +205,7 @@ func (a *attachment) follow(
 func (a *attachment) open() *roomv1.AttachRequest_Open {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.inputs.reopen(a.members.Steps())
+	a.inputs.reopen(a.members.Steps)
 	return a.members.Open(a.roomID, a.gatewayID, a.config, a.fan.stateOf)
 }
 
@@ -248,10 +254,9 @@ func (a *attachment) enter(c *client, join *roomv1.Input) bool {
 	return true
 }
 
-// stepped passes a member's state on, and keeps it, for it may be lost with the relay.
+// stepped passes a member's state on.
 func (a *attachment) stepped(m *member, in *roomv1.Input) {
-	m.Stepped(in)
-	a.inputs.put(in)
+	a.inputs.step(m.Member, in)
 }
 
 // unlink takes a client out; the attachment ends if nobody comes for a while.

@@ -206,6 +206,10 @@ func (f *fanOut) learn(frame []byte) clientv1.ServerBody {
 		var batch clientv1.StateBatch
 		batch.Init(table.Bytes, table.Pos)
 		f.learnStates(&batch)
+	case clientv1.ServerBodySnapshot:
+		var snapshot clientv1.Snapshot
+		snapshot.Init(table.Bytes, table.Pos)
+		f.learnSnapshot(&snapshot)
 	case clientv1.ServerBodyRoomEvent:
 		var event clientv1.RoomEvent
 		event.Init(table.Bytes, table.Pos)
@@ -217,16 +221,40 @@ func (f *fanOut) learn(frame []byte) clientv1.ServerBody {
 	return kind
 }
 
+// learnSnapshot keeps where the one is who receives it, for it may stand still from now on; with a gap, where everybody is.
+func (f *fanOut) learnSnapshot(snapshot *clientv1.Snapshot) {
+	if snapshot.Gap() {
+		clear(f.states)
+		clear(f.values)
+	}
+	var m clientv1.Member
+	var s clientv1.EntityState
+	for i := range snapshot.MembersLength() {
+		snapshot.Members(&m, i)
+		if m.State(&s) == nil || s.Entity() != snapshot.SelfEntity() && !snapshot.Gap() {
+			continue
+		}
+		f.learnState(&s)
+		if m.ValuesLength() > 0 {
+			f.values[s.Entity()] = append(f.values[s.Entity()][:0], m.ValuesBytes()...)
+		}
+	}
+}
+
+func (f *fanOut) learnState(s *clientv1.EntityState) {
+	var p clientv1.Vec3
+	s.Position(&p)
+	f.states[s.Entity()] = frames.EntityState{
+		Entity: s.Entity(), Position: frames.Vec3{X: p.X(), Y: p.Y(), Z: p.Z()}, Yaw: s.Yaw(), Animation: s.Animation(),
+	}
+}
+
 func (f *fanOut) learnStates(batch *clientv1.StateBatch) {
 	f.tick = batch.Tick()
 	var s clientv1.EntityState
-	var p clientv1.Vec3
 	for i := range batch.StatesLength() {
 		batch.States(&s, i)
-		s.Position(&p)
-		f.states[s.Entity()] = frames.EntityState{
-			Entity: s.Entity(), Position: frames.Vec3{X: p.X(), Y: p.Y(), Z: p.Z()}, Yaw: s.Yaw(), Animation: s.Animation(),
-		}
+		f.learnState(&s)
 	}
 	var v clientv1.EntityValues
 	for i := range batch.ValuesLength() {

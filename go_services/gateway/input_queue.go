@@ -34,6 +34,18 @@ func newInputQueue(p *pace, sent prometheus.Counter) *inputQueue {
 func (q *inputQueue) put(in *roomv1.Input) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.putLocked(in)
+}
+
+// step adds a member's state, and keeps it, for it may be lost with the relay.
+func (q *inputQueue) step(m *roomlink.Member, in *roomv1.Input) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m.Stepped(in)
+	q.putLocked(in)
+}
+
+func (q *inputQueue) putLocked(in *roomv1.Input) bool {
 	if q.closed || !q.queue.Put(in) {
 		return false
 	}
@@ -60,10 +72,10 @@ func (q *inputQueue) answered(number uint64) {
 }
 
 // reopen has all be sent on the next stream that was not answered, and the newest steps.
-func (q *inputQueue) reopen(steps []*roomv1.Input) {
+func (q *inputQueue) reopen(steps func() []*roomv1.Input) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.queue.Reopen(steps)
+	q.queue.Reopen(steps())
 	q.urgent = true
 	q.wakeUp()
 }

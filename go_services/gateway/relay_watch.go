@@ -29,6 +29,7 @@ func (stuckError) Error() string { return "the relay does not answer" }
 type relayWatch struct {
 	relays roomv1.RoomServiceClient
 	log    *slog.Logger
+	ctx    context.Context //nolint:containedctx // the gateway's: a relay is watched for all rooms at it
 
 	mu      sync.Mutex
 	watched map[string]*watchedRelay // by address
@@ -42,14 +43,13 @@ type watchedRelay struct {
 	other   string // where it said that another is; the watching goroutine's
 }
 
-func newRelayWatch(relays roomv1.RoomServiceClient, log *slog.Logger) *relayWatch {
-	return &relayWatch{relays: relays, log: log, watched: map[string]*watchedRelay{}}
+func newRelayWatch(ctx context.Context, relays roomv1.RoomServiceClient, log *slog.Logger) *relayWatch {
+	return &relayWatch{relays: relays, log: log, ctx: ctx, watched: map[string]*watchedRelay{}}
 }
 
-// add has a stream ended when its relay does not answer any more, until it is taken out. The context is that of all
-// that is asked.
+// add has a stream ended when its relay does not answer any more, until it is taken out.
 func (w *relayWatch) add(
-	ctx context.Context, roomID string, opened *roomv1.AttachResponse_Opened, cancel context.CancelCauseFunc,
+	roomID string, opened *roomv1.AttachResponse_Opened, cancel context.CancelCauseFunc,
 ) (remove func()) {
 	address := opened.GetRelayAddress()
 	if address == "" {
@@ -62,7 +62,7 @@ func (w *relayWatch) add(
 		if r != nil {
 			r.stop()
 		}
-		ctx, stop := context.WithCancel(ctx)
+		ctx, stop := context.WithCancel(w.ctx)
 		r = &watchedRelay{opened: opened, stop: stop, streams: map[int]context.CancelCauseFunc{}}
 		w.watched[address] = r
 		go w.watch(metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, address), r)

@@ -112,6 +112,10 @@ func (h *hub) claim(p *place, id string, cfg *roomv1.RoomConfig) {
 	h.metrics.claims.WithLabelValues(claimOutcome(stolen, err)).Inc()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err == nil && h.draining { // it came too late for the drain
+		err = errDraining
+		h.running.Go(func() { h.release(id, claim) })
+	}
 	if err != nil {
 		p.err = err
 		delete(h.rooms, id)
@@ -122,6 +126,15 @@ func (h *hub) claim(p *place, id string, cfg *roomv1.RoomConfig) {
 	}
 	p.live = newLiveRoom(id, h, cfg, claim)
 	h.metrics.rooms.Inc()
+}
+
+// release gives a room up that was claimed and is not wanted.
+func (h *hub) release(id string, claim store.Claim) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.ctx), storeTimeout)
+	defer cancel()
+	if err := h.tenure.store.Release(ctx, id, claim.Owner, claim.Last); err != nil {
+		h.log.Warn("release room", "room", id, "error", err.Error())
+	}
 }
 
 func claimOutcome(stolen bool, err error) string {
@@ -245,21 +258,26 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
 		}
 		l.mu.Unlock()
 		switch owner := owners[i]; {
+		case owner.Relay == mine.Relay && owner.Incarnation == mine.Incarnation:
+			// Also in a greater epoch: the room is being claimed again.
 		case owner.Epoch > mine.Epoch:
 			l.end("", endTaken)
 		case owner.Epoch < mine.Epoch:
-			h.forgotten(mine.Epoch)
-			era = h.tenure.currentEra()
+			if h.forgotten(mine.Epoch) == nil {
+				era = h.tenure.currentEra()
+			}
 		}
 		l.wantEra(era)
 	}
 }
 
 // forgotten moves the era on after one whose epoch the store does not know.
-func (h *hub) forgotten(epoch uint64) {
-	if err := h.tenure.forgotten(h.ctx, epoch/store.EpochsPerEra); err != nil {
+func (h *hub) forgotten(epoch uint64) error {
+	err := h.tenure.forgotten(h.ctx, epoch/store.EpochsPerEra)
+	if err != nil {
 		h.log.Warn("move the era on", "error", err.Error())
 	}
+	return err
 }
 
 // drain gives all rooms away.

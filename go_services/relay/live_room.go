@@ -195,16 +195,20 @@ func (l *liveRoom) writer() {
 		case err == nil:
 			l.metrics.appendTime.Observe(time.Since(start).Seconds())
 			wait = 10 * time.Millisecond
-			if era == 0 {
-				l.logged(len(entries))
+			if era != 0 {
+				entries = nil // they are next
 			}
+			l.logged(len(entries))
 		case errors.Is(err, store.ErrFenced):
 			l.end("", endFenced)
 			return
 		case errors.Is(err, store.ErrForgotten):
 			l.log.Warn("the store has forgotten the room", "room", l.id)
-			l.hub.forgotten(owner.Epoch)
-			l.wantEra(l.hub.tenure.currentEra())
+			if err = l.hub.forgotten(owner.Epoch); err == nil {
+				l.wantEra(l.hub.tenure.currentEra())
+				continue
+			}
+			fallthrough
 		default:
 			l.metrics.appendFailures.Inc()
 			l.stalled(err)
@@ -380,19 +384,14 @@ func (l *liveRoom) giveAway(ctx context.Context, to, why string) {
 	l.settle(ctx)
 	err := l.release(ctx)
 	if errors.Is(err, store.ErrForgotten) { // the store must learn everything again first
-		l.hub.forgotten(l.epoch())
-		l.wantEra(l.hub.tenure.currentEra())
-		l.settle(ctx)
-		err = l.release(ctx)
-	}
-	if err != nil {
-		l.log.Warn("release room", "room", l.id, "error", err.Error())
-		if why == endRebalanced && !errors.Is(err, store.ErrFenced) { // it may as well stay
-			l.mu.Lock()
-			l.frozen = false
-			l.mu.Unlock()
-			return
+		if l.hub.forgotten(l.epoch()) == nil {
+			l.wantEra(l.hub.tenure.currentEra())
+			l.settle(ctx)
+			err = l.release(ctx)
 		}
+	}
+	if err != nil { // whoever is asked for it next asks this relay first
+		l.log.Warn("release room", "room", l.id, "error", err.Error())
 	}
 	l.end(to, why)
 }

@@ -107,11 +107,29 @@ func (s *server) send(ctx context.Context, rpc roomv1.RoomService_AttachServer, 
 		if taken == nil {
 			return rpc.Send(movedTo(st.moved))
 		}
-		deliveries.Deliveries = taken
-		if err := rpc.Send(message); err != nil {
-			return err
+		for rest := taken; len(rest) > 0; {
+			n := fits(rest)
+			deliveries.Deliveries, rest = rest[:n], rest[n:]
+			if err := rpc.Send(message); err != nil {
+				return err
+			}
+		}
+		deliveries.Deliveries = taken // to be used again
+	}
+}
+
+// maxMessage bounds the frames in one message, in bytes: gRPC takes no more than 4 MiB.
+const maxMessage = 1 << 20
+
+// fits is how many deliveries go into one message: one at least.
+func fits(deliveries []*roomv1.Delivery) int {
+	bytes := 0
+	for i, d := range deliveries {
+		if bytes += sizeOf(d); bytes > maxMessage && i > 0 {
+			return i
 		}
 	}
+	return len(deliveries)
 }
 
 // receive plays the members' inputs until the stream ends.

@@ -77,12 +77,7 @@ func (t *tenure) currentEra() uint64 {
 // renew holds the lease, and moves the era on if the store may have forgotten something.
 func (t *tenure) renew(ctx context.Context) error {
 	start := time.Now()
-	rooms, draining := t.load()
-	call, cancel := context.WithTimeout(ctx, storeTimeout)
-	renewal, err := t.store.Renew(call, store.Relay{
-		ID: t.me.Relay, Incarnation: t.me.Incarnation, Address: t.me.Address, Rooms: rooms, Draining: draining,
-	}, t.lease)
-	cancel()
+	renewal, err := t.hold(ctx)
 	if err != nil {
 		return err
 	}
@@ -137,15 +132,24 @@ func (t *tenure) advance(ctx context.Context, from uint64, replicationID string)
 
 // forgotten moves the era on because the store does not know what was written in it.
 func (t *tenure) forgotten(ctx context.Context, era uint64) error {
-	call, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	renewal, err := t.store.Renew(call, store.Relay{
-		ID: t.me.Relay, Incarnation: t.me.Incarnation, Address: t.me.Address,
-	}, t.lease)
+	if t.currentEra() > era {
+		return nil // for another room already
+	}
+	renewal, err := t.hold(ctx)
 	if err != nil {
 		return err
 	}
 	return t.advance(ctx, max(era, renewal.Era), renewal.ReplicationID)
+}
+
+// hold renews the lease in the store.
+func (t *tenure) hold(ctx context.Context) (store.Renewal, error) {
+	rooms, draining := t.load()
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return t.store.Renew(ctx, store.Relay{
+		ID: t.me.Relay, Incarnation: t.me.Incarnation, Address: t.me.Address, Rooms: rooms, Draining: draining,
+	}, t.lease)
 }
 
 // claim makes this relay a room's owner: of a room that is free, or whose owner does not answer. A movedError tells that

@@ -14,7 +14,7 @@ func (s *Session) join(now time.Time, rid uint32, join dialect.Join) []Action {
 		return fail(rid, code.Code_FAILED_PRECONDITION, commonv1.ErrorReason_ERROR_REASON_ALREADY_IN_ROOM,
 			"leave the room first")
 	}
-	s.phase, s.room, s.joinRID, s.joining = entering, join.RoomID, rid, now
+	s.phase, s.room, s.joinRID, s.joining, s.resumes = entering, join.RoomID, rid, now, join.Resume != nil
 	return []Action{Enter{RID: rid, RoomID: join.RoomID, Resume: join.Resume}}
 }
 
@@ -56,7 +56,7 @@ func (s *Session) Removed() []Action {
 // joinTimedOut gives up on a relay that does not answer.
 func (s *Session) joinTimedOut() []Action {
 	s.phase = outside
-	return append([]Action{Exit{RoomID: s.room}}, fail(s.joinRID, code.Code_UNAVAILABLE,
+	return append([]Action{Exit{RoomID: s.room, Hold: s.resumes}}, fail(s.joinRID, code.Code_UNAVAILABLE,
 		commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE, "the room does not answer")...)
 }
 

@@ -84,6 +84,7 @@ type Session struct {
 	room    string
 	phase   roomPhase
 	joinRID uint32
+	resumes bool // the join is of one who comes back
 	joining time.Time
 	calls   int
 	closed  bool

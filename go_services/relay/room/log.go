@@ -40,6 +40,11 @@ func (e *Entry) isFor(userID string) bool {
 	return len(e.Frame) > 0 && (len(e.To) == 0 || slices.Contains(e.To, userID))
 }
 
+// enters says whether an entity came in by the entry.
+func (e *Entry) enters(entity uint32) bool {
+	return e.Joined != nil && e.Joined.Entity == entity && len(e.Frame) > 0
+}
+
 // Record is a member as far as it must be known after the loss of its relay.
 type Record struct {
 	Entity uint32
@@ -160,8 +165,10 @@ func (r *Room) publish(now time.Time, e Entry, body frames.EventBody, then func(
 	}
 	r.published++
 	r.unlogged = append(r.unlogged, &e)
+	r.pending = append(r.pending, &e)
 	r.emit(func() {
 		r.released = e.LogPosition
+		r.pending = r.pending[1:]
 		r.keep(&e)
 		if then != nil {
 			then()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
@@ -66,6 +67,11 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 		speaks: link, walk: newWalk(now), seen: &recent{},
 		state: frames.EntityState{Entity: r.lastEntity, Position: r.cfg.Spawn},
 	}
+	for _, e := range r.tail { // who comes back may say again what it said before
+		if join.Resume != nil && e.Author == m.User.ID {
+			m.seen.add(e.Key)
+		}
+	}
 	r.members = append(r.members, m)
 	r.byLink[link] = m
 	r.byUser[m.User.ID] = m
@@ -80,8 +86,9 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 		}
 	})
 	r.emit(func() {
-		if m.speaks != link {
-			return // its connection was lost meanwhile
+		if m.speaks != link { // its connection was lost meanwhile
+			r.sink.Done(link, in)
+			return
 		}
 		m.link = link
 		s := r.snapshot(m)
@@ -100,8 +107,9 @@ func (r *Room) rebind(m *member, link Link, in In, join Join) {
 			r.sink.Removed(old, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 		}
 		m.link = Link{}
-		if m.speaks != link {
-			return // its connection was lost meanwhile
+		if m.speaks != link { // its connection was lost meanwhile
+			r.sink.Done(link, in)
+			return
 		}
 		m.link = link
 		r.resume(m, in, join.Resume)
@@ -116,6 +124,8 @@ func (r *Room) resume(m *member, in In, seen *frames.LogPosition) {
 		return
 	}
 	missed, reaches := r.since(*seen)
+	// Nobody hears what was said before it came.
+	reaches = reaches && !slices.ContainsFunc(missed, func(e *Entry) bool { return e.enters(m.Entity) })
 	s.Resumed, s.Gap = true, !reaches
 	if reaches {
 		s.LogPosition = *seen
@@ -221,9 +231,9 @@ func (r *Room) rejoin(link Link, rejoin Rejoin) *member {
 
 // leftByItself says whether a session's member left by an input of its own.
 func (r *Room) leftByItself(userID, session string) bool {
-	for _, e := range slices.Backward(r.tail) {
+	for _, e := range slices.Backward(slices.Concat(r.tail, r.pending)) {
 		if e.Left != 0 && e.Author == userID {
-			return e.Key != "" && len(e.Key) > len(session) && e.Key[:len(session)] == session
+			return strings.HasPrefix(e.Key, session+"#")
 		}
 	}
 	return false

@@ -107,7 +107,8 @@ type Room struct {
 	tail      []*Entry
 	published uint64
 	logged    uint64
-	unlogged  []*Entry
+	unlogged  []*Entry // to be handed out
+	pending   []*Entry // published, not logged
 	held      []held
 	logBroken bool
 

@@ -73,7 +73,8 @@ func messageKey(session string, in In, clientMessageID string) string {
 }
 
 // recentSize is how many of a member's messages are remembered by their keys.
-const recentSize = 64
+// More than a client may send before it hears of the first: the gateway lets through 120 at once, and 60 a second.
+const recentSize = 256
 
 // recent remembers the newest keys of a member.
 type recent struct {

@@ -10,6 +10,7 @@ local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do field[all[i]] = all[i + 1] end
 local epoch, held, steal = number(field.epoch), number(ARGV[4]), number(ARGV[6])
 local owner = field.relay or ''
+if #all == 0 then redis.call('DEL', KEYS[2], KEYS[3]) end -- what is left of a record that was forgotten
 if owner ~= '' and owner ~= ARGV[1] and held <= epoch and (steal == 0 or steal ~= epoch) then
   return {0, text(epoch), owner, field.incarnation or '', field.address or ''}
 end

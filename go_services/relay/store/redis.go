@@ -30,6 +30,9 @@ var (
 	//go:embed renew.lua
 	renewSource string
 	renewScript = redis.NewScript(renewSource)
+	//go:embed leave.lua
+	leaveSource string
+	leaveScript = redis.NewScript(leaveSource)
 	//go:embed set_era.lua
 	setEraSource string
 	setEraScript = redis.NewScript(setEraSource)
@@ -235,7 +238,7 @@ func replicationID(info string) string {
 
 // Leave is Leases.Leave.
 func (s *Redis) Leave(ctx context.Context, relay Relay) error {
-	if err := s.client.HDel(ctx, leasesKey, relay.ID).Err(); err != nil {
+	if err := leaveScript.Run(ctx, s.client, []string{leasesKey}, relay.ID, relay.Incarnation).Err(); err != nil {
 		return fmt.Errorf("give up lease: %w", err)
 	}
 	return nil

@@ -192,8 +192,13 @@ var suite = map[string]func(*bench){
 			b.Errorf("peers: %+v", peers)
 		}
 		b.until(func() bool { return len(b.renew(a, time.Minute).Peers) == 1 })
-		if err := b.Leave(b.ctx, a); err != nil {
-			b.Fatal(err)
+		for _, incarnation := range []string{"0", "1"} { // the first is not the one that has the lease
+			if peers := b.renew(other, time.Minute).Peers; len(peers) != 2 {
+				b.Errorf("peers: %+v", peers)
+			}
+			if err := b.Leave(b.ctx, Relay{ID: a.ID, Incarnation: incarnation}); err != nil {
+				b.Fatal(err)
+			}
 		}
 		if peers := b.renew(other, time.Minute).Peers; len(peers) != 1 || peers[0] != other {
 			b.Errorf("peers: %+v", peers)

@@ -94,6 +94,7 @@ class WorldmeshClient(_calls.Requester):
         self._room_id = ""
         self._seen: Position | None = None
         self._held: list[Event] | None = None
+        self._reentry: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --------------------------------------------------------------------------------------- start and end
@@ -234,11 +235,12 @@ class WorldmeshClient(_calls.Requester):
 
     # --------------------------------------------------------------------------------------- underneath
 
-    def _run(self, work: Coroutine[None, None, None]) -> None:
+    def _run(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Runs something beside the caller, until the client is closed at most."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _ask(self, body: ClientBody, kind: type[Snapshot]) -> Snapshot:
         answer = await self.request(body)
@@ -263,7 +265,7 @@ class WorldmeshClient(_calls.Requester):
     def _take(self, body: ServerBody | Unknown) -> None:
         if isinstance(body, RoomLeft):
             if body.reason == "ROOM_UNAVAILABLE" and self._options.reconnect.attempts and self._room_id:
-                self._run(self._reenter(body))
+                self._reentry = self._run(self._reenter(body))
                 return
             self._room_id = ""
         if isinstance(body, RoomEvent | Snapshot | Unknown) and body.position is not None:
@@ -295,7 +297,9 @@ class WorldmeshClient(_calls.Requester):
             await asyncio.sleep(delay)
             try:
                 self._held = []
-                self._back(Reconnected(None, await self._ask(Join(left.room_id, self._seen), Snapshot)))
+                snapshot = await self._ask(Join(left.room_id, self._seen), Snapshot)
+                self._saw(snapshot.position)
+                self._back(Reconnected(None, snapshot))
                 return
             except ConnectionClosedError:
                 return  # coming back on another socket enters the room too
@@ -311,6 +315,8 @@ class WorldmeshClient(_calls.Requester):
         while self._socket is not None:
             lost = await self._socket.closed
             self._connected.clear()
+            if self._reentry is not None:
+                self._reentry.cancel()  # coming back on another socket enters the room too
             try:
                 self._back(await self._come_back(lost))
             except WorldmeshError as e:
@@ -338,14 +344,23 @@ class WorldmeshClient(_calls.Requester):
     async def _rejoin(self) -> Snapshot | None:
         if not self._room_id or self._socket is None:
             return None
-        self._held = []
-        try:
-            answer = await self._socket.request(Join(self._room_id, self._seen))
-        except RequestError as e:
-            self._events.put(RoomLeft(self._room_id, e.reason))
-            self._room_id = ""
+        self._held, attempt = [], 0
+        while True:
+            try:
+                answer = await self._socket.request(Join(self._room_id, self._seen))
+                break
+            except RequestError as e:
+                delay = self._options.reconnect.delay(_LATER, attempt) if e.code == _UNAVAILABLE else None
+                if delay is None:
+                    self._events.put(RoomLeft(self._room_id, e.reason))
+                    self._room_id = ""
+                    return None
+            await asyncio.sleep(delay)
+            attempt += 1
+        if not isinstance(answer, Snapshot):
             return None
-        return answer if isinstance(answer, Snapshot) else None
+        self._saw(answer.position)
+        return answer
 
     async def _keep_token(self) -> None:
         """Renews the access token well before it expires, and tells the gateway."""
@@ -366,6 +381,7 @@ class WorldmeshClient(_calls.Requester):
 
 _UNAVAILABLE, _UNAUTHENTICATED = 14, 16  # gRPC codes
 _ROOM_MOVED = 4000  # of the range that says: come back now
+_LATER = 4100  # of the range that says: come back later
 
 
 def _tls(ca: str | None, url: str) -> ssl.SSLContext | None:

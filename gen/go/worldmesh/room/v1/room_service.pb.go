@@ -1268,10 +1268,7 @@ type AttachRequest_Open struct {
 	// sends what came after it.
 	Seen *LogPosition `protobuf:"bytes,4,opt,name=seen,proto3" json:"seen,omitempty"`
 	// The members who were in by an earlier stream of this gateway.
-	Rejoins []*Rejoin `protobuf:"bytes,5,rep,name=rejoins,proto3" json:"rejoins,omitempty"`
-	// The epoch of an owner that this gateway could not reach, or whose stream broke; 0 if there is none. A relay that
-	// finds it to be the owner still looks whether it is alive, and takes the room if it is not.
-	LostEpoch     uint64 `protobuf:"varint,6,opt,name=lost_epoch,json=lostEpoch,proto3" json:"lost_epoch,omitempty"`
+	Rejoins       []*Rejoin `protobuf:"bytes,5,rep,name=rejoins,proto3" json:"rejoins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1339,13 +1336,6 @@ func (x *AttachRequest_Open) GetRejoins() []*Rejoin {
 		return x.Rejoins
 	}
 	return nil
-}
-
-func (x *AttachRequest_Open) GetLostEpoch() uint64 {
-	if x != nil {
-		return x.LostEpoch
-	}
-	return 0
 }
 
 // Several inputs at once: state waits a few milliseconds for company, everything else is sent at once.
@@ -1639,7 +1629,7 @@ type Input_Chat struct {
 	// The text.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	// Chosen by the client. A repeat is answered as before and not delivered twice, as long as the id is among the
-	// newest 64 of the member: no more are remembered.
+	// newest 256 of the member: no more are remembered.
 	ClientMessageId string `protobuf:"bytes,2,opt,name=client_message_id,json=clientMessageId,proto3" json:"client_message_id,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1995,10 +1985,10 @@ var File_worldmesh_room_v1_room_service_proto protoreflect.FileDescriptor
 
 const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\n" +
-	"$worldmesh/room/v1/room_service.proto\x12\x11worldmesh.room.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a worldmesh/common/v1/errors.proto\x1a\"worldmesh/options/v1/options.proto\"\x8f\x04\n" +
+	"$worldmesh/room/v1/room_service.proto\x12\x11worldmesh.room.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a worldmesh/common/v1/errors.proto\x1a\"worldmesh/options/v1/options.proto\"\xf0\x03\n" +
 	"\rAttachRequest\x12;\n" +
 	"\x04open\x18\x01 \x01(\v2%.worldmesh.room.v1.AttachRequest.OpenH\x00R\x04open\x12A\n" +
-	"\x06inputs\x18\x02 \x01(\v2'.worldmesh.room.v1.AttachRequest.InputsH\x00R\x06inputs\x1a\xa7\x02\n" +
+	"\x06inputs\x18\x02 \x01(\v2'.worldmesh.room.v1.AttachRequest.InputsH\x00R\x06inputs\x1a\x88\x02\n" +
 	"\x04Open\x12\"\n" +
 	"\aroom_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06roomId\x12(\n" +
 	"\n" +
@@ -2006,9 +1996,7 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\x06config\x18\x03 \x01(\v2\x1d.worldmesh.room.v1.RoomConfigB\x06\xbaH\x03\xc8\x01\x01R\x06config\x122\n" +
 	"\x04seen\x18\x04 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\x04seen\x12?\n" +
 	"\arejoins\x18\x05 \x03(\v2\x19.worldmesh.room.v1.RejoinB\n" +
-	"\xbaH\a\x92\x01\x04\x10\x80\x80\x01R\arejoins\x12\x1d\n" +
-	"\n" +
-	"lost_epoch\x18\x06 \x01(\x04R\tlostEpoch\x1aE\n" +
+	"\xbaH\a\x92\x01\x04\x10\x80\x80\x01R\arejoins\x1aE\n" +
 	"\x06Inputs\x12;\n" +
 	"\x06inputs\x18\x01 \x03(\v2\x18.worldmesh.room.v1.InputB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x06inputsB\r\n" +
 	"\x04body\x12\x05\xbaH\x02\b\x01\"G\n" +

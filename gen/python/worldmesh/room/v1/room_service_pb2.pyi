@@ -63,15 +63,10 @@ class AttachRequest(_message.Message):
         CONFIG_FIELD_NUMBER: _builtins.int
         SEEN_FIELD_NUMBER: _builtins.int
         REJOINS_FIELD_NUMBER: _builtins.int
-        LOST_EPOCH_FIELD_NUMBER: _builtins.int
         room_id: _builtins.str
         """The room, as in the header `x-room-id`."""
         gateway_id: _builtins.str
         """The gateway's instance, for example `gateway-0`."""
-        lost_epoch: _builtins.int
-        """The epoch of an owner that this gateway could not reach, or whose stream broke; 0 if there is none. A relay that
-        finds it to be the owner still looks whether it is alive, and takes the room if it is not.
-        """
         @_builtins.property
         def config(self) -> Global___RoomConfig:
             """What the relay must know of the room, as world's AuthorizeEntry told it."""
@@ -94,11 +89,10 @@ class AttachRequest(_message.Message):
             config: Global___RoomConfig | None = ...,
             seen: Global___LogPosition | None = ...,
             rejoins: _abc.Iterable[Global___Rejoin] | None = ...,
-            lost_epoch: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "seen", b"seen"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "gateway_id", b"gateway_id", "lost_epoch", b"lost_epoch", "rejoins", b"rejoins", "room_id", b"room_id", "seen", b"seen"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "gateway_id", b"gateway_id", "rejoins", b"rejoins", "room_id", b"room_id", "seen", b"seen"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -398,7 +392,7 @@ class Input(_message.Message):
         """The text."""
         client_message_id: _builtins.str
         """Chosen by the client. A repeat is answered as before and not delivered twice, as long as the id is among the
-        newest 64 of the member: no more are remembered.
+        newest 256 of the member: no more are remembered.
         """
         def __init__(
             self,

@@ -172,12 +172,6 @@ class AttachRequestOpen(betterproto2.Message):
     The members who were in by an earlier stream of this gateway.
     """
 
-    lost_epoch: "int" = betterproto2.field(6, betterproto2.TYPE_UINT64)
-    """
-    The epoch of an owner that this gateway could not reach, or whose stream broke; 0 if there is none. A relay that
-    finds it to be the owner still looks whether it is alive, and takes the room if it is not.
-    """
-
 
 default_message_pool.register_message("worldmesh.room.v1", "AttachRequest.Open", AttachRequestOpen)
 
@@ -503,7 +497,7 @@ class InputChat(betterproto2.Message):
     client_message_id: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
     Chosen by the client. A repeat is answered as before and not delivered twice, as long as the id is among the
-    newest 64 of the member: no more are remembered.
+    newest 256 of the member: no more are remembered.
     """
 
 
