@@ -53,7 +53,8 @@ def in_the_foreground(world: World, folder: Path) -> Iterator[tuple[subprocess.P
     output = folder / "output"
     with output.open("w") as log:
         up = subprocess.Popen(
-            ["make", "-C", str(ROOT), "up"],
+            # Whoever runs the tests may have SIGHUP ignored, and then so would what they start.
+            ["env", "--default-signal=HUP", "make", "-C", str(ROOT), "up"],
             cwd=folder,
             env=os.environ | world.environ,
             stdout=log,
