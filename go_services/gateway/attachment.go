@@ -254,11 +254,6 @@ func (a *attachment) enter(c *client, join *roomv1.Input) bool {
 	return true
 }
 
-// stepped passes a member's state on.
-func (a *attachment) stepped(m *member, in *roomv1.Input) {
-	a.inputs.step(m.Member, in)
-}
-
 // unlink takes a client out; the attachment ends if nobody comes for a while.
 func (a *attachment) unlink(link uint32) {
 	a.mu.Lock()

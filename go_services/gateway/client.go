@@ -216,7 +216,7 @@ func (c *client) forward(ctx context.Context, f session.Forward) {
 		return
 	}
 	if _, step := f.Frame.Body.(dialect.Move); step {
-		p.attachment.stepped(p.member, inputOf(p.member.Link, c.session.ID, 0, f.Frame, ""))
+		p.attachment.inputs.step(p.member.Member, inputOf(p.member.Link, c.session.ID, 0, f.Frame, ""))
 		return
 	}
 	if !p.attachment.inputs.put(inputOf(p.member.Link, c.session.ID, c.gateway.number(), f.Frame, traceparent(ctx))) {

@@ -439,7 +439,9 @@ func (l *liveRoom) end(to, why string) {
 		return
 	}
 	l.ended = true
-	l.record.end(l.clock.now(), l.core.Hash())
+	if l.record != nil {
+		l.record.end(l.clock.now(), l.core.Hash())
+	}
 	l.timer.Stop()
 	close(l.over)
 	l.metrics.members.Sub(float64(l.members))

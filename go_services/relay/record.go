@@ -76,9 +76,6 @@ func (r *recorder) write(record *roomv1.RoomRecord) {
 
 // end writes what the room has come to, and closes the file.
 func (r *recorder) end(now time.Time, hash uint64) {
-	if r == nil {
-		return
-	}
 	r.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_End_{End: &roomv1.RoomRecord_End{StateHash: hash}}})
 	if err := errors.Join(r.out.Flush(), r.file.Close()); err != nil {
 		r.log.Error("record room", "file", r.file.Name(), "error", err.Error())

@@ -84,11 +84,12 @@ func (t *tenure) renew(ctx context.Context) error {
 	t.mu.Lock()
 	t.peers = renewal.Peers
 	known := t.era
-	if renewal.Era >= known && renewal.EraReplicationID == renewal.ReplicationID {
+	remembers := renewal.Era >= known && renewal.EraReplicationID == renewal.ReplicationID
+	if remembers {
 		t.era, t.renewed = renewal.Era, start
 	}
 	t.mu.Unlock()
-	if renewal.Era >= known && renewal.EraReplicationID == renewal.ReplicationID {
+	if remembers {
 		return nil
 	}
 	if err := t.advance(ctx, max(known, renewal.Era), renewal.ReplicationID); err != nil {

@@ -6,7 +6,6 @@ package roomlink
 import (
 	"fmt"
 	"slices"
-	"sync/atomic"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
@@ -24,8 +23,8 @@ type Member struct {
 	// behind is what it has seen if that may be less than the others of its gateway: it has resumed, and what it missed
 	// is on its way. nil if it is not behind.
 	behind *frames.LogPosition
-	// step is the newest state that it sent. Set by whoever reads its socket.
-	step atomic.Pointer[roomv1.Input]
+	// step is the newest state that it sent.
+	step *roomv1.Input
 }
 
 // Members are those of one gateway in one room.
@@ -56,12 +55,9 @@ func (s *Members) Leave(link uint32) {
 	delete(s.behind, link)
 }
 
-// Len is how many there are.
-func (s *Members) Len() int { return len(s.byLink) }
-
-// Stepped keeps the newest state that a member sent: it may be on its way when the relay is lost.
-// It may be called at any time.
-func (m *Member) Stepped(in *roomv1.Input) { m.step.Store(in) }
+// Stepped keeps the newest state that a member sent: it may be on its way when the relay is lost. It and Steps belong to
+// the inputs: whatever guards the Queue guards them.
+func (m *Member) Stepped(in *roomv1.Input) { m.step = in }
 
 // Opened takes the word of a relay that the room is there. It is not, if the epoch is smaller than one that was seen:
 // then that relay does not know yet that it has lost the room.
@@ -138,8 +134,8 @@ func (s *Members) Open(
 func (s *Members) Steps() []*roomv1.Input {
 	var steps []*roomv1.Input
 	for _, m := range s.inside() {
-		if step := m.step.Load(); step != nil {
-			steps = append(steps, step)
+		if m.step != nil {
+			steps = append(steps, m.step)
 		}
 	}
 	return steps

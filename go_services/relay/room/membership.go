@@ -305,21 +305,20 @@ func (r *Room) disconnect(now time.Time, m *member) {
 	m.leaves = now.Add(r.cfg.Hold)
 }
 
-// Time removes the members whose hold is over, and says when to look again; zero: there is no need.
-func (r *Room) Time(now time.Time) (next time.Time) {
+// Time removes the members whose hold is over; while nothing ordered is taken, they stay.
+func (r *Room) Time(now time.Time) {
 	if !r.takesOrdered() {
-		return now.Add(time.Second)
+		return
 	}
-	for _, m := range slices.Clone(r.members) {
-		switch {
-		case m.leaves.IsZero():
-		case !m.leaves.After(now):
-			r.remove(now, m, Entry{Author: m.User.ID}, nil)
-		case next.IsZero() || m.leaves.Before(next):
-			next = m.leaves
+	var over []*member
+	for _, m := range r.members {
+		if !m.leaves.IsZero() && !m.leaves.After(now) {
+			over = append(over, m)
 		}
 	}
-	return next
+	for _, m := range over {
+		r.remove(now, m, Entry{Author: m.User.ID}, nil)
+	}
 }
 
 // remove takes a member out; `then`, if there is one, happens when that is logged, before the others hear of it.
