@@ -183,7 +183,13 @@ type Queue struct {
 	bytes      int
 }
 
-func sizeOf(in *roomv1.Input) int { return proto.Size(in) + inputOverhead }
+// sizeOf is about what an input takes in memory. State, which is nearly all there is, is not looked at closely.
+func sizeOf(in *roomv1.Input) int {
+	if state := in.GetState(); state != nil {
+		return len(state.GetValues()) + inputOverhead
+	}
+	return proto.Size(in) + inputOverhead
+}
 
 // Put adds an input; false if there are too many. Who leaves always may.
 func (q *Queue) Put(in *roomv1.Input) bool {
