@@ -216,7 +216,11 @@ func (c *client) forward(ctx context.Context, f session.Forward) {
 		return
 	}
 	if move, ok := f.Frame.Body.(dialect.Move); ok {
-		p.attachment.inputs.step(p.member.Member, stepInput(p.member.Link, f.Frame.RID, move))
+		step := stepInput(p.member.Link, f.Frame.RID, move)
+		if f.Frame.RID != 0 { // somebody waits for the answer, also if the relay is lost
+			step.Number = c.gateway.number()
+		}
+		p.attachment.inputs.step(p.member.Member, step)
 		return
 	}
 	if !p.attachment.inputs.put(inputOf(p.member.Link, c.session.ID, c.gateway.number(), f.Frame, traceparent(ctx))) {

@@ -135,7 +135,7 @@ func (s *Members) Steps() []*roomv1.Input {
 	var steps []*roomv1.Input
 	for _, m := range s.inside() {
 		if m.step != nil {
-			steps = append(steps, m.step)
+			steps = append(steps, &roomv1.Input{Link: m.Link, Body: m.step.GetBody()}) // who waits for an answer is not asked
 		}
 	}
 	return steps
@@ -239,7 +239,7 @@ func (q *Queue) Answered(number uint64) {
 func (q *Queue) Reopen(steps []*roomv1.Input) {
 	waiting := q.unanswered
 	for _, in := range q.waiting {
-		if in.GetState() == nil || in.GetRid() != 0 {
+		if in.GetNumber() != 0 {
 			waiting = append(waiting, in)
 		}
 	}
