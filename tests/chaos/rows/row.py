@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -47,8 +47,12 @@ class Scene:
     """From the run's seed: the same faults at the same times."""
     load: Load
     network: Network
+    users: Sequence[str]
+    """The ids of the people in the rooms, as the load generator numbers them."""
+    result: Result = field(default_factory=dict)
+    """What the load generator has seen, once it has ended."""
     figures: Result = field(default_factory=dict)
-    """What is measured beside what the load generator sees: becomes part of the row's result."""
+    """What is measured beside that: becomes part of the row's result."""
 
     def mark(self) -> None:
         """Says that something goes wrong now: times are counted from here."""
