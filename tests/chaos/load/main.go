@@ -185,7 +185,7 @@ func (l *load) prepare() error {
 		member := i / len(l.rooms)
 		c := &client{
 			load: l, index: i, room: l.rooms[i%len(l.rooms)], token: token, heard: map[string]int{}, closes: map[int]int{},
-			first:  member + i, // so that each room has members at all gateways
+			first:  member + i%len(l.rooms), // so that each room has members at all gateways
 			newest: map[uint32]uint64{},
 		}
 		switch talkers := l.plan.talkers(members); {
