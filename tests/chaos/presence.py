@@ -106,9 +106,9 @@ def presence(scene: Scene) -> Iterator[None]:
 
 
 def told(scene: Scene, changes: Sequence[Change]) -> dict[str, float]:
-    """How many users were said to be online all the time (`steady`), offline once and online again (`back_once`), offline
-    for good (`gone_once`) and anything else (`flapped`); `expired_ms` is until the last was said to be offline, `back_ms`
-    until the last was said to be online again."""
+    """How many users were said to be online all the time (`steady`), offline once and online again (`back_once`),
+    offline for good (`gone_once`) and anything else (`flapped`); `expired_ms` is until the last was said to be offline,
+    `back_ms` until the last was said to be online again."""
     since = scene.load.marked
     figures = dict.fromkeys(("steady", "back_once", "gone_once", "flapped", "expired_ms", "back_ms"), 0.0)
     during = [c for c in changes if c.at < scene.load.ended]  # then the load generator ends everybody's sessions
