@@ -15,6 +15,7 @@ from .catalogue import CatalogueError, load_catalogue
 from .contract import load_methods
 from .documents import write_documents
 from .mongo import init_mongo
+from .overrides import load_overrides
 from .paths import CATALOGUE, DESCRIPTORS, ROOT
 from .processes import environment
 from .render import render
@@ -41,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="worldmesh_mesh",
         description=__doc__,
         epilog="Settings: WORLDMESH_PORT_BASE (8000), WORLDMESH_DATA (.data), RELAYS, GATEWAYS, PRESENCE (1), "
-        "OTEL_EXPORTER_OTLP_ENDPOINT.",
+        "OTEL_EXPORTER_OTLP_ENDPOINT, WORLDMESH_OVERRIDES (a file of settings for services or single instances).",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the world and stay until Ctrl-C")
@@ -126,8 +127,14 @@ def _topology(*, development: bool = True) -> Topology:
     if not base.isdigit():
         raise TopologyError(f"WORLDMESH_PORT_BASE={base}: not a number")
     data = Path(os.environ.get("WORLDMESH_DATA", ROOT / ".data")).resolve()
+    overrides = os.environ.get("WORLDMESH_OVERRIDES", "")
     return make_topology(
-        load_catalogue(CATALOGUE), base=int(base), data=data, environ=os.environ, development=development
+        load_catalogue(CATALOGUE),
+        base=int(base),
+        data=data,
+        environ=os.environ,
+        development=development,
+        overrides=load_overrides(Path(overrides)) if overrides else {},
     )
 
 

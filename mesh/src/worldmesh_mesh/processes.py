@@ -178,6 +178,8 @@ def environment(topology: Topology, i: Instance) -> dict[str, str]:
         }
         if topology.development:
             settings["WORLDMESH_GATEWAY_WS_ADDR"] = f"{HOST}:{i.ws_port}"
+    for name in (i.service.name, i.name):
+        settings |= topology.overrides.get(name, {})
     return settings
 
 
