@@ -149,13 +149,14 @@ class Sentinels:
         known = str(masters.get("master0"))
         return "'status': 'ok'" in known and "'slaves': 2" in known and "'sentinels': 3" in known
 
-    def crash(self, forget: float) -> None:
+    def crash(self, forget: float, mark: Callable[[], None]) -> None:
         """Kill the master. If time to forget is given, its replicas have not heard of it for so long before."""
         master = self.master
         if forget:
             for replica in self.replicas():
                 replica.ask("REPLICAOF", HOST, 1)  # nobody is there
             time.sleep(forget)
+        mark()
         master.kill()
 
 
@@ -170,7 +171,9 @@ class Cluster:
         """Ports from 620 above the base on. What services are told."""
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            self.servers = [Server(folder / f"node-{n}", base + 620 + n, self._settings(base + 640 + n)) for n in range(6)]
+            self.servers = [
+                Server(folder / f"node-{n}", base + 620 + n, self._settings(base + 640 + n)) for n in range(6)
+            ]
             for server in self.servers:
                 stack.callback(server.kill)
                 server.start()
@@ -180,7 +183,7 @@ class Cluster:
 
     @staticmethod
     def _settings(bus: int) -> list[str]:
-        # A replica that was started again after its master had gone has never followed it: it may take over all the same.
+        # A replica that starts after its master has gone never followed it: it may take over all the same.
         cluster = ["--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-replica-validity-factor", "0"]
         return [*_DATA, *cluster, "--cluster-node-timeout", str(DOWN_AFTER), "--cluster-allow-replica-migration", "no"]
 
@@ -223,13 +226,15 @@ class Cluster:
         healthy = [s for s in self.servers if b"cluster_state:ok" in cast("bytes", s.ask("CLUSTER", "INFO") or b"")]
         return len(masters) == len(up) == 3 and len(healthy) == len(self.servers)
 
-    def crash(self, master: Server, forget: float) -> None:
-        """Kill a master. If time to forget is given, its replica has slept for so long before, and wakes then."""
+    def crash(self, master: Server, forget: float, mark: Callable[[], None]) -> None:
+        """Kill a master. If time to forget is given, its replica has died so long before, and comes back then."""
         if not forget:
+            mark()
             master.kill()
             return
         replica = next(s for s in self.servers if s.info("replication").get("master_port") == master.port)
         replica.kill()
         time.sleep(forget)
+        mark()
         master.kill()
         replica.start()
