@@ -22,6 +22,8 @@ class Load:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.marked = 0.0
+        self.ended = 0.0
+        """When it was told to stop, after which everybody leaves."""
 
     def mark(self) -> None:
         """Says that something goes wrong now."""
@@ -44,6 +46,7 @@ class Load:
 
     def stop(self) -> Result:
         """Ends it; what came of it."""
+        self.ended = time.monotonic()
         self.tell("stop")
         return self.answer()
 

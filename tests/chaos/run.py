@@ -13,6 +13,9 @@ from tests.chaos.page import write_page
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.row import Row, Setup
 
+NEVER = ("lost", "twice", "disorder", "unanswered", "wrong_members", "wrong_places")
+"""What must not happen in any row."""
+
 
 def say(line: str) -> None:
     """Progress, on standard error."""
@@ -21,7 +24,7 @@ def say(line: str) -> None:
 
 def broken(row: Row, result: Result) -> list[str]:
     """The promises that were not kept."""
-    never = ("lost", "twice", "disorder", "unanswered", *(() if row.gaps else ("gaps",)))
+    never = [*NEVER, *([] if row.gaps else ["gaps"])]
     wrong = [f"{what} {result[what]}" for what in never if result[what]]
     live = max(result["live_p99_ms"], result["longest_ms"])
     if not 0 <= result["live_p99_ms"] <= live <= row.live_ms:
@@ -31,7 +34,7 @@ def broken(row: Row, result: Result) -> list[str]:
     return wrong + row.check(result)
 
 
-SUMS = ("said", "acked", "lost", "twice", "disorder", "gaps", "unanswered", "room_left", "reconnects")
+SUMS = (*NEVER, "said", "acked", "gaps", "room_left", "reconnects", "slow_reconnects", "came", "went", "refused")
 
 
 def merged(results: list[Result]) -> Result:

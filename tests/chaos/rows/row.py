@@ -6,12 +6,13 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tests.chaos.generator import Load, Result
+from tests.chaos.network import Link, Network
 from tests.support.world import SCALE, World
 
 NONE_LOST = "0 lost, 0 twice, order kept"
@@ -26,8 +27,10 @@ class Setup:
 
     scale: Mapping[str, str] = field(default_factory=lambda: SCALE)
     overrides: Overrides = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
+    """Ways between processes on which the network may be made bad."""
     beside: Callable[[int], AbstractContextManager[Overrides]] | None = None
-    """Processes that run beside the world: entered before it starts, with its port base (600 to 899 above it are free
+    """Processes that run beside the world: entered before it starts, with its port base (700 to 899 above it are free
     for them); says what the world's instances must be told of them."""
 
 
@@ -43,8 +46,13 @@ class Scene:
     rng: random.Random
     """From the run's seed: the same faults at the same times."""
     load: Load
+    network: Network
+    users: Sequence[str]
+    """The ids of the people in the rooms, as the load generator numbers them."""
+    result: Result = field(default_factory=dict)
+    """What the load generator has seen, once it has ended."""
     figures: Result = field(default_factory=dict)
-    """What is measured beside what the load generator sees: becomes part of the row's result."""
+    """What is measured beside that: becomes part of the row's result."""
 
     def mark(self) -> None:
         """Says that something goes wrong now: times are counted from here."""

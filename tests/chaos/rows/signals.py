@@ -7,6 +7,8 @@ import signal
 import socket
 import time
 
+from tests.chaos.generator import Result
+from tests.chaos.presence import presence, rebuilt
 from tests.support.world import World
 
 from .row import GATEWAY, NONE_LOST, PRESENCE, RELAY, Row, Scene, end, just, kill, pid_of, stop, whole
@@ -41,6 +43,33 @@ def flush(scene: Scene) -> None:
             raise RuntimeError(f"FLUSHALL was answered with {answer!r}")
 
 
+LEASE_MS = 8_000
+"""How long presence keeps the sessions of a gateway that is gone."""
+
+
+def gone_once(result: Result) -> list[str]:
+    """Those who do not come back are said to be offline once, and nobody else is."""
+    dead = len(result["dead"] or [])
+    wrong = [f"{what} {result[what]}" for what in ("flaps", "wrongly_expired") if result[what]]
+    if not dead or result["expired"] != dead:
+        wrong.append(f"{result['expired']} of {dead} who did not come back were said to be offline")
+    if result["expired_ms"] > LEASE_MS + 2000:
+        wrong.append(f"the last of them after {result['expired_ms']:.0f} ms")
+    return wrong
+
+
+def nobody_flaps(result: Result) -> list[str]:
+    """Nobody is said to be offline, and whoever asks for it soon hears who is online."""
+    wrong = [f"{what} {result[what]}" for what in ("flaps", "wrongly_expired") if result[what]]
+    return wrong + ([f"presence knew all after {result['rebuilt_ms']:.0f} ms"] if result["rebuilt_ms"] > 5000 else [])
+
+
+def timely(result: Result) -> list[str]:
+    """Some are refused, and all of them are told when to try again."""
+    wrong = [] if result["refused"] else ["nothing was refused"]
+    return wrong + ([f"{result['untimely']} were not told when to try again"] if result["untimely"] else [])
+
+
 ROWS = (
     Row(1, "relay `kill -9`", kill(RELAY), f"rooms live again ≤ 3 s; {NONE_LOST}", 3000),
     Row(
@@ -51,7 +80,18 @@ ROWS = (
         6000,
         seconds=16,
     ),
-    Row(7, "gateway `kill -9`", kill(GATEWAY), f"clients resume elsewhere; {NONE_LOST}", 6000, reconnects=1),
+    Row(
+        7,
+        "gateway `kill -9`",
+        kill(GATEWAY),
+        f"clients resume elsewhere; presence says offline once, within its lease, of those who don't; {NONE_LOST}",
+        6000,
+        seconds=12,
+        reconnects=1,
+        crowd={"mortal": 1},
+        around=(presence,),
+        check=gone_once,
+    ),
     Row(
         8,
         "gateway SIGTERM",
@@ -61,7 +101,16 @@ ROWS = (
         seconds=10,
         reconnects=1,
     ),
-    Row(13, "presence `kill -9`", kill(PRESENCE), f"rooms notice nothing; {NONE_LOST}", 3000),
+    Row(
+        13,
+        "presence `kill -9`",
+        kill(PRESENCE),
+        f"rebuilt from gateways ≤ 5 s; nobody flaps; rooms notice nothing; {NONE_LOST}",
+        3000,
+        seconds=10,
+        around=(presence, rebuilt),
+        check=nobody_flaps,
+    ),
     Row(
         17,
         "Redis stopped for 10 s",
@@ -69,6 +118,7 @@ ROWS = (
         f"state goes on; ordered refused with RetryInfo; nothing false acknowledged; {NONE_LOST}",
         15000,
         seconds=18,
+        check=timely,
     ),
     Row(18, "Redis FLUSHALL", flush, f"rooms claimed again in a newer era; {NONE_LOST}", 5000),
     Row(
