@@ -23,7 +23,7 @@ def certificate(owner: str) -> Json:
 
 def authorities(owner: str, named: Json | None = None) -> Json:
     """The part of a TLS context that says who must have signed the peer, and how the peer must be named."""
-    source = {"validation_context_sds_secret_config": _secret(f"{owner}-authorities")}
+    source: Json = {"validation_context_sds_secret_config": _secret(f"{owner}-authorities")}
     if named is None:
         return source
     only: Json = {"match_typed_subject_alt_names": [named]}
