@@ -79,6 +79,7 @@ func newGateway(
 		return nil, err
 	}
 	identity := identityv1.NewIdentityServiceClient(mesh)
+	cfg.MaxSockets = boundedSockets(cfg.MaxSockets, log)
 	g := &Gateway{
 		cfg: cfg, limits: session.DefaultLimits(), log: log, metrics: newMetrics(registry), ctx: ctx,
 		entries:  newEntries(worldv1.NewWorldServiceClient(mesh)),
