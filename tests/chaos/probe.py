@@ -14,7 +14,7 @@ from typing import cast
 
 import httpx
 import jwt
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from tests.support.world import Guest, World
@@ -84,9 +84,17 @@ class Probe:
         self._get_self(guest)
 
     def _open(self, url: str) -> None:
-        subprotocols = [Subprotocol("worldmesh.v1.json")]
-        with connect(url, ssl=self._tls, subprotocols=subprotocols, open_timeout=TIMEOUT, close_timeout=1) as socket:
-            socket.send(json.dumps({"rid": 1, "hello": {"access_token": self._guest.access_token}}))
-            answer = cast("dict[str, object]", json.loads(socket.recv(timeout=TIMEOUT)))
-            if "welcome" not in answer:
-                raise RuntimeError(f"hello was answered with {answer}")
+        with hello(url, self._tls, self._guest.access_token):
+            pass
+
+
+@contextmanager
+def hello(url: str, tls: ssl.SSLContext, token: str) -> Iterator[ClientConnection]:
+    """A socket on which somebody was welcomed."""
+    subprotocols = [Subprotocol("worldmesh.v1.json")]
+    with connect(url, ssl=tls, subprotocols=subprotocols, open_timeout=TIMEOUT, close_timeout=1) as socket:
+        socket.send(json.dumps({"rid": 1, "hello": {"access_token": token}}))
+        answer = cast("dict[str, object]", json.loads(socket.recv(timeout=TIMEOUT)))
+        if "welcome" not in answer:
+            raise RuntimeError(f"hello was answered with {answer}")
+        yield socket
