@@ -20,12 +20,14 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // fakeIdentity has keys and tells of revocations.
 type fakeIdentity struct {
 	identityv1.UnimplementedIdentityServiceServer
 	looks atomic.Int32
+	ahead atomic.Int64 // of its clock before the gateway's, in ns
 	down  atomic.Bool
 
 	mu       sync.Mutex
@@ -47,7 +49,7 @@ func (f *fakeIdentity) GetJwks(context.Context, *identityv1.GetJwksRequest) (*id
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	response := &identityv1.GetJwksResponse{}
+	response := &identityv1.GetJwksResponse{ServerTime: timestamppb.New(time.Now().Add(time.Duration(f.ahead.Load())))}
 	for id, key := range f.keys {
 		public, _ := key.Public().(ed25519.PublicKey)
 		response.Keys = append(response.Keys, &identityv1.Jwk{
@@ -87,7 +89,7 @@ func (f *fakeIdentity) revoke(id string) {
 // token signs a token; change may spoil its claims.
 func (f *fakeIdentity) token(t *testing.T, kid, user, session string, change func(jwt.MapClaims)) string {
 	t.Helper()
-	now := time.Now()
+	now := time.Now().Add(time.Duration(f.ahead.Load()))
 	claims := jwt.MapClaims{
 		"iss": "worldmesh", "aud": "worldmesh", "sub": user, "sid": session, "name": "name-of-" + user, "kind": "guest",
 		"scope": "client", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
