@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"flag"
 	"log"
+	"maps"
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -25,9 +27,13 @@ type Plan struct {
 	Seconds float64
 	Settle  time.Duration
 	PIDs    []int
-	Certs   string
-	Calls   int
-	Target  map[string]string
+	// Metrics are the servers' pages of metrics, by pid; empty for those without.
+	Metrics []string
+	// Profiles are CPU profiles to take while the window is open: file to URL.
+	Profiles map[string]string
+	Certs    string
+	Calls    int
+	Target   map[string]string
 }
 
 func main() {
@@ -43,7 +49,7 @@ func main() {
 		log.Fatal(err)
 	}
 	p.Settle = time.Second
-	for _, u := range p.URLs {
+	for _, u := range slices.Concat(p.URLs, p.Metrics, slices.Collect(maps.Values(p.Profiles))) {
 		mustBeLoopback(u)
 	}
 	var result any
@@ -70,7 +76,7 @@ func mustBeLoopback(raw string) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if host := u.Hostname(); host != "localhost" && !net.ParseIP(host).IsLoopback() {
+	if host := u.Hostname(); raw != "" && host != "localhost" && !net.ParseIP(host).IsLoopback() {
 		log.Fatalf("%s: load goes to this machine only", strings.TrimSpace(raw))
 	}
 }
