@@ -28,13 +28,14 @@ func register(app *kit.App, cfg Config) *server {
 	draining, drain := context.WithCancel(context.Background())
 	s := &server{
 		peers: presencev1.NewPresenceServiceClient(app.Mesh), draining: draining, watches: newWatches(cfg.WatchesPerUser),
-		incarnation: ulid.Make().String(), log: app.Log,
+		incarnation: ulid.Make().String(), validator: app.Validator, log: app.Log,
 	}
 	for i := range s.shards {
 		s.shards[i] = &liveShard{cfg: shard.Config{Lease: cfg.Lease, Settle: cfg.Settle}}
 	}
 	s.register(app.Registry)
 	presencev1.RegisterPresenceServiceServer(app.Server, s)
+	app.ValidatesItself(&presencev1.AttachRequest{}) // see inBounds
 	app.Go(s.expire)
 	app.Go(s.verify)
 	app.OnDrain(func(context.Context) { drain() })

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
 	"github.com/worldmesh/worldmesh/go_services/presence/shard"
 )
 
@@ -66,7 +67,9 @@ func (l *liveShard) counts() shard.Counts {
 type holding struct {
 	mu   sync.Mutex
 	core *shard.Shard
-	over chan struct{} // closed when another instance has taken the shard over
+	// changes are those that are applied at once: so streams need no room of their own for them.
+	changes [atOnce]shard.Change
+	over    chan struct{} // closed when another instance has taken the shard over
 }
 
 func (h *holding) do(f func(now time.Time, core *shard.Shard)) {
@@ -75,10 +78,27 @@ func (h *holding) do(f func(now time.Time, core *shard.Shard)) {
 	f(time.Now(), h.core)
 }
 
-// apply takes what a gateway says of its sessions.
-func (h *holding) apply(name string, stream uint64, changes []shard.Change) {
-	for part := range slices.Chunk(changes, atOnce) {
-		h.do(func(now time.Time, core *shard.Shard) { core.Apply(now, name, stream, part) })
+// apply takes what a gateway says of its sessions, but for what is out of its bounds.
+func (h *holding) apply(name string, stream uint64, said []*presencev1.AttachRequest_Change) {
+	for part := range slices.Chunk(said, atOnce) {
+		h.do(func(now time.Time, core *shard.Shard) {
+			changes := h.changes[:0]
+			for _, c := range part {
+				if inBounds(c) {
+					changes = append(changes, changeOf(c))
+				}
+			}
+			core.Apply(now, name, stream, changes)
+			clear(changes)
+		})
+	}
+}
+
+func changeOf(c *presencev1.AttachRequest_Change) shard.Change {
+	d := c.GetDevice()
+	return shard.Change{
+		UserID: c.GetUserId(), Gone: c.GetGone(),
+		Device: shard.Device{SessionID: d.GetGatewaySessionId(), Name: d.GetDeviceName(), RoomID: d.GetRoomId()},
 	}
 }
 

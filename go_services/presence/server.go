@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"buf.build/go/protovalidate"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
@@ -23,6 +24,8 @@ var (
 		"a user is not of this shard")
 	errTooManyGateways = kit.NewError(codes.ResourceExhausted, commonv1.ErrorReason_ERROR_REASON_RATE_LIMITED,
 		"the shard has as many gateways as it can have").After(watchRetry)
+	errTooManyChanges = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
+		"a message has more than 4096 changes")
 	errMoved = kit.Unavailable("another instance holds the shard now")
 )
 
@@ -31,11 +34,12 @@ var (
 type server struct {
 	presencev1.UnimplementedPresenceServiceServer
 
-	shards  [shardkey.Count]*liveShard
-	peers   presencev1.PresenceServiceClient
-	watches *watches
-	streams atomic.Uint64
-	log     *slog.Logger
+	shards    [shardkey.Count]*liveShard
+	peers     presencev1.PresenceServiceClient
+	watches   *watches
+	validator protovalidate.Validator
+	streams   atomic.Uint64
+	log       *slog.Logger
 	// incarnation is chosen anew at each start.
 	incarnation string
 	draining    context.Context //nolint:containedctx // ends all streams at once
@@ -50,6 +54,9 @@ func (s *server) Attach(rpc presencev1.PresenceService_AttachServer) error {
 	open := first.GetOpen()
 	if open == nil {
 		return errOpenExpected
+	}
+	if err := kit.ValidateMessage(s.validator, first); err != nil {
+		return err
 	}
 	held, stream, name := s.shards[open.GetShard()].hold(), s.streams.Add(1), open.GetGatewayId()
 	attached := false
@@ -73,7 +80,6 @@ func (s *server) Attach(rpc presencev1.PresenceService_AttachServer) error {
 
 // receive takes a snapshot, then changes.
 func receive(rpc presencev1.PresenceService_AttachServer, held *holding, name string, stream uint64) error {
-	var changes []shard.Change
 	for told := false; ; {
 		request, err := rpc.Recv()
 		if err != nil {
@@ -86,9 +92,10 @@ func receive(rpc presencev1.PresenceService_AttachServer, held *holding, name st
 		if said == nil {
 			return errOpenExpected
 		}
-		changes = appendChanges(changes[:0], said)
-		held.apply(name, stream, changes)
-		clear(changes)
+		if len(said.GetChanges()) > maxChanges {
+			return errTooManyChanges
+		}
+		held.apply(name, stream, said.GetChanges())
 		if !told && !said.GetMore() {
 			told = true
 			held.do(func(_ time.Time, core *shard.Shard) { core.Complete(name, stream) })
@@ -156,17 +163,6 @@ func checkShard(number uint32, userIDs []string) error {
 		}
 	}
 	return nil
-}
-
-func appendChanges(changes []shard.Change, said *presencev1.AttachRequest_Changes) []shard.Change {
-	for _, c := range said.GetChanges() {
-		d := c.GetDevice()
-		changes = append(changes, shard.Change{
-			UserID: c.GetUserId(), Gone: c.GetGone(),
-			Device: shard.Device{SessionID: d.GetGatewaySessionId(), Name: d.GetDeviceName(), RoomID: d.GetRoomId()},
-		})
-	}
-	return changes
 }
 
 func message(p shard.Presence) *presencev1.UserPresence {

@@ -297,14 +297,12 @@ func (s *Shard) disown(r *record) {
 
 // move says whether a session is elsewhere now.
 func (s *Shard) move(r *record, to Device) bool {
-	if s.rooms.text(r.room) == to.RoomID && s.devices.text(r.device) == to.Name {
-		return false
-	}
 	room, device := s.rooms.hold(to.RoomID), s.devices.hold(to.Name)
+	moved := room != r.room || device != r.device
 	s.rooms.release(r.room)
 	s.devices.release(r.device)
 	r.room, r.device = room, device
-	return true
+	return moved
 }
 
 func (s *Shard) unset(number uint16, c *Change) {
