@@ -75,17 +75,25 @@ func (r *presenceRun) fill() (err error) {
 	if err := r.everybodyIsOnline(); err != nil {
 		return err
 	}
-	rss, err := resident(r.PIDs)
-	if err != nil {
+	if err := r.usersPerGB("presence_users_per_gb"); err != nil {
 		return err
 	}
 	full, err := r.heap(r.HeapProfile)
 	if err != nil {
 		return err
 	}
-	r.result["presence_users_per_gb"] = crowdUsers / (rss[0] * 1024 / gb)
 	r.result["presence_bytes_per_user"] = (full - heap) / crowdUsers
 	r.result["presence_attach_sessions_per_core_s"] = crowdSessions / busy
+	return nil
+}
+
+// usersPerGB is by the resident memory of the whole process as it is now, garbage included.
+func (r *presenceRun) usersPerGB(figure string) error {
+	rss, err := resident(r.PIDs)
+	if err != nil {
+		return err
+	}
+	r.result[figure] = crowdUsers / (rss[0] * 1024 / gb)
 	return nil
 }
 
@@ -149,7 +157,10 @@ func (r *presenceRun) changes() (err error) {
 	if _, err := r.live(changesAtOnce); err != nil {
 		return err
 	}
-	return wait()
+	if err := wait(); err != nil {
+		return err
+	}
+	return r.usersPerGB("presence_users_per_gb_busy")
 }
 
 // watched measures changes while 10,000 users are watched.
