@@ -116,6 +116,17 @@ func (h *holding) sweep() {
 	}
 }
 
+// get is the presence of users.
+func (h *holding) get(userIDs []string) []*presencev1.UserPresence {
+	presences := make([]shard.Presence, len(userIDs))
+	h.do(func(_ time.Time, core *shard.Shard) {
+		for i, id := range userIDs {
+			presences[i] = core.Get(id)
+		}
+	})
+	return messages(presences)
+}
+
 // watcher is a watch and what wakes its reader.
 type watcher struct {
 	*shard.Watch

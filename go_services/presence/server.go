@@ -114,13 +114,7 @@ func (s *server) GetShardPresence(
 	if err := checkShard(request.GetShard(), request.GetUserIds()); err != nil {
 		return nil, err
 	}
-	response := &presencev1.GetShardPresenceResponse{}
-	s.shards[request.GetShard()].hold().do(func(_ time.Time, core *shard.Shard) {
-		for _, id := range request.GetUserIds() {
-			response.Presences = append(response.Presences, message(core.Get(id)))
-		}
-	})
-	return response, nil
+	return &presencev1.GetShardPresenceResponse{Presences: s.shards[request.GetShard()].hold().get(request.GetUserIds())}, nil
 }
 
 // WatchShardPresence streams changes of users of one shard.
@@ -131,11 +125,20 @@ func (s *server) WatchShardPresence(
 		return err
 	}
 	held := s.shards[request.GetShard()].hold()
-	w := held.watch(request.GetUserIds())
+	return s.tell(rpc.Context(), held, request.GetUserIds(), func(news []*presencev1.UserPresence) error {
+		return rpc.Send(&presencev1.WatchShardPresenceResponse{Presences: news})
+	})
+}
+
+// tell tells the newest of users until ctx or the holding of their shard ends. What changes while it is being told merges.
+func (s *server) tell(
+	ctx context.Context, held *holding, userIDs []string, to func([]*presencev1.UserPresence) error,
+) error {
+	w := held.watch(userIDs)
 	defer held.unwatch(w)
 	for {
 		select {
-		case <-rpc.Context().Done():
+		case <-ctx.Done():
 			return nil
 		case <-s.draining.Done():
 			return errDraining
@@ -143,15 +146,10 @@ func (s *server) WatchShardPresence(
 			return errMoved
 		case <-w.wake:
 		}
-		response := &presencev1.WatchShardPresenceResponse{}
-		for _, p := range held.take(w) {
-			response.Presences = append(response.Presences, message(p))
-		}
-		if len(response.GetPresences()) == 0 {
-			continue // nothing is known yet
-		}
-		if err := rpc.Send(response); err != nil {
-			return err
+		if news := messages(held.take(w)); len(news) > 0 { // of some nothing may be known yet
+			if err := to(news); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -163,6 +161,14 @@ func checkShard(number uint32, userIDs []string) error {
 		}
 	}
 	return nil
+}
+
+func messages(presences []shard.Presence) []*presencev1.UserPresence {
+	all := make([]*presencev1.UserPresence, len(presences))
+	for i, p := range presences {
+		all[i] = message(p)
+	}
+	return all
 }
 
 func message(p shard.Presence) *presencev1.UserPresence {
