@@ -46,9 +46,9 @@ def load(plan: Result) -> Result:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(plan, file)
         file.flush()
-        done = subprocess.run([BIN / "load", "--plan", file.name], capture_output=True, text=True, timeout=180)
+        done = subprocess.run([BIN / "load", "--plan", file.name], stdout=subprocess.PIPE, text=True, timeout=180)
     if done.returncode != 0:
-        raise SystemExit(f"load failed: {done.stderr[-2000:]}")
+        raise SystemExit("load failed")
     return cast("Result", json.loads(done.stdout))
 
 
@@ -202,6 +202,25 @@ def rpc(world: World) -> Result:
     return {f"rpc_{name}_{q}": round(v, 0) for name, latency in sorted(done.items()) for q, v in latency.items()}
 
 
+def presence(world: World) -> Result:
+    """A million users: the core alone, then a process, straight to its port."""
+    PROFILES.mkdir(parents=True, exist_ok=True)
+    core = load({"Mode": "presence-core", "HeapProfile": str(PROFILES / "presence-core-heap.pprof")})
+    where = world.where
+    metrics = where["admin"]["presence-0"]
+    plan = {
+        "Mode": "presence",
+        "Certs": where["certs"],
+        "Target": {"presence": where["services"]["presence-0"]},
+        "PIDs": [where["pids"]["presence-0"]],
+        "Metrics": [metrics],
+        "Profiles": {str(PROFILES / "presence-0.pprof"): metrics.replace("/metrics", "/debug/pprof/profile")},
+        "HeapProfile": str(PROFILES / "presence-0-heap.pprof"),
+        "Seconds": SECONDS,
+    }
+    return {name: round(value, 1) for name, value in (core | load(plan)).items()}
+
+
 @contextmanager
 def fresh_world(overrides: dict[str, dict[str, str]] | None = None) -> Iterator[World]:
     """A world with one of each service, in a folder that goes with it."""
@@ -219,11 +238,15 @@ STILL = {"gateway": {"WORLDMESH_GATEWAY_HEARTBEAT": "60s"}}
 def measure(only: str) -> Result:
     """Run what was asked for."""
     results: Result = {}
-    with fresh_world() as world:
-        if only in ("all", "rpc"):
-            results |= rpc(world)
-        if only in ("all", "rooms"):
-            results |= Rooms(world).run()
+    if only in ("all", "rooms", "rpc"):
+        with fresh_world() as world:
+            if only in ("all", "rpc"):
+                results |= rpc(world)
+            if only in ("all", "rooms"):
+                results |= Rooms(world).run()
+    if only in ("all", "presence"):
+        with fresh_world() as world:
+            results |= presence(world)
     if only in ("all", "rooms"):
         for name, tls in (("idle_kb", False), ("idle_kb_tls", True)):
             with fresh_world(STILL) as world:
@@ -234,7 +257,7 @@ def measure(only: str) -> Result:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="all", choices=("all", "rooms", "rpc"), help="a part")
+    parser.add_argument("--only", default="all", choices=("all", "rooms", "rpc", "presence"), help="a part")
     parser.add_argument("--renew", action="store_true", help="keep what was measured as the baseline of later runs")
     arguments = parser.parse_args()
     results = measure(arguments.only)

@@ -31,9 +31,11 @@ type Plan struct {
 	Metrics []string
 	// Profiles are CPU profiles to take while the window is open: file to URL.
 	Profiles map[string]string
-	Certs    string
-	Calls    int
-	Target   map[string]string
+	// HeapProfile is a file for what presence holds; none if empty.
+	HeapProfile string
+	Certs       string
+	Calls       int
+	Target      map[string]string
 }
 
 func main() {
@@ -60,6 +62,10 @@ func main() {
 		result, err = runOrdered(p)
 	case "rpc":
 		result, err = runRPC(p)
+	case "presence-core":
+		result, err = runPresenceCore(p)
+	case "presence":
+		result, err = runPresence(p)
 	default:
 		log.Fatalf("no such mode: %s", p.Mode)
 	}
