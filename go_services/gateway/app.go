@@ -82,6 +82,7 @@ func newGateway(
 	identity := identityv1.NewIdentityServiceClient(mesh)
 	limits := session.DefaultLimits()
 	limits.Heartbeat = cmp.Or(cfg.Heartbeat, limits.Heartbeat)
+	cfg.MaxSockets = boundedSockets(cfg.MaxSockets, log)
 	g := &Gateway{
 		cfg: cfg, limits: limits, log: log, metrics: newMetrics(registry), ctx: ctx,
 		entries:  newEntries(worldv1.NewWorldServiceClient(mesh)),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
@@ -248,9 +249,9 @@ func (h *hub) renew(ctx context.Context) {
 
 // checkOwners ends rooms that were taken from this relay, and claims those again of which the store knows nothing.
 func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
-	ids := make([]string, len(rooms))
+	ids, known := make([]string, len(rooms)), make([]frames.LogPosition, len(rooms))
 	for i, l := range rooms {
-		ids[i] = l.id
+		ids[i], known[i] = l.id, l.position()
 	}
 	if len(ids) == 0 {
 		return
@@ -266,16 +267,18 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
 	for i, l := range rooms {
 		l.mu.Lock()
 		mine := l.owner
-		if owners[i] == mine {
+		if owners[i].Owner == mine {
 			l.confirmed = time.Now()
 		}
 		l.mu.Unlock()
-		switch owner := owners[i]; {
-		case owner.Relay == mine.Relay && owner.Incarnation == mine.Incarnation:
-			// Also in a greater epoch: the room is being claimed again.
-		case owner.Epoch > mine.Epoch:
+		owner, last := owners[i].Owner, owners[i].Last
+		ours := owner.Relay == mine.Relay && owner.Incarnation == mine.Incarnation
+		switch {
+		case owner.Epoch > mine.Epoch && !ours: // in a greater epoch that is ours, the room is being claimed again
 			l.end("", endTaken)
-		case owner.Epoch < mine.Epoch:
+		case owner.Epoch == mine.Epoch && owner.Relay == "": // given up, just now
+		case owner.Epoch < mine.Epoch, !ours, last.Seq < known[i].Seq, last.Seq == known[i].Seq && last.Sub < known[i].Sub:
+			// Not every fail-over shows in the replication id: a cluster has one a part, and the leases are in one of them.
 			if h.forgotten(mine.Epoch) == nil {
 				era = h.tenure.currentEra()
 			}

@@ -418,6 +418,13 @@ func (l *liveRoom) release(ctx context.Context) error {
 	return l.hub.tenure.store.Release(ctx, l.id, owner, last)
 }
 
+// position is the newest place that members know of: the store must know it, too.
+func (l *liveRoom) position() frames.LogPosition {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.core.Position()
+}
+
 func (l *liveRoom) epoch() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

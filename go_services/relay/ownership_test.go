@@ -222,7 +222,7 @@ func TestAStoreThatForgetsEverythingLearnsItAgainInANewEra(t *testing.T) {
 		t.Errorf("two is %d.%d after %d.%d", two.Epoch(), two.Seq(), one.Epoch(), one.Seq())
 	}
 	owners, err := p.Owners(t.Context(), []string{"room_a"})
-	if err != nil || owners[0].Epoch/store.EpochsPerEra <= one.Epoch()/store.EpochsPerEra {
+	if err != nil || owners[0].Owner.Epoch/store.EpochsPerEra <= one.Epoch()/store.EpochsPerEra {
 		t.Errorf("owned in %v, %v", owners, err)
 	}
 	p.die(p.a)
@@ -235,6 +235,24 @@ func TestAStoreThatForgetsEverythingLearnsItAgainInANewEra(t *testing.T) {
 			t.Errorf("%d.%d instead of %d", e.Epoch(), e.Seq(), seq)
 		}
 	}
+}
+
+func TestAStoreThatForgetsAWordUnseenLearnsItAgainThoughNobodySaysAnother(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	a.inputs(chat(1, "one"))
+	a.event()
+	before := p.Save()
+	a.inputs(chat(1, "two"))
+	_, two := a.event()
+	p.FailOverUnseen(before)
+	p.a.hub.checkOwners(t.Context(), p.a.hub.all())
+	until(t, "the store knows", func() bool {
+		owners, err := p.Owners(t.Context(), []string{"room_a"})
+		return err == nil && owners[0].Last.Seq == two.Seq() && owners[0].Owner.Epoch > two.Epoch()
+	})
 }
 
 func TestARelayThatHearsNothingOfTheStoreEndsItsRooms(t *testing.T) {

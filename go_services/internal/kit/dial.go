@@ -9,7 +9,6 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 )
@@ -24,7 +23,7 @@ const (
 // dialMesh opens the one channel through which a service reaches all others. It does not retry: Envoy does.
 func dialMesh(addr string, id *identity, m *rpcMetrics) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("passthrough:///"+addr,
-		grpc.WithTransportCredentials(credentials.NewTLS(id.client())),
+		grpc.WithTransportCredentials(id.credentials()),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler()),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),

@@ -9,9 +9,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from .catalogue import CatalogueError, load_catalogue
+from .certificates import (
+    READ_SECONDS,
+    adopt_authorities,
+    ensure_certificates,
+    introduce_authorities,
+    retire_authorities,
+)
 from .contract import load_methods
 from .documents import write_documents
 from .mongo import init_mongo
@@ -59,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     as_service = commands.add_parser("run-as", help="run a command with the settings of a service's first instance")
     as_service.add_argument("service")
     as_service.add_argument("argv", nargs=argparse.REMAINDER, help="-- command and its arguments")
+    rotating = commands.add_parser("rotate", help="renew certificates while the world runs")
+    rotating.add_argument("what", choices=["certificates", "authorities"])
     mongo = commands.add_parser("init-mongo", help="make a mongod a replica set of one")
     mongo.add_argument("--port", type=int, required=True)
     return parser
@@ -74,6 +84,8 @@ def _run(arguments: argparse.Namespace) -> int:
             render(_topology(development=not arguments.production))
         case "run-as":
             return _run_as(arguments.service, arguments.argv)
+        case "rotate":
+            _rotate(authorities=arguments.what == "authorities")
         case "up":
             return _up(detach=arguments.detach)
         case "down":
@@ -93,6 +105,20 @@ def _where() -> None:
     if other := world.other_settings():
         _say(f"note: this world has other settings than those of now: {other}; `make down up` starts it with them")
     print(json.dumps(addresses, indent=2))
+
+
+def _rotate(*, authorities: bool) -> None:
+    """Renew certificates; or the authorities, in three steps, between which everybody reads the files again."""
+    topology = _topology()
+    folder, services = topology.data / "certs", [s.name for s in topology.services]
+    if not authorities:
+        ensure_certificates(folder, services, renew=True)
+        return
+    introduce_authorities(folder, services)
+    for step, say in ((adopt_authorities, "the new authorities are known"), (retire_authorities, "and sign everybody")):
+        _say(f"{say}; waiting until that was read")
+        time.sleep(READ_SECONDS)
+        step(folder, services)
 
 
 def _up(*, detach: bool) -> int:

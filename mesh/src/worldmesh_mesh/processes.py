@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .envoy.common import Json
+from .envoy.basics import Json
 from .envoy.edge import PROXY as EDGE_PROXY
 from .envoy.mesh import PROXY as MESH_PROXY
 from .paths import BIN, DESCRIPTORS, PYTHON

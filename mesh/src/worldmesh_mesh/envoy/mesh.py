@@ -9,27 +9,25 @@ from worldmesh_mesh.certificates import spiffe
 from worldmesh_mesh.contract import Method
 from worldmesh_mesh.topology import MESH, MESH_ADMIN, Topology
 
+from .basics import Json, typed
 from .common import (
     CALLER_HEADER,
     HEALTH,
     REFLECTION,
     USER_HEADERS,
-    Json,
     access_log,
     address,
     bootstrap,
-    file_source,
     hashed_services,
     otlp_cluster,
-    own_certificate,
     person_routes,
     route,
     router,
     service_cluster,
     tracing,
-    typed,
 )
 from .replies import local_replies
+from .secrets import authorities, certificate
 
 PROXY = "envoy-mesh"
 
@@ -104,9 +102,9 @@ def _mutual_tls() -> Json:
         "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         require_client_certificate=True,
         common_tls_context={
-            "tls_certificates": [own_certificate(PROXY)],
+            **certificate(PROXY),
             "alpn_protocols": ["h2"],
-            "validation_context": {"trusted_ca": file_source(f"certs/{PROXY}/services-ca.pem")},
+            **authorities(PROXY),
         },
     )
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
