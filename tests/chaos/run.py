@@ -61,8 +61,11 @@ def by_setup(numbers: Sequence[int]) -> dict[Setup, list[Row]]:
     return groups
 
 
-def run(numbers: Sequence[int], size: Size, seeds: range) -> tuple[dict[int, Result], bool]:
-    """Runs rows, each with each seed. The results by row, and whether all was as promised."""
+def run(numbers: Sequence[int], size: Size, seeds: range, *, page: bool) -> tuple[dict[int, Result], bool]:
+    """Runs rows, each with each seed. The results by row, and whether all was as promised.
+
+    The page has each row's result as soon as there is one.
+    """
     results: dict[int, Result] = {}
     kept = True
     for setup, rows in by_setup(numbers).items():
@@ -81,6 +84,8 @@ def run(numbers: Sequence[int], size: Size, seeds: range) -> tuple[dict[int, Res
                         say(f"  {result}")
                     runs.append(result)
                 results[row.number] = merged(runs)
+                if page:
+                    write_page({row.number: results[row.number]}, size)
     return dict(sorted(results.items())), kept
 
 
@@ -99,9 +104,7 @@ def main() -> int:
         parser.error(f"no such rows: {unknown}; there are {sorted(ROWS)}")
     size = Size(arguments.rooms, arguments.members)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    results, kept = run(numbers, size, seeds)
-    if arguments.page:
-        write_page(results, size)
+    results, kept = run(numbers, size, seeds, page=arguments.page)
     print(json.dumps(results))
     return int(not kept)
 
