@@ -133,5 +133,5 @@ chaos: build ## Faults under load, and what was lost (ROWS=1,7 SEEDS=3 for some)
 	@$(ROOT)/tools/chaos
 
 .PHONY: bench
-bench: build ## Benchmarks beside a bare fan-out server (ONLY=rooms or ONLY=rpc)
+bench: build ## Benchmarks beside a bare fan-out server (ONLY=rooms, rpc or presence)
 	@$(ROOT)/bench/run

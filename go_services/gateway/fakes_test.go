@@ -157,6 +157,16 @@ type fakeRelay struct {
 	closed  atomic.Bool // has no rooms
 	epoch   atomic.Uint64
 	seq     atomic.Uint64 // goes on from stream to stream
+	address atomic.Value  // where it says it is; empty if it does not
+	stuck   atomic.Bool   // does not say that it lives
+}
+
+func (f *fakeRelay) GetRelay(ctx context.Context, _ *roomv1.GetRelayRequest) (*roomv1.GetRelayResponse, error) {
+	if f.stuck.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return &roomv1.GetRelayResponse{Incarnation: "first", OtherAddress: "10.0.0.8:1"}, nil
 }
 
 type fakeStream struct {
@@ -191,7 +201,8 @@ func (f *fakeRelay) Attach(server roomv1.RoomService_AttachServer) error {
 		return kit.Unavailable("no room is here")
 	}
 	f.streams <- s
-	opened := &roomv1.AttachResponse_Opened{Epoch: f.epoch.Load() + 1}
+	opened := &roomv1.AttachResponse_Opened{Epoch: f.epoch.Load() + 1, Incarnation: "first"}
+	opened.RelayAddress, _ = f.address.Load().(string)
 	_ = server.Send(&roomv1.AttachResponse{Body: &roomv1.AttachResponse_Opened_{Opened: opened}})
 	go func() {
 		for {
@@ -243,6 +254,10 @@ func (s *fakeStream) play(inputs []*roomv1.Input) {
 				d.Frame = frames.NewEncoder().Ok(in.GetRid())
 			}
 			s.deliver(d)
+		case *roomv1.Input_State_:
+			if in.GetRid() != 0 {
+				s.deliver(&roomv1.Delivery{Links: link, Answered: number, Frame: frames.NewEncoder().Ok(in.GetRid())})
+			}
 		case *roomv1.Input_Chat_:
 			s.deliver(s.chat(body.Chat.GetText()), &roomv1.Delivery{
 				Links: link, Answered: number, Frame: frames.NewEncoder().Ok(in.GetRid()),

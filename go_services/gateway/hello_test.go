@@ -18,7 +18,7 @@ func TestHelloIsAnsweredWithWhoIAm(t *testing.T) {
 	p := l.connect(dialect.JSON)
 	p.say(`{"rid":9,"hello":{"access_token":"` + l.token("usr_ann") + `"}}`)
 	welcome := p.hears(`"rid":9,"welcome"`)
-	for _, part := range []string{`"gws_`, `"user_id":"usr_ann"`, `"username":"name-of-usr_ann"`, `"heartbeat_ms":15000`} {
+	for _, part := range []string{`"gws_`, `"user_id":"usr_ann"`, `"username":"name-of-usr_ann"`, `"heartbeat_ms":3500`} {
 		if !strings.Contains(welcome, part) {
 			t.Errorf("no %s in %s", part, welcome)
 		}

@@ -93,7 +93,7 @@ func (h *hub) open(ctx context.Context, id string, cfg *roomv1.RoomConfig) (*liv
 	if p == nil {
 		if !h.tenure.valid(time.Now()) {
 			h.mu.Unlock()
-			return nil, errFencedOff
+			return nil, h.tenure.elsewhere(ctx, id)
 		}
 		p = &place{opened: make(chan struct{})}
 		h.rooms[id] = p
@@ -189,6 +189,19 @@ func (h *hub) load() (rooms int, draining bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.rooms), h.draining
+}
+
+// describe tells which start of which relay this is, and how much it holds. One that has lost its lease owns nothing: it
+// says so, so that others take what it had.
+func (h *hub) describe() (*roomv1.GetRelayResponse, error) {
+	if !h.tenure.valid(time.Now()) {
+		return nil, errFencedOff
+	}
+	rooms, draining := h.load()
+	return &roomv1.GetRelayResponse{
+		RelayId: h.tenure.me.Relay, Incarnation: h.tenure.me.Incarnation, Rooms: int32(rooms), Draining: draining,
+		OtherAddress: h.tenure.other().Address,
+	}, nil
 }
 
 // run renews the lease, ends what is not this relay's any more, and what nobody is in.

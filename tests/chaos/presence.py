@@ -106,25 +106,25 @@ def presence(scene: Scene) -> Iterator[None]:
 
 
 def told(scene: Scene, changes: Sequence[Change]) -> dict[str, float]:
-    """`flaps`: how often those who are there now were said to be offline; `expired`: how many who are gone were said to
-    be offline once, `wrongly_expired` how many otherwise; `expired_ms`: how long that took at most; `back_ms` until
-    the last was said to be online again."""
+    """How many users were said to be online all the time (`steady`), offline once and online again (`back_once`),
+    offline for good (`gone_once`) and anything else (`flapped`); `expired_ms` is until the last was said to be offline,
+    `back_ms` until the last was said to be online again."""
     since = scene.load.marked
-    dead = {scene.users[n] for n in scene.result["dead"] or []}
-    figures = {"flaps": 0, "expired": 0, "wrongly_expired": 0, "expired_ms": 0.0, "back_ms": 0.0}
+    figures = dict.fromkeys(("steady", "back_once", "gone_once", "flapped", "expired_ms", "back_ms"), 0.0)
     during = [c for c in changes if c.at < scene.load.ended]  # then the load generator ends everybody's sessions
-    for user, line in lines(during, since).items():
-        off = [c.at for c in line[1:] if not c.online]
-        on = [c.at for c in line[1:] if c.online]
-        if user in dead:
-            once = len(off) == 1 and not on
-            figures["expired"] += once
-            figures["wrongly_expired"] += not once
-            figures["expired_ms"] = max(figures["expired_ms"], *((at - since) * 1000 for at in off), 0.0)
-        else:
-            figures["flaps"] += len(off)
-            figures["wrongly_expired"] += not line[-1].online
-            figures["back_ms"] = max(figures["back_ms"], *((at - since) * 1000 for at in on), 0.0)
+    for line in lines(during, since).values():
+        match [c.online for c in line]:
+            case [True]:
+                figures["steady"] += 1
+            case [True, False, True]:
+                figures["back_once"] += 1
+            case [True, False]:
+                figures["gone_once"] += 1
+            case _:
+                figures["flapped"] += 1
+        for change in line[1:]:
+            what = "back_ms" if change.online else "expired_ms"
+            figures[what] = max(figures[what], (change.at - since) * 1000)
     return figures
 
 

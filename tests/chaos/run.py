@@ -22,10 +22,15 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def misheard(row: Row, result: Result) -> list[str]:
+    """What somebody did not hear once and in order, or does not see where it is."""
+    never = [*NEVER, *([] if row.gaps else ["gaps"])]
+    return [f"{what} {result[what]}" for what in never if result[what]]
+
+
 def broken(row: Row, result: Result) -> list[str]:
     """The promises that were not kept."""
-    never = [*NEVER, *([] if row.gaps else ["gaps"])]
-    wrong = [f"{what} {result[what]}" for what in never if result[what]]
+    wrong = misheard(row, result)
     live = max(result["live_p99_ms"], result["longest_ms"])
     if not 0 <= result["live_p99_ms"] <= live <= row.live_ms:
         wrong.append(f"rooms lived again after {live:.0f} ms, not {row.live_ms:.0f}")

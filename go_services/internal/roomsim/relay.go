@@ -169,6 +169,11 @@ func (r *relay) accept() {
 			return
 		}
 	}
+	for _, other := range r.all() {
+		if other.gateway == s.gateway {
+			other.ended = true
+		}
+	}
 	r.streams[s.id] = s
 	r.order = append(r.order, s.id)
 	s.down = append(s.down, &roomv1.AttachResponse{Body: &roomv1.AttachResponse_Opened_{

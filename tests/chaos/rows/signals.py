@@ -50,9 +50,9 @@ LEASE_MS = 8_000
 def gone_once(result: Result) -> list[str]:
     """Those who do not come back are said to be offline once, and nobody else is."""
     dead = len(result["dead"] or [])
-    wrong = [f"{what} {result[what]}" for what in ("flaps", "wrongly_expired") if result[what]]
-    if not dead or result["expired"] != dead:
-        wrong.append(f"{result['expired']} of {dead} who did not come back were said to be offline")
+    wrong = [f"{what} {result[what]}" for what in ("flapped", "back_once") if result[what]]
+    if not dead or result["gone_once"] != dead:
+        wrong.append(f"{result['gone_once']} of {dead} who did not come back were said to be offline")
     if result["expired_ms"] > LEASE_MS + 2000:
         wrong.append(f"the last of them after {result['expired_ms']:.0f} ms")
     return wrong
@@ -60,7 +60,7 @@ def gone_once(result: Result) -> list[str]:
 
 def nobody_flaps(result: Result) -> list[str]:
     """Nobody is said to be offline, and whoever asks for it soon hears who is online."""
-    wrong = [f"{what} {result[what]}" for what in ("flaps", "wrongly_expired") if result[what]]
+    wrong = [f"{what} {result[what]}" for what in ("flapped", "back_once", "gone_once") if result[what]]
     return wrong + ([f"presence knew all after {result['rebuilt_ms']:.0f} ms"] if result["rebuilt_ms"] > 5000 else [])
 
 

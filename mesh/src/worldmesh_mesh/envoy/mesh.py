@@ -53,6 +53,8 @@ def _listener(topology: Topology, methods: Sequence[Method]) -> Json:
             "max_concurrent_streams": 10_000,
             "initial_stream_window_size": 1 << 20,
             "initial_connection_window_size": 8 << 20,
+            # A service whose machine or network is gone ends no stream: whoever waits for its end, waits for this.
+            "connection_keepalive": {"interval": "3s", "timeout": "2s"},
         },
         stream_idle_timeout="0s",
         access_log=access_log(),
