@@ -75,7 +75,7 @@ func newLiveRoom(id string, h *hub, cfg *roomv1.RoomConfig, claim store.Claim) *
 	}
 	l.out = &sink{room: l, encode: frames.NewEncoder()}
 	l.record = newRecorder(h.recordings, id, cfg, h.hold, past, h.log)
-	l.clock = newClock()
+	l.clock = newClock(h.wall())
 	l.core = room.New(id, roomConfig(cfg, h.hold), l.out, l.clock.begin, past)
 	l.phase = phaseOf(id, l.core.TickInterval())
 	l.timer = time.AfterFunc(time.Hour, l.tick)
@@ -117,9 +117,9 @@ func (l *liveRoom) logWorks(now time.Time, works bool) {
 // does not jump with the wall clock, and a recording has all of it.
 type clock struct{ begin, started time.Time }
 
-func newClock() clock {
+func newClock(wall time.Time) clock {
 	started := time.Now()
-	return clock{begin: time.Unix(0, started.UnixNano()), started: started}
+	return clock{begin: time.Unix(0, wall.UnixNano()), started: started}
 }
 
 func (c clock) now() time.Time { return c.begin.Add(time.Since(c.started)) }
