@@ -311,13 +311,20 @@ func (l *liveRoom) doubtful() bool {
 	return time.Since(l.confirmed) > confirmTime
 }
 
-// attach adds a gateway's stream, with the members who were in by it; false if the room is not here any more.
+// attach adds a gateway's stream, with the members who were in by it; false if the room is not here any more. A gateway
+// has one stream at a time: what it had before is over. After a network that stood still its streams may arrive in any
+// order, so the one that is ended may be the newest; the gateway then opens another.
 func (l *liveRoom) attach(s *stream, open *roomv1.AttachRequest_Open) (epoch uint64, ok bool) {
 	l.do(func(now time.Time, core *room.Room) {
 		if l.frozen {
 			return
 		}
 		epoch, ok = l.owner.Epoch, true
+		for _, other := range l.streams {
+			if other.gateway == s.gateway {
+				other.cancel(errSuperseded)
+			}
+		}
 		l.streams[s.id] = s
 		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Attached_{
 			Attached: &roomv1.RoomRecord_Attached{Stream: s.id, Open: open},
@@ -409,6 +416,13 @@ func (l *liveRoom) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	return l.hub.tenure.store.Release(ctx, l.id, owner, last)
+}
+
+// position is the newest place that members know of: the store must know it, too.
+func (l *liveRoom) position() frames.LogPosition {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.core.Position()
 }
 
 func (l *liveRoom) epoch() uint64 {

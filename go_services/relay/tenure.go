@@ -204,6 +204,22 @@ func (t *tenure) answers(ctx context.Context, roomID string, owner store.Owner) 
 	return false, false
 }
 
+// elsewhere is the answer of a relay that has lost its lease to who wants a room of it: another that has one.
+func (t *tenure) elsewhere(ctx context.Context, roomID string) error {
+	peer := t.other()
+	if peer.Address == "" {
+		return errFencedOff
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, peer.Address)
+	response, err := t.relays.GetRelay(ctx, &roomv1.GetRelayRequest{})
+	if err != nil || response.GetRelayId() != peer.ID {
+		return errFencedOff
+	}
+	return &movedError{store.Owner{Relay: peer.ID, Address: peer.Address}}
+}
+
 // spare is the peer that should take some of this relay's rooms, and how many; 0: none should.
 func (t *tenure) spare(rooms int) (to store.Relay, count int) {
 	t.mu.Lock()

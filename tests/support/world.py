@@ -127,14 +127,25 @@ class World:
 
 
 @contextmanager
-def running_world(data: Path, *, otlp: str = "", scale: dict[str, str] | None = None) -> Iterator[World]:
+def running_world(
+    data: Path,
+    *,
+    otlp: str = "",
+    scale: dict[str, str] | None = None,
+    base: int | None = None,
+    overrides: dict[str, dict[str, str]] | None = None,
+) -> Iterator[World]:
     """Start a world, and end it. If it does not come up, its logs are in the error."""
     environ = {
         "WORLDMESH_DATA": str(data),
-        "WORLDMESH_PORT_BASE": str(free_base()),
+        "WORLDMESH_PORT_BASE": str(base or free_base()),
         "OTEL_EXPORTER_OTLP_ENDPOINT": otlp,
         **(SCALE if scale is None else scale),
     }
+    if overrides:
+        file = data / "overrides.yaml"
+        file.write_text(json.dumps(overrides))
+        environ["WORLDMESH_OVERRIDES"] = str(file)
     command = [sys.executable, "-m", "worldmesh_mesh"]
     up = subprocess.run([*command, "up", "--detach"], env=os.environ | environ, capture_output=True, text=True)
     try:

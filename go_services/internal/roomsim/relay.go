@@ -169,6 +169,11 @@ func (r *relay) accept() {
 			return
 		}
 	}
+	for _, other := range r.all() {
+		if other.gateway == s.gateway {
+			other.ended = true
+		}
+	}
 	r.streams[s.id] = s
 	r.order = append(r.order, s.id)
 	s.down = append(s.down, &roomv1.AttachResponse{Body: &roomv1.AttachResponse_Opened_{
@@ -188,7 +193,7 @@ func (r *relay) accept() {
 
 func (r *relay) ownerInStore() store.Owner {
 	owners, _ := r.world.store.Owners(context.Background(), []string{roomID})
-	return owners[0]
+	return owners[0].Owner
 }
 
 // lookAfter is what a relay does from time to time: it may have been robbed, or forgotten.
@@ -308,7 +313,7 @@ func (w *write) arrive(world *World) {
 		owner := w.owner
 		if b := world.setup.Broken; b == NoFence || b == StealFromTheAlive {
 			owners, _ := world.store.Owners(context.Background(), []string{roomID})
-			owner = owners[0]
+			owner = owners[0].Owner
 		}
 		w.err = world.store.Append(context.Background(), roomID, owner, w.entries)
 	})

@@ -102,6 +102,10 @@ func (r *Room) rebind(m *member, link Link, in In, join Join) {
 	delete(r.byLink, m.speaks)
 	m.speaks, m.leaves = link, time.Time{}
 	r.byLink[link] = m
+	if m.astray { // nobody will say where it was: it is where its snapshot says
+		m.astray = false
+		r.markDirty(m)
+	}
 	r.emit(func() {
 		if old := m.link; old != (Link{}) {
 			r.sink.Removed(old, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
@@ -161,6 +165,9 @@ func (r *Room) Attached(stream uint64, seen *frames.LogPosition, rejoins []Rejoi
 			resumes[m] = rejoin.Join.Resume
 		}
 	}
+	if len(back) > 0 { // and those who have gone somewhere meanwhile may stand still now
+		r.tellAll()
+	}
 	if seen == nil {
 		return
 	}
@@ -216,7 +223,7 @@ func (r *Room) rejoin(link Link, rejoin Rejoin) *member {
 		return nil
 	}
 	delete(r.byLink, m.speaks)
-	m.speaks, m.link, m.leaves = link, link, time.Time{}
+	m.speaks, m.link, m.leaves, m.astray = link, link, time.Time{}, false
 	r.byLink[link] = m
 	if s := rejoin.State; s != nil && r.contains(s.Position) {
 		m.state.Position, m.state.Yaw, m.state.Animation = s.Position, s.Yaw, s.Animation

@@ -83,6 +83,7 @@ type member struct {
 	seen   *recent
 
 	shown              bool // others know of it
+	astray             bool // an earlier relay knew where it is, and its gateway has not come back to say so
 	dirty, valuesDirty bool
 }
 
@@ -149,7 +150,7 @@ func New(id string, cfg Config, sink Sink, now time.Time, past Past) *Room {
 
 func (r *Room) restore(now time.Time, record Record) {
 	m := &member{
-		Record: record, leaves: now.Add(r.cfg.Hold), seen: &recent{}, shown: true, walk: newWalk(now),
+		Record: record, leaves: now.Add(r.cfg.Hold), seen: &recent{}, shown: true, astray: true, walk: newWalk(now),
 		state: frames.EntityState{Entity: record.Entity, Position: r.cfg.Spawn},
 	}
 	r.lastEntity = max(r.lastEntity, record.Entity)
@@ -209,10 +210,13 @@ func (r *Room) Past() Past {
 	return past
 }
 
-// States visits the state of every member, for a reader that has missed some.
+// States visits the state of every member of whom it is known, for a reader that has missed some.
 func (r *Room) States() ([]frames.EntityState, []frames.EntityValues) {
 	r.states, r.values = r.states[:0], r.values[:0]
 	for _, m := range r.shown {
+		if m.astray {
+			continue
+		}
 		r.states = append(r.states, m.state)
 		if len(m.values) > 0 {
 			r.values = append(r.values, frames.EntityValues{Entity: m.Entity, Values: m.values})
@@ -247,6 +251,16 @@ func (r *Room) markDirty(m *member) {
 	}
 }
 
+// tellAll has the next tick tell of everybody of whom it is known where they are: somebody has missed some.
+func (r *Room) tellAll() {
+	for _, m := range r.shown {
+		if !m.astray {
+			m.valuesDirty = len(m.values) > 0
+			r.markDirty(m)
+		}
+	}
+}
+
 func (r *Room) undirty(m *member) {
 	if m.dirty {
 		m.dirty = false
@@ -264,8 +278,8 @@ func (r *Room) Hash() uint64 {
 	write := func(format string, args ...any) { _, _ = fmt.Fprintf(h, format, args...) }
 	write("%d %d %v %v %v %d %d %v", r.epoch, r.lastEntity, r.last, r.released, r.floor, r.published, r.logged, r.logBroken)
 	for _, m := range r.members {
-		write("|%v %v %v %v %v %v %t %q %v", m.Record, m.link, m.speaks, m.leaves.UnixNano(), m.state, m.walk.saved, m.shown,
-			m.values, m.seen.keys)
+		write("|%v %v %v %v %v %v %t %t %q %v", m.Record, m.link, m.speaks, m.leaves.UnixNano(), m.state, m.walk.saved, m.shown,
+			m.astray, m.values, m.seen.keys)
 	}
 	for _, m := range r.shown {
 		write("|%d", m.Entity)

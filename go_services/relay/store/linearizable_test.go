@@ -109,7 +109,7 @@ func TestABrokenStoreIsNotLinearizable(t *testing.T) {
 			if err != nil {
 				return owner
 			}
-			return owners[0]
+			return owners[0].Owner
 		})
 		if porcupine.CheckOperationsTimeout(contract.ToModel(), history, time.Minute) == porcupine.Illegal {
 			return

@@ -151,13 +151,13 @@ func (m *Memory) Release(_ context.Context, id string, owner Owner, last frames.
 }
 
 // Owners is Rooms.Owners.
-func (m *Memory) Owners(_ context.Context, rooms []string) ([]Owner, error) {
+func (m *Memory) Owners(_ context.Context, rooms []string) ([]Ownership, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	owners := make([]Owner, len(rooms))
+	owners := make([]Ownership, len(rooms))
 	for i, id := range rooms {
 		if r := m.rooms[id]; r != nil {
-			owners[i] = r.owner
+			owners[i] = Ownership{r.owner, r.last}
 		}
 	}
 	return owners, nil
@@ -248,8 +248,15 @@ func (m *Memory) Save() Memento {
 
 // FailOver has a replica take over that has not seen what was written since.
 func (m *Memory) FailOver(to Memento) {
+	m.FailOverUnseen(to)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.replicationID += "'"
+}
+
+// FailOverUnseen is FailOver of a part of a cluster that has rooms, but not the leases: their replication id stays.
+func (m *Memory) FailOverUnseen(to Memento) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rooms = to.rooms
-	m.replicationID += "'"
 }

@@ -178,10 +178,12 @@ var suite = map[string]func(*bench){
 			b.Errorf("claimed as %+v", c)
 		}
 	},
-	"owners are told of": func(b *bench) {
+	"owners are told of, and where their logs end": func(b *bench) {
 		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.append(owner, entry(owner.Epoch, 1, 0), entry(owner.Epoch, 1, 1))
 		owners, err := b.Owners(b.ctx, []string{b.room, "nobody's"})
-		if err != nil || len(owners) != 2 || owners[0] != owner || owners[1] != (Owner{}) {
+		want := Ownership{owner, at(owner.Epoch, 1, 1)}
+		if err != nil || len(owners) != 2 || owners[0] != want || owners[1] != (Ownership{}) {
 			b.Errorf("owners %+v, %v", owners, err)
 		}
 	},

@@ -8,8 +8,8 @@ from worldmesh_mesh.certificates import spiffe
 from worldmesh_mesh.contract import Method, Retry, RouteKey
 from worldmesh_mesh.topology import HOST, Topology
 
-Json = dict[str, object]
-"""A part of a configuration."""
+from .basics import Json, typed
+from .secrets import authorities, certificate
 
 USER_HEADERS = (
     "x-worldmesh-user-id",
@@ -35,12 +35,6 @@ _RETRY_ON = {
     Retry.UNSENT: "connect-failure,refused-stream,reset-before-request",
     Retry.SAFE: "connect-failure,refused-stream,reset,unavailable",
 }
-_TYPE = "type.googleapis.com/envoy."
-
-
-def typed(kind: str, **fields: object) -> Json:
-    """An extension's configuration: `kind` is the message's name below `envoy.`."""
-    return {"@type": _TYPE + kind, **fields}
 
 
 ELSEWHERE: Json = {
@@ -58,20 +52,6 @@ ELSEWHERE: Json = {
 def address(port: int) -> Json:
     """A port of this machine."""
     return {"socket_address": {"address": HOST, "port_value": port}}
-
-
-def file_source(path: str) -> Json:
-    """A file, relative to the data folder."""
-    return {"filename": path}
-
-
-def own_certificate(proxy: str) -> Json:
-    """The proxy's certificate, read again when it is renewed."""
-    return {
-        "certificate_chain": file_source(f"certs/{proxy}/tls.pem"),
-        "private_key": file_source(f"certs/{proxy}/tls.key"),
-        "watched_directory": {"path": f"certs/{proxy}"},
-    }
 
 
 def route(method: Method, cluster: str, *, stream_seconds: int = 0) -> Json:
@@ -144,12 +124,9 @@ def service_cluster(name: str, proxy: str, *, hashed: bool) -> Json:
                 "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
                 sni=f"{name}.worldmesh.internal",
                 common_tls_context={
-                    "tls_certificates": [own_certificate(proxy)],
+                    **certificate(proxy),
                     "alpn_protocols": ["h2"],
-                    "validation_context": {
-                        "trusted_ca": file_source(f"certs/{proxy}/services-ca.pem"),
-                        "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": spiffe(name)}}],
-                    },
+                    **authorities(proxy, {"san_type": "URI", "matcher": {"exact": spiffe(name)}}),
                 },
             ),
         },

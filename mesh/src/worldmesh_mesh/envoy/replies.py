@@ -9,7 +9,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from .common import NOWHERE, Json, typed
+from .basics import Json, typed
+from .common import NOWHERE
 
 # (a condition in CEL, the gRPC code, the reason, the message); the first that holds is taken.
 _NO_TOKEN = code_pb2.UNAUTHENTICATED
