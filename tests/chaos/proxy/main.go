@@ -46,6 +46,7 @@ var ways = map[string][]string{
 
 func main() {
 	log.SetFlags(0)
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy traces every interruption
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
 	if !lines.Scan() {
