@@ -19,16 +19,15 @@ from tests.chaos.network import Network, network
 from tests.chaos.rows.row import Row, Scene, Setup, whole
 from tests.support.world import Guest, World, free_base, running_world
 
-CALM_SECONDS = 3.0
-
 
 @dataclass(frozen=True)
 class Size:
-    """How many people there are."""
+    """How many people there are, how many steps each makes a second, and for how long nothing goes wrong."""
 
     rooms: int = 20
     members: int = 50
     rate: float = 4.0
+    calm: float = 3.0
 
 
 class Chaos:
@@ -56,7 +55,7 @@ class Chaos:
             scene = Scene(self._world, random.Random(seed), load, self._network, users)
             for watch in row.around:
                 around.enter_context(watch(scene))
-            time.sleep(CALM_SECONDS)
+            time.sleep(self._size.calm)
             try:
                 row.fault(scene)
             finally:
