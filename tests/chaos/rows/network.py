@@ -236,7 +236,7 @@ ROWS = (
         check=lambda result: expire_once(result) + unseen(result),
     ),
     Row(
-        101,
+        131,
         "gateway cut from relays for long",
         during(one(TO_MESH), stalls, 26),
         f"its members are told after 20 s, and come back to the room when it is back; {NONE_LOST}",
@@ -248,7 +248,7 @@ ROWS = (
         check=told,
     ),
     Row(
-        102,
+        132,
         "gateway cut from relays, and clients who go elsewhere when they hear nothing",
         during(one(TO_MESH), stalls, 15),
         f"clients are at another gateway after 7 s; the others see nothing; {NONE_LOST}",
@@ -259,7 +259,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        103,
+        133,
         "gateway's connections to the mesh end, and new ones are refused for 5 s",
         during(one(TO_MESH), ends, 5),
         f"its members go on when it is back; the others see nothing; {NONE_LOST}",
@@ -269,7 +269,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        104,
+        134,
         "200 ms more between gateways and the mesh, there and back",
         during(each(TO_MESH), delays, 10),
         f"everything is later by as much, nothing else; {NONE_LOST}",
@@ -279,7 +279,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        105,
+        135,
         "2 % loss between gateways and the mesh",
         during(each(TO_MESH), loses, 10),
         f"stalls of 200 ms and more; streams open again; the others see nothing; {NONE_LOST}",
@@ -289,7 +289,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        106,
+        136,
         "200 ms more between relays and Redis, there and back",
         during(each(TO_REDIS), delays, 10),
         f"what is ordered is later by as much; steps are as ever; {NONE_LOST}",
@@ -299,7 +299,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        107,
+        137,
         "2 % loss between relays and Redis",
         during(each(TO_REDIS), loses, 10),
         f"what is ordered stalls now and then; steps are as ever; {NONE_LOST}",
@@ -309,7 +309,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        108,
+        138,
         "Redis takes what relays write and does not answer for 5 s",
         during(each(TO_REDIS), swallows, 5),
         f"what is ordered waits or is refused with RetryInfo, and is not written twice; {NONE_LOST}",
@@ -319,7 +319,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        109,
+        139,
         "slow links between relays and Redis (32 KB/s)",
         during(each(TO_REDIS), narrow, 10),
         f"what is ordered gathers into larger writes, or is refused with RetryInfo; {NONE_LOST}",
@@ -329,7 +329,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        110,
+        140,
         "200 ms more between clients and gateways, there and back",
         during(each(TO_GATEWAYS), delays, 10),
         f"everything is later by as much, nothing else; {NONE_LOST}",
@@ -339,7 +339,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        111,
+        141,
         "2 % loss between clients and gateways",
         during(each(TO_GATEWAYS), loses, 10),
         f"stalls; who loses the connection comes back, and the others see nothing; {NONE_LOST}",
@@ -350,7 +350,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        112,
+        142,
         "slow links between clients and gateways (8 KB/s)",
         during(each(TO_GATEWAYS), thin, 12),
         f"state is dropped, ordered is late; who reads too slowly for that comes back later; {NONE_LOST}",
