@@ -90,7 +90,7 @@ def chaotic(setup: Setup, size: Size) -> Iterator[Chaos]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         net = stack.enter_context(network(setup.links, base))
-        told = stack.enter_context(setup.beside(base)) if setup.beside else {}
+        told = stack.enter_context(setup.beside(base, folder)) if setup.beside else {}
         overrides: dict[str, dict[str, str]] = {}
         for part in (setup.overrides, net.overrides, told):
             for name, settings in part.items():

@@ -27,7 +27,7 @@ ROWS_HERE = [
     shortly(7, 3),
     shortly(18, 2),
     dataclasses.replace(shortly(17, 5), fault=stop(just("valkey"), 3)),
-    dataclasses.replace(shortly(4, 5), fault=during(one(TO_MESH), stalls, 4)),
+    dataclasses.replace(shortly(130, 5), fault=during(one(TO_MESH), stalls, 4)),
 ]
 
 

@@ -11,6 +11,7 @@ from tests.chaos.generator import Result
 from tests.chaos.metrics import Sample, counting
 from tests.chaos.network import Link
 from tests.chaos.presence import presence
+from tests.chaos.second_mesh import WAY, second_mesh
 
 from .row import NONE_LOST, Fault, Row, Scene, Setup
 
@@ -23,6 +24,9 @@ SERVERS = Setup(links=(*TO_REDIS, *TO_MESH))
 """The network between the processes may be bad."""
 CLIENTS = Setup(links=TO_GATEWAYS)
 """The network between clients and gateways may be bad."""
+
+APART = Setup(links=(WAY,), beside=second_mesh)
+"""One gateway has a mesh of its own, whose network to one relay may be bad."""
 
 LEASE_MS = 18_000
 """Of relays."""
@@ -191,12 +195,12 @@ ROWS = (
     ),
     Row(
         4,
-        "gateway cut from relays",
-        during(one(TO_MESH), stalls, 10),
-        f"its members go on when it is back; the others see nothing; {NONE_LOST}",
-        12_000,
-        seconds=16,
-        setup=SERVERS,
+        "relay cut from one gateway only",
+        during(each((WAY,)), stalls, 12),
+        f"that gateway's members go on when it is back; the others see nothing; {NONE_LOST}",
+        16_000,
+        seconds=18,
+        setup=APART,
         crowd=STAY,
         check=unseen,
     ),
@@ -236,8 +240,19 @@ ROWS = (
         check=lambda result: expire_once(result) + unseen(result),
     ),
     Row(
+        130,
+        "gateway cut from the mesh",
+        during(one(TO_MESH), stalls, 10),
+        f"its members go on when it is back; the others see nothing; {NONE_LOST}",
+        12_000,
+        seconds=16,
+        setup=SERVERS,
+        crowd=STAY,
+        check=unseen,
+    ),
+    Row(
         131,
-        "gateway cut from relays for long",
+        "gateway cut from the mesh for long",
         during(one(TO_MESH), stalls, 26),
         f"its members are told after 20 s, and come back to the room when it is back; {NONE_LOST}",
         35_000,
@@ -249,7 +264,7 @@ ROWS = (
     ),
     Row(
         132,
-        "gateway cut from relays, and clients who go elsewhere when they hear nothing",
+        "gateway cut from the mesh, and clients who go elsewhere when they hear nothing",
         during(one(TO_MESH), stalls, 15),
         f"clients are at another gateway after 7 s; the others see nothing; {NONE_LOST}",
         9000,
@@ -359,5 +374,17 @@ ROWS = (
         reconnects=2,
         setup=CLIENTS,
         check=unseen,
+    ),
+    Row(
+        143,
+        "relay cut from one gateway only, for long",
+        during(each((WAY,)), stalls, 26),
+        f"that gateway's members are told after 20 s, and come back when it is back; {NONE_LOST}",
+        35_000,
+        seconds=34,
+        gaps=True,
+        setup=APART,
+        crowd=STAY,
+        check=told,
     ),
 )
