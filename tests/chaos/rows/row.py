@@ -31,8 +31,8 @@ class Setup:
     links: tuple[Link, ...] = ()
     """Ways between processes on which the network may be made bad."""
     beside: Callable[[int, Path], AbstractContextManager[Overrides]] | None = None
-    """Processes that run beside the world: entered before it starts, with its port base and its folder (700 to 899 above
-    the base are free for them); says what the world's instances must be told of them."""
+    """Processes that run beside the world: entered before it starts, with its port base and its folder (700 to 899
+    above the base are free for them); says what the world's instances must be told of them."""
 
 
 WHOLE = Setup()
