@@ -38,10 +38,10 @@ class Chaos:
         self._network = network
         self._size = size
 
-    def _create(self, number: int, headers: dict[str, str]) -> str:
+    def _create(self, http: httpx.Client, number: int) -> str:
         room = {"display_name": f"Chaos {number}", "capacity": 1000}
         body = {"room": room, "request_id": uuid.uuid4().hex}
-        response = httpx.post(f"{self._world.rest}/v1/rooms", json=body, headers=headers)
+        response = http.post(f"{self._world.rest}/v1/rooms", json=body)
         response.raise_for_status()
         return str(response.json()["room"]["room_id"])
 
@@ -67,15 +67,17 @@ class Chaos:
 
     def _people(self) -> list[Guest]:
         count = self._size.rooms * self._size.members
-        with ThreadPoolExecutor(8) as pool:  # tokens are short-lived: each run has people of its own
-            return list(pool.map(lambda _: self._world.guest("chaos"), range(count)))
+        with httpx.Client() as http, ThreadPoolExecutor(8) as pool:
+            # Tokens are short-lived: each run has people of its own.
+            return list(pool.map(lambda _: self._world.guest("chaos", http), range(count)))
 
     def _plan(self, row: Row, tokens: list[str]) -> Result:
-        owner = self._world.guest("chaos")
+        with httpx.Client(headers=self._world.guest("chaos").headers) as http:
+            rooms = [self._create(http, n) for n in range(self._size.rooms)]
         return {
             "urls": self._network.gateways(self._world.addresses["gateways_wss"]),
             "ca": self._world.addresses["ca"],
-            "rooms": [self._create(n, owner.headers) for n in range(self._size.rooms)],
+            "rooms": rooms,
             "tokens": tokens,
             "rate": self._size.rate,
             "seconds": 280,
