@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.chaos.generator import Result
 from tests.chaos.metrics import total
@@ -18,13 +19,13 @@ _SENTINELS, _CLUSTER = Sentinels(), Cluster()
 
 
 @contextmanager
-def _with_sentinels(base: int) -> Iterator[Overrides]:
+def _with_sentinels(base: int, _: Path) -> Iterator[Overrides]:
     with _SENTINELS.running(base) as told:
         yield _for_relays(told)
 
 
 @contextmanager
-def _with_cluster(base: int) -> Iterator[Overrides]:
+def _with_cluster(base: int, _: Path) -> Iterator[Overrides]:
     with _CLUSTER.running(base) as told:
         yield _for_relays(told)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from tests.chaos.generator import Load, Result
@@ -29,9 +30,9 @@ class Setup:
     overrides: Overrides = field(default_factory=dict)
     links: tuple[Link, ...] = ()
     """Ways between processes on which the network may be made bad."""
-    beside: Callable[[int], AbstractContextManager[Overrides]] | None = None
-    """Processes that run beside the world: entered before it starts, with its port base (700 to 899 above it are free
-    for them); says what the world's instances must be told of them."""
+    beside: Callable[[int, Path], AbstractContextManager[Overrides]] | None = None
+    """Processes that run beside the world: entered before it starts, with its port base and its folder (700 to 899
+    above the base are free for them); says what the world's instances must be told of them."""
 
 
 WHOLE = Setup()
