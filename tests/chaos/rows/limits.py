@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import resource
 import ssl
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 from websockets.exceptions import ConnectionClosed
+from worldmesh.identity.v1 import identity_service_pb2 as identity
+from worldmesh.presence.v1 import presence_service_pb2 as presence
 
 from tests.chaos.generator import Result
 from tests.chaos.probe import hello
-from tests.support.world import World
+from tests.support.world import ROOT, World
 
 from .row import GATEWAY, NONE_LOST, Fault, Row, Scene, Setup, pid_of
 
@@ -81,6 +86,57 @@ def _turned_away(result: Result) -> list[str]:
     wrong = [f"{result['unheard']} heard nothing: {result['unheard_why']}"] if result["unheard"] else []
     wrong += [] if result["turned_away"] else ["nobody was turned away"]
     return wrong + ([] if result["let_in_after"] else ["when there were descriptors again nobody was let in"])
+
+
+def _offer(scene: Scene) -> None:
+    """A method of a service in Python and one of a service in Go are called more often than can be answered."""
+    world = scene.world
+    guest = world.guest("offer")
+    scene.mark()
+    scene.figures["offered"] = {}
+    scene.figures["goodput"] = {}
+    for method, request in (
+        ("/worldmesh.identity.v1.IdentityService/GetSelf", identity.GetSelfRequest()),
+        (
+            "/worldmesh.presence.v1.PresenceService/BatchGetPresence",
+            presence.BatchGetPresenceRequest(user_ids=[guest.user_id]),
+        ),
+    ):
+        plan = {
+            "target": world.addresses["grpc"],
+            "ca": world.addresses["ca"],
+            "token": guest.access_token,
+            "method": method,
+            "request": base64.b64encode(request.SerializeToString()).decode(),
+            "times": list(_PROMISED),
+            "seconds": 5,
+        }
+        # Whoever offers must not take the processor from those who answer.
+        command = ["nice", "-n", "10", str(OFFER)]
+        done = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, check=True, timeout=90)
+        calm, *crowded = json.loads(done.stdout)
+        name = method.rpartition("/")[2]
+        scene.figures["offered"][name] = [calm, *crowded]
+        for each in crowded:
+            share = each["good_per_s"] / calm["good_per_s"]
+            scene.figures["goodput"][f"{name} at {each['times']:g} x"] = round(share, 3)
+
+
+def _goodput(result: Result) -> list[str]:
+    wrong = []
+    for name, (_, *crowded) in result["offered"].items():
+        for each in crowded:
+            share = result["goodput"][f"{name} at {each['times']:g} x"]
+            if share < _PROMISED[each["times"]]:
+                wrong.append(f"{name} at {each['times']:g} times its capacity: goodput {share:.2f}")
+            if each["silent_per_s"]:
+                wrong.append(f"{name}: {each['silent_per_s']:.0f} a second were refused without a time to try again")
+    return wrong
+
+
+OFFER = ROOT / ".build/chaos/offer"
+# So many times the capacity are offered, and at least such a share of it must be answered.
+_PROMISED = {3.0: 0.9, 10.0: 0.8}
 
 
 def _told(command: str) -> Fault:
@@ -175,5 +231,15 @@ ROWS = (
         seconds=10,
         crowd={"busy": 40},
         check=_others_as_before,
+    ),
+    Row(
+        27,
+        "3 and 10 times as many calls are offered as can be answered",
+        _offer,
+        f"goodput ≥ 90 % and 80 % of capacity; what is refused says when to try again; {NONE_LOST}",
+        5000,
+        seconds=1,
+        crowd={"rate": 0.2, "words": 1},
+        check=_goodput,
     ),
 )
