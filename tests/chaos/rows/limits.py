@@ -211,7 +211,7 @@ ROWS = (
         check=_all_back,
     ),
     Row(
-        111,
+        211,
         "three times as many as are in come at once",
         _told("come"),
         f"all in ≤ 15 s; nobody is sent away; memory of gateways bounded; {NONE_LOST}",
