@@ -39,7 +39,7 @@ func register(app *kit.App, cfg Config, rooms store.Store) *hub {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	h := newHub(ctx, t, cfg.Hold, m, app.Log)
-	h.recordings = cfg.RecordDir
+	h.recordings, h.wall = cfg.RecordDir, cfg.WallClock
 	roomv1.RegisterRoomServiceServer(app.Server, &server{
 		me: t.me, queueBytes: cfg.QueueBytes, hub: h, validator: app.Validator, metrics: m, log: app.Log,
 	})

@@ -22,10 +22,15 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def misheard(row: Row, result: Result) -> list[str]:
+    """What somebody did not hear once and in order, or does not see where it is."""
+    never = [*NEVER, *([] if row.gaps else ["gaps"])]
+    return [f"{what} {result[what]}" for what in never if result[what]]
+
+
 def broken(row: Row, result: Result) -> list[str]:
     """The promises that were not kept."""
-    never = [*NEVER, *([] if row.gaps else ["gaps"])]
-    wrong = [f"{what} {result[what]}" for what in never if result[what]]
+    wrong = misheard(row, result)
     live = max(result["live_p99_ms"], result["longest_ms"])
     if not 0 <= result["live_p99_ms"] <= live <= row.live_ms:
         wrong.append(f"rooms lived again after {live:.0f} ms, not {row.live_ms:.0f}")
@@ -56,8 +61,11 @@ def by_setup(numbers: Sequence[int]) -> dict[Setup, list[Row]]:
     return groups
 
 
-def run(numbers: Sequence[int], size: Size, seeds: range) -> tuple[dict[int, Result], bool]:
-    """Runs rows, each with each seed. The results by row, and whether all was as promised."""
+def run(numbers: Sequence[int], size: Size, seeds: range, *, page: bool) -> tuple[dict[int, Result], bool]:
+    """Runs rows, each with each seed. The results by row, and whether all was as promised.
+
+    The page has each row's result as soon as there is one.
+    """
     results: dict[int, Result] = {}
     kept = True
     for setup, rows in by_setup(numbers).items():
@@ -76,6 +84,8 @@ def run(numbers: Sequence[int], size: Size, seeds: range) -> tuple[dict[int, Res
                         say(f"  {result}")
                     runs.append(result)
                 results[row.number] = merged(runs)
+                if page:
+                    write_page({row.number: results[row.number]}, size)
     return dict(sorted(results.items())), kept
 
 
@@ -94,9 +104,7 @@ def main() -> int:
         parser.error(f"no such rows: {unknown}; there are {sorted(ROWS)}")
     size = Size(arguments.rooms, arguments.members)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    results, kept = run(numbers, size, seeds)
-    if arguments.page:
-        write_page(results, size)
+    results, kept = run(numbers, size, seeds, page=arguments.page)
     print(json.dumps(results))
     return int(not kept)
 

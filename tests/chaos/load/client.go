@@ -412,6 +412,9 @@ func (c *client) patience() time.Duration {
 	if c.slow != nil && c.slow.on() {
 		return time.Minute
 	}
+	if patience := c.load.plan.Patience; patience > 0 {
+		return time.Duration(patience * float64(time.Second))
+	}
 	return c.silence
 }
 

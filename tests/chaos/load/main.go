@@ -34,6 +34,8 @@ type plan struct {
 	Slow []int `json:"slow"`
 	// Mortal is how many members of each room, before those, do not come back when they lose their socket after the mark.
 	Mortal int `json:"mortal"`
+	// Patience is how many seconds clients wait for a word before they go elsewhere; 0: twice the heartbeat.
+	Patience float64 `json:"patience"`
 }
 
 // talkers is how many members of a room with so many talk: those who can be relied on.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
 import ssl
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 from websockets.exceptions import ConnectionClosed
@@ -35,11 +35,10 @@ def _few_descriptors(pid: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
-def _come(world: World, url: str, stay: ExitStack) -> str:
+async def _come(url: str, tls: ssl.SSLContext, token: str, stay: AsyncExitStack) -> str:
     """Open a socket: how that ended. One that is let in stays."""
-    context = ssl.create_default_context(cafile=world.addresses["ca"])
     try:
-        stay.enter_context(hello(url, context, world.guest("comer").access_token))
+        await stay.enter_async_context(hello(url, tls, token))
     except ConnectionClosed as error:
         return str(error.rcvd.code) if error.rcvd else "cut"
     except (OSError, TimeoutError) as error:
@@ -47,15 +46,28 @@ def _come(world: World, url: str, stay: ExitStack) -> str:
     return "let in"
 
 
+async def _crowd(world: World, url: str, pid: int, token: str) -> tuple[Counter[str], str]:
+    """Many come while there are no descriptors, and one comes afterwards: how that ended."""
+    tls = ssl.create_default_context(cafile=world.addresses["ca"])
+    at_once = asyncio.Semaphore(_AT_ONCE)
+
+    async def come() -> str:
+        async with at_once:
+            return await _come(url, tls, token, stay)
+
+    async with AsyncExitStack() as stay:
+        with _few_descriptors(pid):
+            ends = Counter(await asyncio.gather(*(come() for _ in range(_COMERS))))
+        return ends, await _come(url, tls, token, stay)
+
+
 def _out_of_descriptors(scene: Scene) -> None:
     """A gateway may open no more files, and many come."""
     world, name = scene.world, GATEWAY(scene.rng)
     url = str(world.addresses["gateways_wss"][int(name.rpartition("-")[2])])
-    with ExitStack() as stay, ThreadPoolExecutor(_AT_ONCE) as pool:
-        with _few_descriptors(pid_of(world, name)):
-            scene.mark()
-            ends = Counter(pool.map(lambda _: _come(world, url, stay), range(_COMERS)))
-        after = _come(world, url, stay)
+    token = world.guest("comer").access_token
+    scene.mark()
+    ends, after = asyncio.run(_crowd(world, url, pid_of(world, name), token))
     scene.figures |= {
         "turned_away": ends.pop(str(OVERLOADED), 0),
         "let_in": ends.pop("let in", 0),

@@ -76,6 +76,16 @@ def loses(scene: Scene, link: str) -> None:
     scene.network.lose(link, share=0.02, resets=0.05, seed=scene.rng.randrange(1 << 30))
 
 
+def ends(scene: Scene, link: str) -> None:
+    """All connections end, and new ones are refused."""
+    scene.network.cut(link)
+
+
+def thin(scene: Scene, link: str) -> None:
+    """8 KB/s a connection."""
+    scene.network.slow(link, 8, "down")
+
+
 def narrow(scene: Scene, link: str) -> None:
     """32 KB/s a connection."""
     scene.network.slow(link, 32)
@@ -124,6 +134,49 @@ def found(result: Result) -> list[str]:
     return wrong + ([f"found after {result['found_ms']:.0f} ms"] if result["found_ms"] > 12_000 else [])
 
 
+def reads_slowly(scene: Scene) -> None:
+    """Some of each room read nothing for a while, or 1 KB/s."""
+    scene.mark()
+    scene.load.tell("slow")
+    time.sleep(25)
+    scene.load.tell("unslow")
+
+
+def dropped(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
+    """What gateways did not send to those who read slowly, and by how many MB they grew."""
+    first, last = samples[0], samples[-1]
+    memory = "process_resident_memory_bytes"
+    grown = [s.values[g][memory] - first.values[g][memory] for s in samples for g in s.values]
+    drops = 'worldmesh_gateway_queue_drops_total{channel="%s"}'
+    return {
+        "dropped_state": last.total(drops % "state") - first.total(drops % "state"),
+        "slow_closed": last.total(drops % "ordered") - first.total(drops % "ordered"),
+        "grown_mb": round(max(grown) / 1e6, 1),
+    }
+
+
+MEMORY_MB = 64
+
+
+def undisturbed(result: Result) -> list[str]:
+    """The others see steps as soon as ever; what is dropped is counted; memory is bounded."""
+    wrong = [] if result["dropped_state"] else ["no state was dropped"]
+    if result["step_p99_ms"] > 2 * result["calm_step_p99_ms"]:
+        wrong.append(f"steps are seen after {result['step_p99_ms']:.0f} ms, {result['calm_step_p99_ms']:.0f} when calm")
+    if result["grown_mb"] > MEMORY_MB:
+        wrong.append(f"a gateway grew by {result['grown_mb']} MB")
+    return wrong
+
+
+STAY = {"patience": 60}
+"""Clients who do not look for another gateway by themselves."""
+
+
+def told(result: Result) -> list[str]:
+    """Clients of a gateway that reaches no relay are told that the room is not there."""
+    return [] if result["room_left"] else ["nobody was told"]
+
+
 ROWS = (
     Row(
         3,
@@ -140,11 +193,23 @@ ROWS = (
         4,
         "gateway cut from relays",
         during(one(TO_MESH), stalls, 10),
-        f"its members go on when it is back, or are told; the others see nothing; {NONE_LOST}",
-        15_000,
-        seconds=20,
+        f"its members go on when it is back; the others see nothing; {NONE_LOST}",
+        12_000,
+        seconds=16,
         setup=SERVERS,
+        crowd=STAY,
         check=unseen,
+    ),
+    Row(
+        9,
+        "sockets that read nothing, or 1 KB/s",
+        reads_slowly,
+        f"the others' p99 ≤ 2 × calm; memory grows ≤ {MEMORY_MB} MB; only state is dropped, and counted; {NONE_LOST}",
+        3000,
+        seconds=30,
+        crowd={"slow": [0, 0, 1024, 1024]},
+        around=(counting(GATEWAYS, dropped),),
+        check=undisturbed,
     ),
     Row(
         10,
@@ -166,7 +231,133 @@ ROWS = (
         25_000,
         seconds=26,
         setup=SERVERS,
+        crowd=STAY,
         around=(presence,),
         check=lambda result: expire_once(result) + unseen(result),
+    ),
+    Row(
+        101,
+        "gateway cut from relays for long",
+        during(one(TO_MESH), stalls, 26),
+        f"its members are told after 20 s, and come back to the room when it is back; {NONE_LOST}",
+        35_000,
+        seconds=34,
+        gaps=True,
+        setup=SERVERS,
+        crowd=STAY,
+        check=told,
+    ),
+    Row(
+        102,
+        "gateway cut from relays, and clients who go elsewhere when they hear nothing",
+        during(one(TO_MESH), stalls, 15),
+        f"clients are at another gateway after 7 s; the others see nothing; {NONE_LOST}",
+        9000,
+        seconds=20,
+        reconnects=1,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        103,
+        "gateway's connections to the mesh end, and new ones are refused for 5 s",
+        during(one(TO_MESH), ends, 5),
+        f"its members go on when it is back; the others see nothing; {NONE_LOST}",
+        8000,
+        seconds=12,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        104,
+        "200 ms more between gateways and the mesh, there and back",
+        during(each(TO_MESH), delays, 10),
+        f"everything is later by as much, nothing else; {NONE_LOST}",
+        3000,
+        seconds=12,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        105,
+        "2 % loss between gateways and the mesh",
+        during(each(TO_MESH), loses, 10),
+        f"stalls of 200 ms and more; streams open again; the others see nothing; {NONE_LOST}",
+        8000,
+        seconds=14,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        106,
+        "200 ms more between relays and Redis, there and back",
+        during(each(TO_REDIS), delays, 10),
+        f"what is ordered is later by as much; steps are as ever; {NONE_LOST}",
+        3000,
+        seconds=12,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        107,
+        "2 % loss between relays and Redis",
+        during(each(TO_REDIS), loses, 10),
+        f"what is ordered stalls now and then; steps are as ever; {NONE_LOST}",
+        6000,
+        seconds=14,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        108,
+        "Redis takes what relays write and does not answer for 5 s",
+        during(each(TO_REDIS), swallows, 5),
+        f"what is ordered waits or is refused with RetryInfo, and is not written twice; {NONE_LOST}",
+        8000,
+        seconds=12,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        109,
+        "slow links between relays and Redis (32 KB/s)",
+        during(each(TO_REDIS), narrow, 10),
+        f"what is ordered gathers into larger writes, or is refused with RetryInfo; {NONE_LOST}",
+        12_000,
+        seconds=16,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        110,
+        "200 ms more between clients and gateways, there and back",
+        during(each(TO_GATEWAYS), delays, 10),
+        f"everything is later by as much, nothing else; {NONE_LOST}",
+        3000,
+        seconds=12,
+        setup=CLIENTS,
+        check=unseen,
+    ),
+    Row(
+        111,
+        "2 % loss between clients and gateways",
+        during(each(TO_GATEWAYS), loses, 10),
+        f"stalls; who loses the connection comes back, and the others see nothing; {NONE_LOST}",
+        8000,
+        seconds=14,
+        reconnects=20,
+        setup=CLIENTS,
+        check=unseen,
+    ),
+    Row(
+        112,
+        "slow links between clients and gateways (8 KB/s)",
+        during(each(TO_GATEWAYS), thin, 12),
+        f"state is dropped, ordered is late; who reads too slowly for that comes back later; {NONE_LOST}",
+        20_000,
+        seconds=18,
+        reconnects=2,
+        setup=CLIENTS,
+        check=unseen,
     ),
 )
