@@ -3,6 +3,7 @@ package roomsim
 import (
 	"fmt"
 	"math/rand/v2"
+	"time"
 )
 
 // settleLimit bounds how long a world may take to come to rest without faults.
@@ -76,30 +77,50 @@ func (s *search) visit(w *World) bool {
 	return w.Choices() > 0
 }
 
-// Play runs a random schedule: so many steps with faults among them, and then what it takes to come to rest.
+// Play runs a random schedule: so many steps with faults among them, then what it takes to come to rest, and then until
+// everybody is out whose connection is lost.
 func Play(setup Setup, seed uint64, steps int) Found {
 	random := rand.New(rand.NewPCG(seed, 0))
 	w := New(setup)
 	for range steps {
-		ordinary, faults := len(w.actions()), len(w.faultActions())
-		if ordinary+faults == 0 {
-			break
+		ordinary, faults := w.actions(), w.faultActions()
+		switch {
+		case len(ordinary)+len(faults) == 0:
+		case len(ordinary) == 0 || len(faults) > 0 && random.IntN(12) == 0:
+			w.do(faults[random.IntN(len(faults))])
+		default:
+			w.do(ordinary[random.IntN(len(ordinary))])
 		}
-		choice := 0
-		if ordinary == 0 || faults > 0 && random.IntN(12) == 0 {
-			choice = ordinary + random.IntN(faults)
-		} else {
-			choice = random.IntN(ordinary)
-		}
-		w.Step(choice)
 		if w.failure != nil {
 			return Found{Err: w.failure, Trace: w.Trace()}
 		}
 	}
-	settled := w.Settle(settleLimit)
-	err := w.Check(settled)
-	if err == nil && !settled {
-		err = fmt.Errorf("it does not come to rest within %d steps", settleLimit)
+	err := w.comeToRest()
+	if err == nil {
+		w.visit() // a relay that takes the room begins to count anew
+		err = w.comeToRest()
+	}
+	if err == nil {
+		w.pass(hold + time.Second)
+		err = w.comeToRest()
+	}
+	if err == nil {
+		err = w.CheckAfterHold()
 	}
 	return Found{States: len(w.trace), Err: err, Trace: w.Trace()}
+}
+
+// visit lets somebody enter, so that the room is live.
+func (w *World) visit() {
+	c := &client{world: w, index: len(w.clients)}
+	w.clients = append(w.clients, c)
+	c.enter(w.gateways[0], nil)
+}
+
+// comeToRest lets everything happen that can, and checks what came of it.
+func (w *World) comeToRest() error {
+	if !w.Settle(settleLimit) {
+		return fmt.Errorf("it does not come to rest within %d steps", settleLimit)
+	}
+	return w.Check(true)
 }

@@ -57,8 +57,8 @@ type Sink interface {
 	Event(e *Entry)
 	// Again is the same for one stream that has missed it.
 	Again(e *Entry, stream uint64)
-	// Told is for one member: a whisper, or something that it alone has missed.
-	Told(e *Entry, to Link)
+	// Told is for some members of one stream: a whisper, or something that one alone has missed.
+	Told(e *Entry, to ...Link)
 	// Done answers an input.
 	Done(to Link, in In)
 	// Failed answers an input.
@@ -75,6 +75,8 @@ type member struct {
 	link Link
 	// speaks is where its inputs come from.
 	speaks Link
+	// left says that it has asked to leave.
+	left bool
 	// leaves is when a member without a connection leaves; zero if it has one.
 	leaves time.Time
 	state  frames.EntityState
