@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from tests.chaos.generator import Result, crowd
+from tests.chaos.history import History
 from tests.chaos.rows.row import Row, Scene, Setup, whole
 from tests.support.world import World, free_base, running_world
 
@@ -33,8 +34,9 @@ class Size:
 class Chaos:
     """A world under load in which things go wrong."""
 
-    def __init__(self, world: World, size: Size) -> None:
+    def __init__(self, world: World, size: Size, history: History) -> None:
         self._world = world
+        self._history = history
         self._size = size
         owner = world.guest("chaos")
         self._rooms = [self._create(n, owner.headers) for n in range(size.rooms)]
@@ -50,7 +52,7 @@ class Chaos:
         """One fault, once."""
         whole(self._world)
         with crowd(self._plan(row)) as load, ExitStack() as around:
-            scene = Scene(self._world, random.Random(seed), load)
+            scene = Scene(self._world, random.Random(seed), load, self._history)
             for watch in row.around:
                 around.enter_context(watch(scene))
             time.sleep(CALM_SECONDS)
@@ -58,7 +60,7 @@ class Chaos:
             time.sleep(max(0.0, load.marked + row.seconds - time.monotonic()))
             result = load.stop()
             around.close()
-            return result | scene.figures
+            return result | scene.figures | self._history.check()
 
     def _plan(self, row: Row) -> Result:
         count = self._size.rooms * self._size.members
@@ -82,7 +84,9 @@ def chaotic(setup: Setup, size: Size) -> Iterator[Chaos]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         told = stack.enter_context(setup.beside(base)) if setup.beside else {}
-        names = {*setup.overrides, *told}
-        overrides = {n: {**setup.overrides.get(n, {}), **told.get(n, {})} for n in names}
+        history = History(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        parts = (setup.overrides, told, history.overrides)
+        names = {name for part in parts for name in part}
+        overrides = {n: {k: v for part in parts for k, v in part.get(n, {}).items()} for n in names}
         world = running_world(folder, scale=dict(setup.scale), base=base, overrides=overrides)
-        yield Chaos(stack.enter_context(world), size)
+        yield Chaos(stack.enter_context(world), size, history)

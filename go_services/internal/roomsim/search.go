@@ -39,42 +39,47 @@ type search struct {
 func (s *search) from(choices []int) {
 	w := New(s.setup)
 	for _, choice := range choices {
-		w.Step(choice)
+		w.do(w.next()[choice])
 	}
-	for s.visit(w) {
-		n := w.Choices()
-		for other := 1; other < n; other++ {
+	for {
+		next, more := s.visit(w)
+		if !more {
+			return
+		}
+		for other := 1; other < len(next); other++ {
 			s.from(append(choices[:len(choices):len(choices)], other))
 			if s.found.Err != nil || s.found.Truncated {
 				return
 			}
 		}
 		choices = append(choices[:len(choices):len(choices)], 0)
-		w.Step(0) // the first of them needs not be reached anew
+		w.do(next[0]) // the first of them needs not be reached anew
 	}
 }
 
-// visit checks a state; false if nothing new can follow.
-func (s *search) visit(w *World) bool {
+// visit checks a state, and says what may follow; false if nothing new can.
+func (s *search) visit(w *World) ([]action, bool) {
 	print := w.Fingerprint()
 	if _, known := s.seen[print]; known {
-		return false
+		return nil, false
+	}
+	if len(s.seen) >= s.limit {
+		s.found.Truncated = true
+		return nil, false
 	}
 	s.seen[print] = struct{}{}
 	s.found.States++
-	if len(s.seen) >= s.limit {
-		s.found.Truncated = true
-		return false
-	}
-	settled := len(w.actions()) == 0
+	ordinary := w.actions()
+	settled := len(ordinary) == 0
 	if err := w.Check(settled); err != nil {
 		s.found.Err, s.found.Trace = err, w.Trace()
-		return false
+		return nil, false
 	}
 	if settled {
 		s.found.Ends++
 	}
-	return w.Choices() > 0
+	next := append(ordinary, w.faultActions()...)
+	return next, len(next) > 0
 }
 
 // Play runs a random schedule: so many steps with faults among them, then what it takes to come to rest, and then until

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tests.chaos.generator import Load, Result
+from tests.chaos.history import History
 from tests.support.world import SCALE, World
 
 NONE_LOST = "0 lost, 0 twice, order kept"
@@ -43,6 +44,8 @@ class Scene:
     rng: random.Random
     """From the run's seed: the same faults at the same times."""
     load: Load
+    history: History
+    """Of the relays: a fault that has Redis forget must say so."""
     figures: Result = field(default_factory=dict)
     """What is measured beside what the load generator sees: becomes part of the row's result."""
 
