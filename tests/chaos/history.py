@@ -1,4 +1,4 @@
-"""What the relays of a world asked of Redis and were told, and whether it can have happened (go_services/relay/history)."""
+"""Histories of what the relays of a world ask of Redis and are told (go_services/relay/history)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Fate = Literal["flush", "fail-over"]
 
 @dataclass(frozen=True)
 class History:
-    """The histories of a world's relays, in a folder: they write there what they ask, and tests what befalls the store."""
+    """A folder where the relays of a world write what they ask, and tests what befalls the store."""
 
     folder: Path
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))

@@ -20,7 +20,7 @@ const (
 	SeqFromZero       Bug = "number from the start after a fail-over"
 	RepeatOutOfOrder  Bug = "repeat the newest first"
 	DropResumeReplay  Bug = "resume without what was missed"
-	AcceptTwice       Bug = "hear again what was heard"
+	ForgetBehind      Bug = "forget who has not yet had all that it missed"
 	StealFromTheAlive Bug = "take rooms from relays that answer, and let both write"
 	WhisperToAll      Bug = "tell all what is whispered"
 	WhisperToOther    Bug = "whisper to the wrong member"
@@ -39,7 +39,7 @@ const (
 // Bugs are all of them.
 var Bugs = []Bug{
 	DeliverBeforeLog, NoFence, NoDedupe, ForgetUnanswered, IgnoreSeen, AcceptOldEpoch, NoRelog, LoseTail, AckBeforeLog,
-	ReleaseBeforeLog, KeepAfterFence, SeqFromZero, RepeatOutOfOrder, DropResumeReplay, AcceptTwice, StealFromTheAlive,
+	ReleaseBeforeLog, KeepAfterFence, SeqFromZero, RepeatOutOfOrder, DropResumeReplay, ForgetBehind, StealFromTheAlive,
 	WhisperToAll, WhisperToOther, HoldNeverEnds, HoldEndsAtOnce, LeaveBeforeLog, ReclaimUnfenced, KeyByConnection,
 	GapNotTold, KeepReplaced, StaleDetach, TrustFailedWrite, IgnoreFailOver,
 }

@@ -378,10 +378,13 @@ func (d *device) check(settled bool) {
 			c.world.fail("client %d is not told that another device took the place of %q", c.index, d.session)
 		}
 	}
+	stays := newest && d.connected() && !d.leaving
+	if settled && stays && c.world.lost {
+		d.compare()
+	}
 	if d.from == nil || d.skipped || c.world.lost {
 		return
 	}
-	stays := newest && d.connected() && !d.leaving
 	all := c.world.book.after(*d.from, c.user())
 	for _, h := range d.heard {
 		for !stays && len(all) > 0 && len(all[0].To) > 0 && all[0].LogPosition != h.at {
@@ -395,5 +398,17 @@ func (d *device) check(settled bool) {
 	}
 	if settled && stays && d.in && len(all) > 0 {
 		c.world.fail("client %d has not heard %v", c.index, all[0].LogPosition)
+	}
+}
+
+// compare looks whether what it heard is of the history that the log has now, though something was lost: else it must
+// have been told of a gap.
+func (d *device) compare() {
+	for _, e := range d.client.world.store.tail() {
+		for _, h := range d.heard {
+			if h.at.Seq == e.Seq && h.at.Sub == e.Sub && h.at != e.LogPosition {
+				d.client.world.fail("client %d goes on after %v, and the log has %v", d.client.index, h.at, e.LogPosition)
+			}
+		}
 	}
 }

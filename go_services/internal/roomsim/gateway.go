@@ -176,6 +176,11 @@ func (g *gateway) connection(relay int) action {
 		if g.world.setup.Broken == IgnoreSeen && open.Seen != nil {
 			open.Seen.Seq--
 		}
+		if g.world.setup.Broken == ForgetBehind {
+			for _, rejoin := range open.GetRejoins() {
+				rejoin.GetJoin().Resume = nil
+			}
+		}
 		s.up = append(s.up, &roomv1.AttachRequest{Body: &roomv1.AttachRequest_Open_{Open: open}})
 		s.relay.incoming = append(s.relay.incoming, s)
 	}}
@@ -258,7 +263,7 @@ func (g *gateway) deliver(d *roomv1.Delivery) {
 		g.queue.Answered(number)
 		delete(g.open, number)
 	}
-	if !g.members.Accept(d) && g.world.setup.Broken != AcceptTwice {
+	if !g.members.Accept(d) {
 		return
 	}
 	m := d.GetMembership()

@@ -77,15 +77,16 @@ type schedule struct {
 	Faults
 	// capacity of the room; 0: enough.
 	capacity int
-	// plain clients only say things.
+	// plain clients only say things, and there are two relays.
 	plain bool
 }
 
 var schedules = []schedule{
-	{name: "relays and misroutes", plain: true, Faults: Faults{Crashes: 2, Pauses: 2, Moves: 2, Misroutes: 2}},
+	{name: "relays and misroutes", plain: true, Faults: Faults{Crashes: 1, Pauses: 3, Moves: 3, Misroutes: 6}},
 	{name: "relays and gateways", Faults: Faults{Crashes: 2, Pauses: 2, Moves: 2, GatewayCrashes: 1, Misroutes: 2}},
 	{name: "a store that forgets", Faults: Faults{FailOvers: 2, Forgets: 3, GatewayCrashes: 1}},
 	{name: "moves and a store that forgets", Faults: Faults{FailOvers: 3, Forgets: 2, Moves: 3, Crashes: 1}},
+	{name: "pauses and a store that forgets", Faults: Faults{Pauses: 3, FailOvers: 2}},
 	{name: "a store that fails", Faults: Faults{Outages: 2, Failures: 3, Stalls: 2, Moves: 1, Crashes: 1}},
 	{name: "people who come and go", capacity: 3, Faults: Faults{GatewayCrashes: 1, Crashes: 1, Moves: 1, Waits: 3}},
 	{name: "time that passes", Faults: Faults{Waits: 3, Naps: 2, Pauses: 1, Crashes: 1, Outages: 1}},
@@ -99,6 +100,7 @@ var schedules = []schedule{
 func (s schedule) play(seed uint64, broken Bug) Found {
 	setup := Setup{Relays: 3, Gateways: 3, Capacity: s.capacity, Faults: s.Faults, Broken: broken}
 	if s.plain {
+		setup.Relays = 2
 		setup.Acts = [][]Act{Says("a1", "a2", "a3"), Says("b1", "b2", "b3"), Says("c1", "c2"), Says("d1", "d2")}
 	} else {
 		setup.Acts = RandomActs(rand.New(rand.NewPCG(seed, 1)), 4, 3)

@@ -177,12 +177,18 @@ func (s *storage) actions() []action {
 	return nil
 }
 
-// members are who is in the room, by the store: what the next relay would know.
-func (s *storage) members() []room.Record {
+// members are who is in the room, by the store.
+func (s *storage) members() []room.Record { return s.next().Members }
+
+// tail is the log.
+func (s *storage) tail() []room.Entry { return s.next().Tail }
+
+// next is what the next relay would know.
+func (s *storage) next() store.Claim {
 	twin := store.NewMemory(func() time.Time { return s.world.now })
 	twin.FailOver(s.Save())
 	claim, _ := twin.Claim(context.Background(), store.ClaimRequest{
 		Room: roomID, Owner: store.Owner{Relay: "who looks"}, StealAfter: s.owners().Owner.Epoch,
 	})
-	return claim.Members
+	return claim
 }
