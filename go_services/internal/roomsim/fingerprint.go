@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"hash/fnv"
 	"io"
+	"slices"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
@@ -49,10 +50,11 @@ func (d *device) print(h io.Writer) {
 func (r *relay) print(h io.Writer) {
 	_, _ = fmt.Fprintf(h, "relay %t %t %d %d %d %d %d\n", r.alive, r.paused, r.incarnation, r.era, r.switches,
 		r.renewed.UnixMilli(), r.swept.UnixMilli())
-	_, _ = fmt.Fprintf(h, "%v %d %d %t %d %t\n", r.owner, r.lastID, r.wantEra, r.frozen, r.goesTo, r.tried)
+	_, _ = fmt.Fprintf(h, "%v %d %t %d %t\n", r.owner, r.wantEra, r.frozen, r.goesTo, r.tried)
 	printEntries(h, r.unwritten)
 	if r.core != nil {
-		_, _ = fmt.Fprintf(h, "%x\n", r.core.Hash())
+		// How many streams there have been does not matter.
+		_, _ = fmt.Fprintf(h, "%x\n", r.core.HashBy(func(id uint64) uint64 { return uint64(slices.Index(r.order, id) + 1) }))
 	}
 	if r.writing != nil {
 		r.writing.print(h)
@@ -78,7 +80,7 @@ func printEntries(h io.Writer, entries []*room.Entry) {
 }
 
 func (s *stream) print(h io.Writer) {
-	_, _ = fmt.Fprintf(h, "stream %d %d %d %t %t up", s.id, s.gateway.index, s.relay.index, s.ended, s.dropped)
+	_, _ = fmt.Fprintf(h, "stream %d %d %t %t up", s.gateway.index, s.relay.index, s.ended, s.dropped)
 	for _, m := range s.up {
 		if open := m.GetOpen(); open != nil {
 			p := open.GetSeen()

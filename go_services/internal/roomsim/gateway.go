@@ -148,13 +148,13 @@ func (g *gateway) connections() []action {
 	if target < 0 || !g.world.relays[target].answers() {
 		target = slices.IndexFunc(g.world.relays, (*relay).answers)
 	}
-	if target < 0 {
+	if target < 0 || g.world.relays[target].unnoticed(g) > 1 {
 		return nil
 	}
 	all := []action{g.connection(target)}
 	if g.world.faults.Misroutes > 0 {
 		for i, r := range g.world.relays {
-			if i != target && r.answers() {
+			if i != target && r.answers() && r.unnoticed(g) <= 1 {
 				other := g.connection(i)
 				all = append(all, action{other.name + " by mistake", func() {
 					g.world.faults.Misroutes--

@@ -54,6 +54,17 @@ func (r *relay) me() store.Owner {
 
 func (r *relay) answers() bool { return r.alive && !r.paused }
 
+// unnoticed is how many streams of a gateway are over without this relay knowing it. A gateway waits longer after each
+// attempt: it does not come back again and again before the relay notices even one.
+func (r *relay) unnoticed(g *gateway) (n int) {
+	for _, s := range append(r.all(), r.incoming...) {
+		if s.gateway == g && s.dropped {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *relay) action(what string, do func()) action {
 	return action{fmt.Sprintf("relay %d %s", r.index, what), do}
 }

@@ -261,12 +261,16 @@ func (m *member) frame() frames.Member {
 }
 
 // Hash tells apart what matters of two rooms: who is in and where, what was said, what waits.
-func (r *Room) Hash() uint64 {
+func (r *Room) Hash() uint64 { return r.HashBy(func(stream uint64) uint64 { return stream }) }
+
+// HashBy is Hash with other names for the streams.
+func (r *Room) HashBy(name func(stream uint64) uint64) uint64 {
+	named := func(link Link) Link { return Link{Stream: name(link.Stream), ID: link.ID} }
 	h := fnv.New64a()
 	write := func(format string, args ...any) { _, _ = fmt.Fprintf(h, format, args...) }
 	write("%d %d %v %v %v %d %d %v", r.epoch, r.lastEntity, r.last, r.released, r.floor, r.published, r.logged, r.logBroken)
 	for _, m := range r.members {
-		write("|%v %v %v %v %v %v %t %q %v", m.Record, m.link, m.speaks, m.leaves.UnixNano(), m.state, m.walk.saved, m.shown,
+		write("|%v %v %v %v %v %v %t %q %v", m.Record, named(m.link), named(m.speaks), m.leaves.UnixNano(), m.state, m.walk.saved, m.shown,
 			m.values, m.seen.keys)
 	}
 	for _, m := range r.shown {
