@@ -39,7 +39,8 @@ def _master_dies(forget: float) -> Fault:
 
     def fault(scene: Scene) -> None:
         _SENTINELS.make_whole()
-        _SENTINELS.crash(forget, scene.mark)
+        with scene.history.befalls("fail-over"):
+            _SENTINELS.crash(forget, scene.mark)
 
     return fault
 
@@ -50,7 +51,9 @@ def _part_dies(forget: float) -> Fault:
     def fault(scene: Scene) -> None:
         _CLUSTER.make_whole()
         masters = [m for m in _CLUSTER.masters() if m.ask("KEYS", "worldmesh:room:*")]
-        _CLUSTER.crash(masters[scene.rng.randrange(len(masters))], forget, scene.mark)
+        master = masters[scene.rng.randrange(len(masters))]
+        with scene.history.befalls("fail-over"):
+            _CLUSTER.crash(master, forget, scene.mark)
 
     return fault
 
