@@ -220,7 +220,7 @@ ROWS = (
         "half-open sockets",
         during(one(TO_GATEWAYS), stalls, 14),
         f"found ≤ 12 s; clients come back by another gateway, and the others see nothing; {NONE_LOST}",
-        12_000,
+        20_000,
         seconds=18,
         reconnects=1,
         setup=CLIENTS,
