@@ -63,7 +63,6 @@ type client struct {
 	gaps     int
 	disorder int
 	lefts    int
-	closes   map[int]int
 	dead     bool // has lost its socket and does not come back
 
 	sees     view
@@ -168,9 +167,7 @@ func (c *client) read(conn net.Conn, reader *bufio.Reader) error {
 		switch h.OpCode {
 		case ws.OpClose:
 			code, reason := ws.ParseCloseFrameData(buf)
-			c.mu.Lock()
-			c.closes[int(code)]++
-			c.mu.Unlock()
+			c.load.closed(code)
 			return fmt.Errorf("closed with %d %s", code, reason)
 		case ws.OpBinary:
 			if err := c.take(buf); err != nil {

@@ -1,7 +1,8 @@
 // Load is many people who walk and talk while faults happen. It opens sockets as a plan on standard input says, prints
 // `{"ready":…}` when all are in, takes commands (`mark`: a fault happens now; `slow` and `unslow`: those who read slowly
-// at times do so; `drop`: all lose their connections; `come`: the late come; `busy`: the first room gets busy; `stop`), and prints as its last line what was said, heard and lost. It comes back by itself when sockets
-// break, speaks to loopback only, and ends by itself.
+// at times do so; `drop`: all lose their connections; `come`: the late come; `busy`: the first room gets busy; `stop`),
+// and prints as its last line what was said, heard and lost. It comes back by itself when sockets break, speaks to
+// loopback only, and ends by itself.
 package main
 
 import (
@@ -17,7 +18,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gobwas/ws"
 	flatbuffers "github.com/google/flatbuffers/go"
+	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
 )
 
 // plan is what to do.
@@ -26,7 +29,7 @@ type plan struct {
 	CA     string   `json:"ca"`
 	Rooms  []string `json:"rooms"`
 	Tokens []string `json:"tokens"` // one a client; clients are dealt out to rooms in turns
-	// Rate is how many steps a client makes a second; each room says one message a second.
+	// Rate is how many steps a client makes a second.
 	Rate float64 `json:"rate"`
 	// Seconds bounds the run.
 	Seconds float64 `json:"seconds"`
@@ -59,6 +62,28 @@ type load struct {
 	expected int
 	notes    map[string]map[string]int
 	mark     time.Time
+	quiet    time.Time // when everybody stopped
+	moves    moves
+}
+
+// moves are the sockets that gateways closed because they shut down, since the mark.
+type moves struct {
+	count       int
+	first, last time.Time
+}
+
+// closed takes note of a code that a socket was closed with.
+func (l *load) closed(code ws.StatusCode) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if code != ws.StatusCode(gatewayv1.CloseCode_CLOSE_CODE_DRAINING) || l.mark.IsZero() {
+		return
+	}
+	l.moves.last = time.Now()
+	if l.moves.count == 0 {
+		l.moves.first = l.moves.last
+	}
+	l.moves.count++
 }
 
 func (l *load) note(kind string, err error) {
@@ -121,6 +146,9 @@ func main() {
 	}
 	l.obey("unslow")
 	quiet()
+	l.mu.Lock()
+	l.quiet = time.Now()
+	l.mu.Unlock()
 	l.settle(ctx)
 	result := l.result()
 	cancel()
@@ -203,7 +231,7 @@ func (l *load) prepare() error {
 	for i, token := range tokens {
 		member := i / len(l.rooms)
 		c := &client{
-			load: l, index: i, room: l.rooms[i%len(l.rooms)], token: token, heard: map[string]int{}, closes: map[int]int{},
+			load: l, index: i, room: l.rooms[i%len(l.rooms)], token: token, heard: map[string]int{},
 			first:  member + i%len(l.rooms), // so that each room has members at all gateways
 			newest: map[uint32]uint64{}, late: i >= early,
 		}
@@ -263,7 +291,7 @@ func (l *load) every(ctx context.Context, period time.Duration, index int, do fu
 	}
 }
 
-// talk has each room say a message a second, its members in turns, and more often for a closer look: ten a second.
+// talk has each room say something, its members in turns: ten times a second, for a closer look, or as the plan says.
 func (l *load) talk(ctx context.Context, group *sync.WaitGroup) {
 	talkers := l.plan.talkers(len(l.clients) / len(l.rooms))
 	for r := range l.rooms {

@@ -33,19 +33,23 @@ type result struct {
 	Refused  int `json:"refused"`
 	Untimely int `json:"untimely"`
 	// AckP50, AckP99 and Longest are from saying to the answer. LiveP50 and LiveP99 are over rooms: from the mark to the
-	// first answer to something said after it; StateP99 to the next state.
-	LiveP50  float64 `json:"live_p50_ms"`
-	LiveP99  float64 `json:"live_p99_ms"`
-	StateP99 float64 `json:"state_p99_ms"`
-	AckP50   float64 `json:"ack_p50_ms"`
-	AckP99   float64 `json:"ack_p99_ms"`
-	Longest  float64 `json:"longest_ms"`
+	// first answer to something said after it, or to now if there is none. SilenceP99 is over rooms, too: the longest time
+	// without any state from the mark to the end of the walking.
+	LiveP50    float64 `json:"live_p50_ms"`
+	LiveP99    float64 `json:"live_p99_ms"`
+	SilenceP99 float64 `json:"state_silence_p99_ms"`
+	AckP50     float64 `json:"ack_p50_ms"`
+	AckP99     float64 `json:"ack_p99_ms"`
+	Longest    float64 `json:"longest_ms"`
 	// CalmStepP99 and StepP99 are how old steps of others were when they were seen, before the mark and after it.
 	CalmStepP99 float64 `json:"calm_step_p99_ms"`
 	StepP99     float64 `json:"step_p99_ms"`
 	// CalmOthersP99 and OthersP99 are the same without the first room, which may be busy.
 	CalmOthersP99 float64 `json:"calm_others_step_p99_ms"`
 	OthersP99     float64 `json:"others_step_p99_ms"`
+	// ToldToMove counts the sockets that a gateway closed because it shuts down; MoveSpread is from the first to the last.
+	ToldToMove int     `json:"told_to_move"`
+	MoveSpread float64 `json:"move_spread_ms"`
 	// BackAfter is how long it took until all were in who were called, or had lost their connections; Away who is not.
 	BackAfter float64 `json:"back_after_ms"`
 	Away      int     `json:"away"`
@@ -57,10 +61,10 @@ type result struct {
 
 func (l *load) result() result {
 	l.mu.Lock()
-	mark := l.mark
-	r := result{Notes: l.notes}
+	mark, quiet := l.mark, l.quiet
+	r := result{Notes: l.notes, ToldToMove: l.moves.count, MoveSpread: ms(l.moves.last.Sub(l.moves.first))}
 	l.mu.Unlock()
-	var live, state, acks, calm, steps, calmOthers, others []float64
+	var live, silence, acks, calm, steps, calmOthers, others []float64
 	done := map[*room]map[string]time.Time{}
 	for i, room := range l.rooms {
 		room.mu.Lock()
@@ -68,19 +72,10 @@ func (l *load) result() result {
 		r.Acked += len(room.done)
 		acks = append(acks, room.latencies...)
 		done[room] = map[string]time.Time{}
-		first, next := time.Duration(-1), time.Duration(-1)
 		for text, at := range room.done {
 			done[room][text] = at
-			if d := at.Sub(mark); room.said[text].After(mark) && (first < 0 || d < first) {
-				first = d
-			}
 		}
-		for _, at := range room.states {
-			if at.After(mark) {
-				next = at.Sub(mark)
-				break
-			}
-		}
+		live, silence = append(live, ms(room.liveAfter(mark))), append(silence, ms(room.silence(mark, quiet)))
 		for _, s := range room.steps {
 			all, rest := &steps, &others
 			if s.seen.Before(mark) {
@@ -94,7 +89,6 @@ func (l *load) result() result {
 		r.Came, r.Went = r.Came+len(room.came), r.Went+len(room.went)
 		r.Refused, r.Untimely = r.Refused+room.refusals, r.Untimely+room.untimely
 		room.mu.Unlock()
-		live, state = append(live, ms(first)), append(state, ms(next))
 	}
 	r.Unanswered = r.Said - r.Acked
 	for _, c := range l.clients {
@@ -125,7 +119,7 @@ func (l *load) result() result {
 		c.mu.Unlock()
 	}
 	r.WrongMembers, r.WrongPlaces = l.wrong()
-	r.LiveP50, r.LiveP99, r.StateP99 = percentile(live, 0.5), percentile(live, 0.99), percentile(state, 0.99)
+	r.LiveP50, r.LiveP99, r.SilenceP99 = percentile(live, 0.5), percentile(live, 0.99), percentile(silence, 0.99)
 	r.AckP50, r.AckP99, r.Longest = percentile(acks, 0.5), percentile(acks, 0.99), percentile(acks, 1)
 	r.CalmStepP99, r.StepP99 = percentile(calm, 0.99), percentile(steps, 0.99)
 	r.CalmOthersP99, r.OthersP99 = percentile(calmOthers, 0.99), percentile(others, 0.99)

@@ -63,6 +63,28 @@ func (r *room) state() {
 	}
 }
 
+// liveAfter is how long after the mark something was answered that was said after it: until now, if nothing was. The
+// caller has the lock.
+func (r *room) liveAfter(mark time.Time) time.Duration {
+	least := time.Since(mark)
+	for text, at := range r.done {
+		if r.said[text].After(mark) {
+			least = min(least, at.Sub(mark))
+		}
+	}
+	return least
+}
+
+// silence is the longest time without any state between two moments. The caller has the lock.
+func (r *room) silence(from, to time.Time) (longest time.Duration) {
+	for _, at := range r.states {
+		if at.After(from) && at.Before(to) {
+			longest, from = max(longest, at.Sub(from)), at
+		}
+	}
+	return max(longest, to.Sub(from))
+}
+
 func (r *room) stepSeen(at time.Time, age time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

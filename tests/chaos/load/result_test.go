@@ -1,0 +1,54 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+func TestARoomThatDoesNotLiveAgainIsNotQuick(t *testing.T) {
+	mark := time.Now().Add(-time.Minute)
+	r := newRoom("room_1")
+	r.said["before"], r.done["before"] = mark.Add(-time.Second), mark.Add(time.Second)
+	if took := r.liveAfter(mark); took < time.Minute {
+		t.Errorf("nothing said after the mark was answered, and the room lived after %v", took)
+	}
+	r.said["after"], r.done["after"] = mark.Add(time.Second), mark.Add(2*time.Second)
+	if took := r.liveAfter(mark); took != 2*time.Second {
+		t.Errorf("it lived after %v", took)
+	}
+}
+
+func TestSilenceIsTheLongestTimeWithoutState(t *testing.T) {
+	mark := time.Now()
+	at := func(seconds int) time.Time { return mark.Add(time.Duration(seconds) * time.Second) }
+	for _, test := range []struct {
+		name   string
+		states []time.Time
+		want   time.Duration
+	}{
+		{"none at all", nil, 10 * time.Second},
+		{"only what was on its way", []time.Time{at(-1), at(1)}, 9 * time.Second},
+		{"a hole", []time.Time{at(1), at(2), at(6), at(8)}, 4 * time.Second},
+		{"what comes after the end does not count", []time.Time{at(9), at(30)}, 9 * time.Second},
+	} {
+		r := newRoom("room_1")
+		r.states = test.states
+		if got := r.silence(mark, at(10)); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
+func TestOnlyWhoIsToldToMoveAfterTheMarkCounts(t *testing.T) {
+	l := &load{notes: map[string]map[string]int{}}
+	l.closed(4000)
+	l.begin()
+	for _, code := range []ws.StatusCode{4000, 4002, ws.StatusGoingAway, 4000} {
+		l.closed(code)
+	}
+	if r := l.moves; r.count != 2 || r.last.Before(r.first) {
+		t.Errorf("%+v", r)
+	}
+}
