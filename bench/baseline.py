@@ -31,6 +31,11 @@ def regressions(baseline: Mapping[str, float], results: Mapping[str, float]) -> 
     return worse
 
 
+def unjudged(baseline: Mapping[str, float], results: Mapping[str, float]) -> list[str]:
+    """The figures that were measured and that there is nothing to compare with."""
+    return [name for name in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER) if name in results and name not in baseline]
+
+
 def renewed(baseline: Mapping[str, float], results: Mapping[str, float]) -> dict[str, float]:
     """The baseline, with what was measured now in the place of what was measured before."""
     names = (*LOWER_IS_BETTER, *HIGHER_IS_BETTER)

@@ -25,7 +25,7 @@ import httpx
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench.baseline import regressions, renewed  # noqa: E402 - the tree is no package
+from bench.baseline import regressions, renewed, unjudged  # noqa: E402 - the tree is no package
 from tests.support.world import World, running_world  # noqa: E402
 
 BIN = ROOT / ".build/bench"
@@ -267,6 +267,8 @@ def main() -> int:
     baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     if arguments.renew:
         BASELINE.write_text(json.dumps(renewed(baseline, results), indent=2) + "\n")
+    elif missing := unjudged(baseline, results):
+        say(f"not judged, for {BASELINE.relative_to(ROOT)} does not have them: {', '.join(missing)}")
     worse = regressions(baseline, results)
     for line in worse:
         say(f"worse than the baseline: {line}")

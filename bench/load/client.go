@@ -32,6 +32,7 @@ type client struct {
 	conn   net.Conn
 	reader *bufio.Reader
 	mu     sync.Mutex // writes
+	last   time.Time  // of the last write
 	floor  bool
 	room   string
 	place  [3]float32
@@ -131,6 +132,8 @@ func open(ca, url, room, token string, floor bool, s *stats) (*client, error) {
 }
 
 func (c *client) hello(token string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.b.Reset()
 	t := c.b.CreateString(token)
 	clientv1.HelloStart(c.b)
@@ -155,6 +158,7 @@ func (c *client) frame(rid uint32, kind clientv1.ClientBody, body flatbuffers.UO
 }
 
 func (c *client) write(message []byte) error {
+	c.last = time.Now()
 	frame := ws.MaskFrame(ws.NewBinaryFrame(message))
 	_, err := c.conn.Write(ws.MustCompileFrame(frame))
 	return err
@@ -178,6 +182,28 @@ func (c *client) update() error {
 	clientv1.MoveAddPosition(c.b, clientv1.CreateVec3(c.b, c.place[0], c.place[1], c.place[2]))
 	clientv1.MoveAddValues(c.b, v)
 	return c.frame(0, clientv1.ClientBodyMove, clientv1.MoveEnd(c.b))
+}
+
+// ping says for as long as the socket lives that it is there, as often as the gateway wants to hear it of those who say
+// nothing else: it closes those of which it hears nothing.
+func (c *client) ping(every time.Duration) {
+	for range time.Tick(every) {
+		if c.pinged(every) != nil {
+			return
+		}
+	}
+}
+
+// pinged sends a ping, if nothing was sent for so long that the next chance might be too late.
+func (c *client) pinged(every time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.last) < every/2 {
+		return nil
+	}
+	c.b.Reset()
+	clientv1.PingStart(c.b)
+	return c.frame(0, clientv1.ClientBodyPing, clientv1.PingEnd(c.b))
 }
 
 // say sends a chat with the time in it.
@@ -233,6 +259,10 @@ func (c *client) serverFrame(message []byte) {
 		return
 	}
 	switch root.BodyType() {
+	case clientv1.ServerBodyWelcome:
+		var welcome clientv1.Welcome
+		welcome.Init(t.Bytes, t.Pos)
+		go c.ping(time.Duration(welcome.HeartbeatMs()) * time.Millisecond)
 	case clientv1.ServerBodySnapshot:
 		c.snapshot(t)
 	case clientv1.ServerBodyStateBatch:

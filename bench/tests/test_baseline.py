@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.baseline import regressions, renewed
+from bench.baseline import regressions, renewed, unjudged
 
 BASELINE = {"cpu_20x50x4": 1.5, "joins": 0.5}
 
@@ -26,3 +26,7 @@ def test_what_is_a_fifth_worse_is_told(results: dict[str, float], worse: list[st
 def test_a_part_renews_its_part() -> None:
     kept = renewed(BASELINE, {"joins": 0.6, "p99_ms_20x50x10": 50.0})
     assert kept == {"cpu_20x50x4": 1.5, "joins": 0.6}
+
+
+def test_what_there_is_nothing_to_compare_with_is_named() -> None:
+    assert unjudged(BASELINE, {"joins": 0.5, "idle_kb": 10.0, "p99_ms_20x50x10": 50.0}) == ["idle_kb"]
