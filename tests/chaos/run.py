@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Sequence
 
-from tests.chaos.chaos import Size, chaotic
+from tests.chaos.chaos import Chaos, Size, chaotic
 from tests.chaos.generator import Result
 from tests.chaos.page import write_page
 from tests.chaos.rows import ROWS
@@ -41,19 +42,37 @@ def broken(row: Row, result: Result) -> list[str]:
     return wrong + row.check(result)
 
 
-SUMS = (*NEVER, "said", "acked", "gaps", "room_left", "reconnects", "slow_reconnects", "came", "went", "refused")
+SUMS = (
+    *NEVER,
+    "said",
+    "acked",
+    "gaps",
+    "room_left",
+    "reconnects",
+    "slow_reconnects",
+    "came",
+    "went",
+    "refused",
+    "untimely",
+    "told_to_move",
+    "calls",
+    "failed_calls",
+)
+LEAST = ("goodput", "offered", "move_spread")
+"""Beginnings of figures of which the least is the worst."""
 
 
 def merged(results: list[Result]) -> Result:
     """Of several seeds: sums of counts, the worst of everything else that is a number."""
     out: Result = {"seeds": len(results)}
-    for key, first in results[0].items():
+    for key, first in results[0].items() if results else ():
         if key in SUMS:
             out[key] = sum(r[key] for r in results)
         elif isinstance(first, bool):
             out[key] = all(r[key] for r in results)
         elif isinstance(first, int | float):
-            out[key] = round(max(r[key] for r in results), 1)
+            worst = min if key.startswith(LEAST) else max
+            out[key] = round(worst(r[key] for r in results), 3)
     return out
 
 
@@ -71,26 +90,37 @@ def run(numbers: Sequence[int], size: Size, seeds: range, *, page: bool) -> tupl
     The page has each row's result as soon as there is one.
     """
     results: dict[int, Result] = {}
-    kept = True
     for setup, rows in by_setup(numbers).items():
         with chaotic(setup, size) as chaos:
             for row in rows:
-                runs = []
-                for seed in seeds:
-                    result = chaos.run(row, seed)
-                    wrong = broken(row, result)
-                    kept = kept and not wrong
-                    say(
-                        f"row {row.number} ({row.name}), seed {seed}: {result['acked']} answered, "
-                        f"live again after {result['live_p99_ms']:.0f} ms; {'; '.join(wrong) or 'as promised'}"
-                    )
-                    if wrong:
-                        say(f"  {result}")
-                    runs.append(result)
-                results[row.number] = merged(runs)
-                if page:
-                    write_page({row.number: results[row.number]}, size)
-    return dict(sorted(results.items())), kept
+                results[row.number] = result = run_row(chaos, row, seeds)
+                if page and result["seeds"]:
+                    write_page({row.number: result}, size)
+    return dict(sorted(results.items())), not any(r["broken"] for r in results.values())
+
+
+def run_row(chaos: Chaos, row: Row, seeds: range) -> Result:
+    """Runs a row with each seed. `broken` is what was not as promised; a run that could not be ended is that, too."""
+    runs: list[Result] = []
+    all_wrong: list[str] = []
+    for seed in seeds:
+        who = f"row {row.number} ({row.name}), seed {seed}"
+        try:
+            result = chaos.run(row, seed)
+        except Exception as error:  # the other rows are run all the same
+            say(f"{who}: {traceback.format_exc()}")
+            all_wrong.append(f"seed {seed}: {error!r}"[:200])
+            continue
+        wrong = broken(row, result)
+        say(
+            f"{who}: {result['acked']} answered, "
+            f"live again after {result['live_p99_ms']:.0f} ms; {'; '.join(wrong) or 'as promised'}"
+        )
+        if wrong:
+            say(f"  {result}")
+        all_wrong += [f"seed {seed}: {what}" for what in wrong]
+        runs.append(result)
+    return merged(runs) | {"broken": all_wrong}
 
 
 def main() -> int:

@@ -93,8 +93,7 @@ def _offer(scene: Scene) -> None:
     world = scene.world
     guest = world.guest("offer")
     scene.mark()
-    scene.figures["offered"] = {}
-    scene.figures["goodput"] = {}
+    scene.figures["steps"] = {}
     for method, request in (
         ("/worldmesh.identity.v1.IdentityService/GetSelf", identity.GetSelfRequest()),
         (
@@ -116,17 +115,17 @@ def _offer(scene: Scene) -> None:
         done = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, check=True, timeout=90)
         calm, *crowded = json.loads(done.stdout)
         name = method.rpartition("/")[2]
-        scene.figures["offered"][name] = [calm, *crowded]
+        scene.figures["steps"][name] = [calm, *crowded]
         for each in crowded:
-            share = each["good_per_s"] / calm["good_per_s"]
-            scene.figures["goodput"][f"{name} at {each['times']:g} x"] = round(share, 3)
+            for what, rate in (("goodput", "good_per_s"), ("offered", "offered_per_s")):
+                scene.figures[f"{what} of {name} at {each['times']:g} x"] = each[rate] / calm["good_per_s"]
 
 
 def _goodput(result: Result) -> list[str]:
     wrong = []
-    for name, (_, *crowded) in result["offered"].items():
+    for name, (_, *crowded) in result["steps"].items():
         for each in crowded:
-            share = result["goodput"][f"{name} at {each['times']:g} x"]
+            share = result[f"goodput of {name} at {each['times']:g} x"]
             if share < _PROMISED[each["times"]]:
                 wrong.append(f"{name} at {each['times']:g} times its capacity: goodput {share:.2f}")
             if each["silent_per_s"]:

@@ -31,6 +31,7 @@ def _fight(scene: Scene) -> None:
     done = subprocess.run([PROGRAM], input=json.dumps(plan), capture_output=True, text=True, check=True, timeout=90)
     scene.figures["rivals"] = json.loads(done.stdout)
     scene.figures["rooms_fought_for"] = _ROOMS
+    scene.figures["both_opened"] = scene.figures["rivals"]["both_opened"]
 
 
 def _one_owner(result: Result) -> list[str]:

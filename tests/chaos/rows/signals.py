@@ -65,10 +65,27 @@ def nobody_flaps(result: Result) -> list[str]:
     return wrong + ([f"presence knew all after {result['rebuilt_ms']:.0f} ms"] if result["rebuilt_ms"] > 5000 else [])
 
 
+STATE_MS = 3000
+"""How long no state may come while state is to go on: of a busy machine, and much less than the fault lasts."""
+
+
 def timely(result: Result) -> list[str]:
-    """Some are refused, and all of them are told when to try again."""
+    """State goes on; some of what is ordered is refused, and all are told when to try again."""
     wrong = [] if result["refused"] else ["nothing was refused"]
+    if (silence := result["state_silence_p99_ms"]) > STATE_MS:
+        wrong.append(f"there was no state for {silence:.0f} ms")
     return wrong + ([f"{result['untimely']} were not told when to try again"] if result["untimely"] else [])
+
+
+SPREAD_MS = 1000
+"""Over how long a gateway that ends tells its clients to move, at least."""
+
+
+def told_to_move(result: Result) -> list[str]:
+    """All who came back were told to, and not all at once."""
+    told, spread = result["told_to_move"], result["move_spread_ms"]
+    wrong = [] if told >= result["reconnects"] > 0 else [f"{told} were told to move, {result['reconnects']} did"]
+    return wrong + ([f"all were told within {spread:.0f} ms"] if spread < SPREAD_MS else [])
 
 
 ROWS = (
@@ -97,10 +114,11 @@ ROWS = (
         8,
         "gateway SIGTERM",
         end(GATEWAY),
-        f"clients move, spread over the drain; {NONE_LOST}",
+        f"clients are told to move, spread over the drain; {NONE_LOST}",
         6000,
         seconds=10,
         reconnects=1,
+        check=told_to_move,
     ),
     Row(
         13,

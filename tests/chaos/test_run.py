@@ -1,0 +1,66 @@
+"""What is said of runs."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from tests.chaos.chaos import Chaos
+from tests.chaos.generator import Result
+from tests.chaos.rows import ROWS
+from tests.chaos.rows.row import Row
+from tests.chaos.run import NEVER, broken, merged, run_row
+
+AS_PROMISED: Result = {
+    **dict.fromkeys((*NEVER, "gaps", "most_reconnects"), 0),
+    "acked": 100,
+    "live_p99_ms": 400.0,
+    "longest_ms": 500.0,
+    "linearizable": True,
+}
+
+
+class Played:
+    """Has results ready instead of a world; the errors among them are raised."""
+
+    def __init__(self, *results: Result | Exception) -> None:
+        self._results = list(results)
+
+    def run(self, _row: Row, seed: int) -> Result:
+        result = self._results[seed]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+def test_a_row_is_as_promised_or_says_what_is_not() -> None:
+    assert broken(ROWS[1], AS_PROMISED) == []
+    for wrong in ({key: 1} for key in (*NEVER, "gaps", "most_reconnects")):
+        assert broken(ROWS[1], AS_PROMISED | wrong), wrong
+    assert broken(ROWS[1], AS_PROMISED | {"longest_ms": 60_000.0})
+    assert broken(ROWS[1], AS_PROMISED | {"linearizable": False, "history_why": "room_1"})
+
+
+def test_of_several_seeds_counts_are_added_and_else_the_worst_counts() -> None:
+    one = {"acked": 5, "lost": 0, "live_p99_ms": 10.0, "goodput of GetSelf at 3 x": 0.95, "linearizable": True}
+    other = {"acked": 6, "lost": 1, "live_p99_ms": 5.0, "goodput of GetSelf at 3 x": 0.97, "linearizable": False}
+    worst = {"acked": 11, "lost": 1, "live_p99_ms": 10.0, "goodput of GetSelf at 3 x": 0.95, "linearizable": False}
+    assert merged([one, other]) == {"seeds": 2} | worst
+
+
+def test_a_run_that_could_not_be_ended_is_a_broken_promise_and_the_others_count(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    played = cast("Chaos", Played(AS_PROMISED, TimeoutError("the world does not become whole again"), AS_PROMISED))
+    result = run_row(played, ROWS[1], range(3))
+    assert (result["seeds"], result["acked"]) == (2, 200)
+    assert len(result["broken"]) == 1
+    assert "seed 1" in result["broken"][0]
+    assert "TimeoutError" in capsys.readouterr().err
+
+
+def test_where_no_run_could_be_ended_nothing_is_claimed(capsys: pytest.CaptureFixture[str]) -> None:
+    result = run_row(cast("Chaos", Played(TimeoutError())), ROWS[1], range(1))
+    assert capsys.readouterr().err
+    assert result == {"seeds": 0, "broken": ["seed 0: TimeoutError()"]}
