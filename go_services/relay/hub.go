@@ -25,6 +25,8 @@ type hub struct {
 	metrics *metrics
 	log     *slog.Logger
 	hold    time.Duration
+	// wall is what time others are told that it is; rooms begin with it, and go on by what has passed since.
+	wall func() time.Time
 	// recordings is the folder that rooms are recorded in; empty if they are not.
 	recordings string
 
@@ -46,7 +48,7 @@ type place struct {
 }
 
 func newHub(ctx context.Context, t *tenure, hold time.Duration, m *metrics, log *slog.Logger) *hub {
-	h := &hub{tenure: t, metrics: m, log: log, hold: hold, ctx: ctx, rooms: map[string]*place{}}
+	h := &hub{tenure: t, metrics: m, log: log, hold: hold, ctx: ctx, wall: time.Now, rooms: map[string]*place{}}
 	t.load = h.load
 	return h
 }

@@ -10,6 +10,7 @@ import (
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
@@ -74,7 +75,7 @@ func newLiveRoom(id string, h *hub, cfg *roomv1.RoomConfig, claim store.Claim) *
 	}
 	l.out = &sink{room: l, encode: frames.NewEncoder()}
 	l.record = newRecorder(h.recordings, id, cfg, h.hold, past, h.log)
-	l.clock = newClock()
+	l.clock = newClock(h.wall())
 	l.core = room.New(id, roomConfig(cfg, h.hold), l.out, l.clock.begin, past)
 	l.phase = phaseOf(id, l.core.TickInterval())
 	l.timer = time.AfterFunc(time.Hour, l.tick)
@@ -116,9 +117,9 @@ func (l *liveRoom) logWorks(now time.Time, works bool) {
 // does not jump with the wall clock, and a recording has all of it.
 type clock struct{ begin, started time.Time }
 
-func newClock() clock {
+func newClock(wall time.Time) clock {
 	started := time.Now()
-	return clock{begin: time.Unix(0, started.UnixNano()), started: started}
+	return clock{begin: time.Unix(0, wall.UnixNano()), started: started}
 }
 
 func (c clock) now() time.Time { return c.begin.Add(time.Since(c.started)) }
@@ -212,7 +213,7 @@ func (l *liveRoom) writer() {
 		default:
 			l.metrics.appendFailures.Inc()
 			l.stalled(err)
-			if sleep(l.hub.ctx, wait) != nil {
+			if kit.Sleep(l.hub.ctx, wait) != nil {
 				return
 			}
 			wait = min(2*wait, 250*time.Millisecond)
@@ -435,7 +436,7 @@ func (l *liveRoom) epoch() uint64 {
 func (l *liveRoom) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, giveAwayTime)
 	defer cancel()
-	for l.waits() && sleep(ctx, 2*time.Millisecond) == nil { //nolint:revive // a condition of the core has no signal
+	for l.waits() && kit.Sleep(ctx, 2*time.Millisecond) == nil { //nolint:revive // a condition of the core has no signal
 	}
 }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from tests.chaos.generator import Result, crowd
+from tests.chaos.history import History
 from tests.chaos.network import Network, network
 from tests.chaos.rows.row import Row, Scene, Setup, whole
 from tests.support.world import Guest, World, free_base, running_world
@@ -33,9 +34,10 @@ class Size:
 class Chaos:
     """A world under load in which things go wrong."""
 
-    def __init__(self, world: World, network: Network, size: Size) -> None:
+    def __init__(self, world: World, network: Network, history: History, size: Size) -> None:
         self._world = world
         self._network = network
+        self._history = history
         self._size = size
 
     def _create(self, http: httpx.Client, number: int) -> str:
@@ -52,7 +54,7 @@ class Chaos:
         plan = self._plan(row, [p.access_token for p in people])
         with crowd(plan) as load, ExitStack() as around:
             users = [p.user_id for p in people]
-            scene = Scene(self._world, random.Random(seed), load, self._network, users)
+            scene = Scene(self._world, random.Random(seed), load, self._network, self._history, users)
             for watch in row.around:
                 around.enter_context(watch(scene))
             time.sleep(self._size.calm)
@@ -63,7 +65,7 @@ class Chaos:
             time.sleep(max(0.0, load.marked + row.seconds - time.monotonic()))
             scene.result = load.stop()
             around.close()
-            return scene.result | scene.figures
+            return scene.result | scene.figures | self._history.check()
 
     def _people(self) -> list[Guest]:
         count = self._size.rooms * self._size.members
@@ -93,9 +95,10 @@ def chaotic(setup: Setup, size: Size) -> Iterator[Chaos]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         net = stack.enter_context(network(setup.links, base))
         told = stack.enter_context(setup.beside(base, folder)) if setup.beside else {}
+        history = History(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         overrides: dict[str, dict[str, str]] = {}
-        for part in (setup.overrides, net.overrides, told):
+        for part in (setup.overrides, net.overrides, told, history.overrides):
             for name, settings in part.items():
                 overrides.setdefault(name, {}).update(settings)
         world = running_world(folder, scale=dict(setup.scale), base=base, overrides=overrides)
-        yield Chaos(stack.enter_context(world), net, size)
+        yield Chaos(stack.enter_context(world), net, history, size)

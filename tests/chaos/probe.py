@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
 import httpx
 import jwt
-from websockets.sync.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from tests.support.world import Guest, World
@@ -84,17 +85,20 @@ class Probe:
         self._get_self(guest)
 
     def _open(self, url: str) -> None:
-        with hello(url, self._tls, self._guest.access_token):
-            pass
+        async def open_and_close() -> None:
+            async with hello(url, self._tls, self._guest.access_token):
+                pass
+
+        asyncio.run(open_and_close())
 
 
-@contextmanager
-def hello(url: str, tls: ssl.SSLContext, token: str) -> Iterator[ClientConnection]:
-    """A socket on which somebody was welcomed."""
+@asynccontextmanager
+async def hello(url: str, tls: ssl.SSLContext, token: str) -> AsyncIterator[ClientConnection]:
+    """A socket on which somebody was welcomed. Not by threads: theirs lose an answer in some hundred over TLS."""
     subprotocols = [Subprotocol("worldmesh.v1.json")]
-    with connect(url, ssl=tls, subprotocols=subprotocols, open_timeout=TIMEOUT, close_timeout=1) as socket:
-        socket.send(json.dumps({"rid": 1, "hello": {"access_token": token}}))
-        answer = cast("dict[str, object]", json.loads(socket.recv(timeout=TIMEOUT)))
+    async with connect(url, ssl=tls, subprotocols=subprotocols, open_timeout=TIMEOUT, close_timeout=1) as socket:
+        await socket.send(json.dumps({"rid": 1, "hello": {"access_token": token}}))
+        answer = cast("dict[str, object]", json.loads(await asyncio.wait_for(socket.recv(), TIMEOUT)))
         if "welcome" not in answer:
             raise RuntimeError(f"hello was answered with {answer}")
         yield socket

@@ -34,6 +34,8 @@ def broken(row: Row, result: Result) -> list[str]:
     live = max(result["live_p99_ms"], result["longest_ms"])
     if not 0 <= result["live_p99_ms"] <= live <= row.live_ms:
         wrong.append(f"rooms lived again after {live:.0f} ms, not {row.live_ms:.0f}")
+    if not result["linearizable"]:
+        wrong.append(f"what relays were told of Redis is not linearizable: {result['history_why']}")
     if result["most_reconnects"] > row.reconnects:
         wrong.append(f"a client had to come back {result['most_reconnects']} times")
     return wrong + row.check(result)
@@ -48,6 +50,8 @@ def merged(results: list[Result]) -> Result:
     for key, first in results[0].items():
         if key in SUMS:
             out[key] = sum(r[key] for r in results)
+        elif isinstance(first, bool):
+            out[key] = all(r[key] for r in results)
         elif isinstance(first, int | float):
             out[key] = round(max(r[key] for r in results), 1)
     return out

@@ -34,7 +34,7 @@ ROWS_HERE = [
 @pytest.fixture(scope="module")
 def chaos() -> Iterator[Chaos]:
     """A world whose processes reach each other through the fault proxy."""
-    programs = ["./tests/chaos/load", "./tests/chaos/proxy"]
+    programs = ["./tests/chaos/load", "./tests/chaos/proxy", "./tests/chaos/history"]
     PROGRAM.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["go", "build", "-o", f"{PROGRAM.parent}/", *programs], cwd=ROOT, check=True)
     with chaotic(SERVERS, Size(rooms=3, members=6, calm=1)) as running:

@@ -74,7 +74,7 @@ func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
 			}
 			if !l.spares.lend() {
 				time.Sleep(acceptPause)
-			} else if conn, err := listener.Accept(); err != nil {
+			} else if conn, err := listener.Accept(); err != nil { // waits if nobody comes: the first one did not
 				l.spares.restore()
 			} else if l.spares.restore() { // others have closed meanwhile
 				go l.receive(conn)
@@ -148,8 +148,7 @@ func (l *Listener) refuse(conn net.Conn) {
 // refuseOnSpare is refuse of a connection that has a spare descriptor.
 func (l *Listener) refuseOnSpare(conn net.Conn) {
 	l.refuse(conn)
-	for l.spares.restore() {
-	}
+	l.spares.restore()
 }
 
 // turnAway closes a socket that nobody serves.

@@ -111,12 +111,14 @@ func TestAGatewayOutOfDescriptorsSaysComeBackLater(t *testing.T) {
 	before, _ := l.pair(dialect.JSON) // the listener runs, and has its spares
 	defer before.Abort()
 	release := useUpDescriptors(t, 1) // one is the client's own
-	conn := l.dial(dialect.JSON)
-	code, _ := readClose(t, conn)
-	release()
-	if code != CloseOverloaded {
-		t.Errorf("closed with %d", code)
+	for range 3 {
+		conn := l.dial(dialect.JSON)
+		if code, _ := readClose(t, conn); code != CloseOverloaded {
+			t.Errorf("closed with %d", code)
+		}
+		_ = conn.Close()
 	}
+	release()
 	after, _ := l.pair(dialect.JSON)
 	after.Abort()
 }

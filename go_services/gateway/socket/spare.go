@@ -16,8 +16,7 @@ type spares struct {
 // newSpares holds back as many as it gets.
 func newSpares(count int) *spares {
 	s := &spares{lent: count}
-	for s.restore() {
-	}
+	s.restore()
 	return s
 }
 
@@ -35,19 +34,17 @@ func (s *spares) lend() bool {
 	return true
 }
 
-// restore holds one back again; false if the process has none to spare, or none is lent.
+// restore holds back again what was lent; false if the process does not have it to spare.
 func (s *spares) restore() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lent == 0 {
-		return false
+	for ; s.lent > 0; s.lent-- {
+		file, err := os.Open(os.DevNull)
+		if err != nil {
+			return false
+		}
+		s.held = append(s.held, file)
 	}
-	file, err := os.Open(os.DevNull)
-	if err != nil {
-		return false
-	}
-	s.held = append(s.held, file)
-	s.lent--
 	return true
 }
 

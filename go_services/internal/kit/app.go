@@ -52,8 +52,13 @@ type App struct {
 	closers   []func()
 }
 
+var errClockOffset = errors.New("settings: WORLDMESH_CLOCK_OFFSET_SECONDS: is for tests only")
+
 // NewApp opens everything in order; whatever was opened is closed again if a later part fails.
 func NewApp(ctx context.Context, cfg Config) (app *App, err error) {
+	if cfg.Environment == Production && cfg.ClockOffset != 0 {
+		return nil, errClockOffset
+	}
 	app = &App{Config: cfg, Policies: LoadPolicies(protoregistry.GlobalFiles), Registry: newRegistry()}
 	defer func() {
 		if err != nil {

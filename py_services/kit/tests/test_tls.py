@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from worldmesh_kit import Kit, ServiceSettings, serve
+from worldmesh_kit import Kit, ServiceSettings, _renewed_channel, mesh_channel, serve
 from worldmesh_kit._tls import Renewals, TlsFiles
 from worldmesh_kit.testing import service_settings
 from worldmesh_kit.testing_tls import make_tls_folder
@@ -44,6 +44,23 @@ async def test_proxies_of_a_new_authority_are_let_in_and_those_of_the_old_one_ar
             await check(open_before)
             with pytest.raises(grpc.aio.AioRpcError):
                 await check(old)
+
+
+async def test_a_channel_dials_a_mesh_of_a_new_authority_with_a_renewed_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_renewed_channel, "LOOK_SECONDS", 0)
+    make_tls_folder(tmp_path)
+    settings = service_settings("mesh", tmp_path / "mesh")
+    async with serve(ServiceSettings(**settings), health_alone) as first:  # type: ignore[arg-type]
+        address = f"127.0.0.1:{first.grpc_port}"
+        caller = ServiceSettings(**(service_settings("world", tmp_path) | {"mesh_addr": address}))  # type: ignore[arg-type]
+        channel = mesh_channel(caller)
+        stub = health_pb2_grpc.HealthStub(channel)
+        await stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+    make_tls_folder(tmp_path)
+    async with channel, serve(ServiceSettings(**(settings | {"grpc_addr": address})), health_alone):  # type: ignore[arg-type]
+        await stub.Check(health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True)
 
 
 def test_a_key_without_its_certificate_is_not_taken(tmp_path: Path) -> None:

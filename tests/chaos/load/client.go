@@ -71,6 +71,8 @@ type client struct {
 	silence  time.Duration
 	lastSent time.Time
 	slow     *throttle // of one that reads slowly at times
+	late     bool      // stays out until it is called
+	since    time.Time // when it came in first
 	mortal   bool      // does not come back once things go wrong
 }
 
@@ -82,6 +84,9 @@ type message struct {
 
 // run keeps a socket open until ctx ends.
 func (c *client) run(ctx context.Context) {
+	if !c.invited(ctx) {
+		return
+	}
 	for try := 0; ctx.Err() == nil; try++ {
 		started := time.Now()
 		err := c.session(ctx, c.load.plan.URLs[(c.first+c.sockets)%len(c.load.plan.URLs)])
@@ -253,6 +258,9 @@ func (c *client) snapshot(t flatbuffers.Table) error {
 	c.seen = &at
 	c.sees.snapshot(&s)
 	c.place = c.sees.self()
+	if c.since.IsZero() {
+		c.since = time.Now()
+	}
 	if !c.in {
 		c.in = true
 		c.load.joined(c)

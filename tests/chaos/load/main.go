@@ -1,6 +1,6 @@
 // Load is many people who walk and talk while faults happen. It opens sockets as a plan on standard input says, prints
 // `{"ready":…}` when all are in, takes commands (`mark`: a fault happens now; `slow` and `unslow`: those who read slowly
-// at times do so; `stop`), and prints as its last line what was said, heard and lost. It comes back by itself when sockets
+// at times do so; `drop`: all lose their connections; `come`: the late come; `busy`: the first room gets busy; `stop`), and prints as its last line what was said, heard and lost. It comes back by itself when sockets
 // break, speaks to loopback only, and ends by itself.
 package main
 
@@ -36,10 +36,13 @@ type plan struct {
 	Mortal int `json:"mortal"`
 	// Patience is how many seconds clients wait for a word before they go elsewhere; 0: twice the heartbeat.
 	Patience float64 `json:"patience"`
+	crowd
 }
 
 // talkers is how many members of a room with so many talk: those who can be relied on.
-func (p plan) talkers(members int) int { return members - len(p.Slow) - p.Mortal }
+func (p plan) talkers(members int) int {
+	return (members - len(p.Slow) - p.Mortal) * (max(p.Copies, 1) - p.Late) / max(p.Copies, 1)
+}
 
 // load is all clients and what they have seen.
 type load struct {
@@ -47,12 +50,15 @@ type load struct {
 	roots   *x509.CertPool
 	rooms   []*room
 	clients []*client
+	back    *comeback
 
 	mu    sync.Mutex
 	in    map[*client]bool
 	ready chan struct{}
-	notes map[string]map[string]int
-	mark  time.Time
+	// expected is how many there are from the beginning.
+	expected int
+	notes    map[string]map[string]int
+	mark     time.Time
 }
 
 func (l *load) note(kind string, err error) {
@@ -71,7 +77,8 @@ func (l *load) joined(c *client) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.in[c] = true
-	if len(l.in) == len(l.clients) {
+	l.back.in(c)
+	if len(l.in) == l.expected {
 		select {
 		case <-l.ready:
 		default:
@@ -87,7 +94,7 @@ func main() {
 	if !commands.Scan() {
 		log.Fatal("no plan")
 	}
-	l := &load{in: map[*client]bool{}, ready: make(chan struct{}), notes: map[string]map[string]int{}}
+	l := &load{in: map[*client]bool{}, ready: make(chan struct{}), notes: map[string]map[string]int{}, back: newComeback()}
 	if err := json.Unmarshal(commands.Bytes(), &l.plan); err != nil {
 		log.Fatal(err)
 	}
@@ -107,6 +114,7 @@ func main() {
 	l.print(map[string]any{"ready": time.Since(start).Seconds()})
 	talking, quiet := context.WithCancel(ctx)
 	l.walk(talking, &group)
+	l.rush(talking, &group)
 	l.talk(talking, &group)
 	for commands.Scan() && commands.Text() != "stop" {
 		l.obey(commands.Text())
@@ -130,6 +138,12 @@ func (l *load) obey(command string) {
 				c.slow.set(command == "slow")
 			}
 		}
+	case "drop":
+		l.drop()
+	case "come":
+		l.comeLate()
+	case "busy":
+		close(l.back.busy)
 	default:
 		log.Fatalf("no such command: %q", command)
 	}
@@ -182,13 +196,16 @@ func (l *load) prepare() error {
 	for _, id := range l.plan.Rooms {
 		l.rooms = append(l.rooms, newRoom(id))
 	}
-	members := len(l.plan.Tokens) / len(l.rooms)
-	for i, token := range l.plan.Tokens {
+	tokens := l.plan.spread(l.plan.Tokens)
+	members := len(tokens) / len(l.rooms)
+	early := len(tokens) / max(l.plan.Copies, 1) * (max(l.plan.Copies, 1) - l.plan.Late)
+	l.expected = early
+	for i, token := range tokens {
 		member := i / len(l.rooms)
 		c := &client{
 			load: l, index: i, room: l.rooms[i%len(l.rooms)], token: token, heard: map[string]int{}, closes: map[int]int{},
 			first:  member + i%len(l.rooms), // so that each room has members at all gateways
-			newest: map[uint32]uint64{},
+			newest: map[uint32]uint64{}, late: i >= early,
 		}
 		switch talkers := l.plan.talkers(members); {
 		case member >= talkers+l.plan.Mortal:
@@ -252,7 +269,7 @@ func (l *load) talk(ctx context.Context, group *sync.WaitGroup) {
 	for r := range l.rooms {
 		group.Go(func() {
 			n := 0
-			l.every(ctx, 100*time.Millisecond, r, func() {
+			l.every(ctx, l.plan.pause(), r, func() {
 				speaker := l.clients[n%talkers*len(l.rooms)+r]
 				speaker.speak(fmt.Sprintf("room %d message %d", r, n))
 				n++

@@ -43,6 +43,13 @@ type result struct {
 	// CalmStepP99 and StepP99 are how old steps of others were when they were seen, before the mark and after it.
 	CalmStepP99 float64 `json:"calm_step_p99_ms"`
 	StepP99     float64 `json:"step_p99_ms"`
+	// CalmOthersP99 and OthersP99 are the same without the first room, which may be busy.
+	CalmOthersP99 float64 `json:"calm_others_step_p99_ms"`
+	OthersP99     float64 `json:"others_step_p99_ms"`
+	// BackAfter is how long it took until all were in who were called, or had lost their connections; Away who is not.
+	BackAfter float64 `json:"back_after_ms"`
+	Away      int     `json:"away"`
+	Clients   int     `json:"clients"`
 	// Dead are the clients that have not come back.
 	Dead  []int                     `json:"dead"`
 	Notes map[string]map[string]int `json:"notes"`
@@ -53,9 +60,9 @@ func (l *load) result() result {
 	mark := l.mark
 	r := result{Notes: l.notes}
 	l.mu.Unlock()
-	var live, state, acks, calm, steps []float64
+	var live, state, acks, calm, steps, calmOthers, others []float64
 	done := map[*room]map[string]time.Time{}
-	for _, room := range l.rooms {
+	for i, room := range l.rooms {
 		room.mu.Lock()
 		r.Said += len(room.said)
 		r.Acked += len(room.done)
@@ -75,10 +82,13 @@ func (l *load) result() result {
 			}
 		}
 		for _, s := range room.steps {
+			all, rest := &steps, &others
 			if s.seen.Before(mark) {
-				calm = append(calm, ms(s.age))
-			} else {
-				steps = append(steps, ms(s.age))
+				all, rest = &calm, &calmOthers
+			}
+			*all = append(*all, ms(s.age))
+			if i > 0 {
+				*rest = append(*rest, ms(s.age))
 			}
 		}
 		r.Came, r.Went = r.Came+len(room.came), r.Went+len(room.went)
@@ -96,6 +106,7 @@ func (l *load) result() result {
 		}
 		for text := range done[c.room] {
 			switch n := c.heard[text]; {
+			case n == 0 && c.late && c.room.saidBefore(text, c.since):
 			case n == 0:
 				r.Lost++
 			case n > 1:
@@ -117,6 +128,9 @@ func (l *load) result() result {
 	r.LiveP50, r.LiveP99, r.StateP99 = percentile(live, 0.5), percentile(live, 0.99), percentile(state, 0.99)
 	r.AckP50, r.AckP99, r.Longest = percentile(acks, 0.5), percentile(acks, 0.99), percentile(acks, 1)
 	r.CalmStepP99, r.StepP99 = percentile(calm, 0.99), percentile(steps, 0.99)
+	r.CalmOthersP99, r.OthersP99 = percentile(calmOthers, 0.99), percentile(others, 0.99)
+	r.BackAfter, r.Away = l.back.told()
+	r.Clients = len(l.clients)
 	return r
 }
 

@@ -40,6 +40,12 @@ func (r *room) saying(text string) {
 	r.said[text] = time.Now()
 }
 
+func (r *room) saidBefore(text string, at time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.said[text].Before(at)
+}
+
 func (r *room) acked(text string, latency time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -20,14 +22,28 @@ type place struct {
 	sub        uint32
 }
 
+// meeting is told of when two have come.
+type meeting struct {
+	one atomic.Bool
+	met chan struct{}
+}
+
+func (m *meeting) come() {
+	if m.one.Swap(true) {
+		close(m.met)
+	}
+}
+
 // gateway is a gateway with one member, as far as relays see one.
 type gateway struct {
 	client roomv1.RoomServiceClient
 	room   string
 	name   string
-	all    int // messages that there are to hear
+	all    int      // messages that there are to hear
+	both   *meeting // until both members are in: nobody hears what was said before
 	done   chan<- struct{}
 
+	mu          sync.Mutex
 	openedFirst bool // the relay that was asked first said that it has the room
 	attached    int
 	epoch       uint64
@@ -40,9 +56,11 @@ type gateway struct {
 	told        bool
 }
 
-func newGateway(client roomv1.RoomServiceClient, room string, index, all int, done chan<- struct{}) *gateway {
+func newGateway(
+	client roomv1.RoomServiceClient, room string, index, all int, both *meeting, done chan<- struct{},
+) *gateway {
 	g := &gateway{
-		client: client, room: room, name: fmt.Sprintf("rival-%d", index), all: all, done: done,
+		client: client, room: room, name: fmt.Sprintf("rival-%d", index), all: all, both: both, done: done,
 		said: map[uint64]string{}, heard: map[string][]place{},
 	}
 	g.input(&roomv1.Input{Body: &roomv1.Input_Join_{Join: g.join()}})
@@ -110,6 +128,9 @@ func (g *gateway) attach(ctx context.Context, host string) (next string, err err
 		return "", err
 	}
 	g.attached++
+	var speaking sync.WaitGroup
+	defer speaking.Wait()
+	defer cancel()
 	for {
 		response, err := stream.Recv()
 		if err != nil {
@@ -124,15 +145,42 @@ func (g *gateway) attach(ctx context.Context, host string) (next string, err err
 				return "", nil
 			}
 			g.epoch = response.GetOpened().GetEpoch()
-			inputs := &roomv1.AttachRequest_Inputs{Inputs: g.inputs}
-			if err := stream.Send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: inputs}}); err != nil {
-				return "", err
-			}
+			speaking.Go(func() { g.speak(ctx, stream) })
 		}
 		for _, d := range response.GetDeliveries().GetDeliveries() {
 			g.take(d)
 		}
 	}
+}
+
+// speak sends what was not answered: the join, and when both are in the words.
+func (g *gateway) speak(ctx context.Context, stream roomv1.RoomService_AttachClient) {
+	send := func(inputs []*roomv1.Input) {
+		if len(inputs) > 0 { // an error is told by Recv, too
+			body := &roomv1.AttachRequest_Inputs_{Inputs: &roomv1.AttachRequest_Inputs{Inputs: inputs}}
+			_ = stream.Send(&roomv1.AttachRequest{Body: body})
+		}
+	}
+	join, words := g.unanswered()
+	send(join)
+	select {
+	case <-g.both.met:
+		send(words)
+	case <-ctx.Done():
+	}
+}
+
+func (g *gateway) unanswered() (join, words []*roomv1.Input) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, in := range g.inputs {
+		if in.GetJoin() != nil {
+			join = append(join, in)
+		} else {
+			words = append(words, in)
+		}
+	}
+	return join, words
 }
 
 func (g *gateway) open() *roomv1.AttachRequest {
@@ -149,7 +197,12 @@ func (g *gateway) open() *roomv1.AttachRequest {
 
 // take is what a gateway does with a delivery, but for passing it on.
 func (g *gateway) take(d *roomv1.Delivery) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if entity := d.GetMembership().GetJoinedEntity(); entity != 0 {
+		if g.entity == 0 {
+			g.both.come()
+		}
 		g.entity = entity
 	}
 	if n := d.GetAnswered(); n != 0 {

@@ -92,7 +92,7 @@ func run(ctx context.Context, p plan) (result, error) {
 	places := make(chan struct{}, roomsAtOnce)
 	random := rand.New(rand.NewPCG(p.Seed, 5))
 	for _, room := range p.Rooms {
-		late, behind := rand.N(latest), random.IntN(2)
+		late, behind := time.Duration(random.Int64N(int64(latest))), random.IntN(2)
 		places <- struct{}{}
 		group.Go(func() {
 			defer func() { <-places }()
@@ -128,8 +128,9 @@ func fight(
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	heard := make(chan struct{}, 2) // both listen until both have heard all
+	both := &meeting{met: make(chan struct{})}
 	for i := range gateways {
-		g := newGateway(clients[i], room, i, words*len(gateways), heard)
+		g := newGateway(clients[i], room, i, words*len(gateways), both, heard)
 		gateways[i] = g
 		group.Go(func() {
 			if i == behind {

@@ -39,7 +39,8 @@ def _master_dies(forget: float) -> Fault:
 
     def fault(scene: Scene) -> None:
         _SENTINELS.make_whole()
-        _SENTINELS.crash(forget, scene.mark)
+        with scene.history.befalls("fail-over"):
+            _SENTINELS.crash(forget, scene.mark)
 
     return fault
 
@@ -50,7 +51,9 @@ def _part_dies(forget: float) -> Fault:
     def fault(scene: Scene) -> None:
         _CLUSTER.make_whole()
         masters = [m for m in _CLUSTER.masters() if m.ask("KEYS", "worldmesh:room:*")]
-        _CLUSTER.crash(masters[scene.rng.randrange(len(masters))], forget, scene.mark)
+        master = masters[scene.rng.randrange(len(masters))]
+        with scene.history.befalls("fail-over"):
+            _CLUSTER.crash(master, forget, scene.mark)
 
     return fault
 
@@ -88,9 +91,9 @@ def _row(number: int, name: str, fault: Fault, promise: str, setup: Setup) -> Ro
 ROWS = (
     _row(16, "Redis fails over (Sentinel)", _master_dies(0), _AGAIN, _SENTINEL_WORLD),
     _row(
-        116, "the same, and half a second of writes is forgotten", _master_dies(FORGET_SECONDS), _AGAIN, _SENTINEL_WORLD
+        216, "the same, and half a second of writes is forgotten", _master_dies(FORGET_SECONDS), _AGAIN, _SENTINEL_WORLD
     ),
     # What nothing was forgotten of need not be claimed again; the leases may be in another part.
-    _row(117, "a part of a Redis Cluster fails over", _part_dies(0), _GO_ON, _CLUSTER_WORLD),
-    _row(118, "the same, and half a second of writes is forgotten", _part_dies(FORGET_SECONDS), _AGAIN, _CLUSTER_WORLD),
+    _row(217, "a part of a Redis Cluster fails over", _part_dies(0), _GO_ON, _CLUSTER_WORLD),
+    _row(218, "the same, and half a second of writes is forgotten", _part_dies(FORGET_SECONDS), _AGAIN, _CLUSTER_WORLD),
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tests.chaos.generator import Load, Result
+from tests.chaos.history import History
 from tests.chaos.network import Link, Network
 from tests.support.world import SCALE, World
 
@@ -48,6 +49,8 @@ class Scene:
     """From the run's seed: the same faults at the same times."""
     load: Load
     network: Network
+    history: History
+    """Of the relays: a fault that has Redis forget must say so."""
     users: Sequence[str]
     """The ids of the people in the rooms, as the load generator numbers them."""
     result: Result = field(default_factory=dict)

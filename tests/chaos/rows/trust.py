@@ -13,7 +13,7 @@ from worldmesh_mesh.certificates import READ_SECONDS
 from tests.chaos.generator import Result
 from tests.chaos.probe import Probe
 
-from .row import NONE_LOST, Row, Scene, Setup
+from .row import NONE_LOST, RELAY, Row, Scene, Setup, kill
 from .signals import restart
 
 LEAD_SECONDS = 40
@@ -58,6 +58,22 @@ def _rotate(scene: Scene) -> None:
     restart(world, "relay-1")
 
 
+MINUTES = 5
+
+
+def _wrong(minutes: int, *instances: str) -> Setup:
+    """Instances whose host has a wrong clock."""
+    offset = {"WORLDMESH_CLOCK_OFFSET_SECONDS": str(60 * minutes)}
+    return Setup(overrides=dict.fromkeys(instances, offset))
+
+
+def _clock_row(number: int, name: str, setup: Setup) -> Row:
+    """Rooms go from one clock to the other, by the death of a relay, while people come and go."""
+    promise = f"leases, epochs and tokens as with right clocks: rooms live again ≤ 3 s, 0 failed calls; {NONE_LOST}"
+    return Row(number, name, kill(RELAY), promise, 3000, 10, setup=setup, around=(_calls,), check=_none_failed)
+
+
+_HOST = ("relay-0", "gateway-0", "presence-0")
 _NEXT_KEY_SOON = Setup(overrides={"identity": {"WORLDMESH_IDENTITY_KEY_LEAD_SECONDS": str(LEAD_SECONDS)}})
 
 ROWS = (
@@ -72,4 +88,7 @@ ROWS = (
         around=(_calls,),
         check=_all_rotated,
     ),
+    _clock_row(15, "a host's clock is 5 min ahead: relay, gateway, presence; a relay dies", _wrong(MINUTES, *_HOST)),
+    _clock_row(215, "the same, 5 min behind", _wrong(-MINUTES, *_HOST)),
+    _clock_row(315, "identity's clock is 5 min ahead; a relay dies", _wrong(MINUTES, "identity")),
 )

@@ -31,6 +31,12 @@ REFLECTION = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha
 HEALTH = "/grpc.health.v1.Health/"
 
 _HASH_HEADERS = {RouteKey.ROOM: "x-room-id", RouteKey.PRESENCE_SHARD: "x-presence-shard"}
+_CALLS_AT_ONCE = {"python": 64, "go": 512}
+_CONNECTIONS: Json = {
+    "max_connections": 10_000,
+    "max_pending_requests": 10_000,
+    "retry_budget": {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 10},
+}
 _RETRY_ON = {
     Retry.UNSENT: "connect-failure,refused-stream,reset-before-request",
     Retry.SAFE: "connect-failure,refused-stream,reset,unavailable",
@@ -67,7 +73,7 @@ def route(method: Method, cluster: str, *, stream_seconds: int = 0) -> Json:
         longest = f"{stream_seconds}s"
         action["max_stream_duration"] = {"max_stream_duration": longest, "grpc_timeout_header_max": longest}
     if method.streaming:
-        action["idle_timeout"] = "0s"
+        action |= {"idle_timeout": "0s", "priority": "HIGH"}
     if header := _HASH_HEADERS.get(method.route_key):
         action["hash_policy"] = [{"header": {"header_name": header}}]
     if retry_on := _RETRY_ON.get(method.retry):
@@ -103,8 +109,15 @@ def hashed_services(topology: Topology, methods: Sequence[Method]) -> set[str]:
     return {topology.serving(m.service).name for m in methods if m.route_key is not RouteKey.NONE}
 
 
-def service_cluster(name: str, proxy: str, *, hashed: bool) -> Json:
-    """The instances of a service, reached by mTLS as the proxy."""
+def _most_calls(topology: Topology, name: str) -> int:
+    """How many calls may be under way to a service's instances together: enough to keep them busy, and so few that each
+    is answered before its caller gives up. One more is refused at once, which costs the service nothing."""
+    instances = topology.of(name)
+    return sum(_CALLS_AT_ONCE[i.service.language] for i in instances)
+
+
+def service_cluster(topology: Topology, name: str, proxy: str, *, hashed: bool) -> Json:
+    """A service's instances, reached by mTLS as the proxy. Streams have a high priority, with bounds of their own."""
     return {
         "name": name,
         "type": "EDS",
@@ -153,12 +166,8 @@ def service_cluster(name: str, proxy: str, *, hashed: bool) -> Json:
         },
         "circuit_breakers": {
             "thresholds": [
-                {
-                    "max_connections": 10_000,
-                    "max_pending_requests": 10_000,
-                    "max_requests": 100_000,
-                    "retry_budget": {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 10},
-                }
+                {"priority": "DEFAULT", "max_requests": _most_calls(topology, name), **_CONNECTIONS},
+                {"priority": "HIGH", "max_requests": 100_000, **_CONNECTIONS},
             ]
         },
     }

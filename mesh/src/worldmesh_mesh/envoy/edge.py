@@ -71,7 +71,7 @@ def edge_config(topology: Topology, methods: Sequence[Method], files: Mapping[st
         listeners.append(_plain("edge_plain", topology.port(EDGE_PLAIN), manager))
     names = sorted({topology.serving(m.service).name for m in exposed})
     hashed = hashed_services(topology, methods)
-    clusters = [service_cluster(name, PROXY, hashed=name in hashed) for name in names]
+    clusters = [service_cluster(topology, name, PROXY, hashed=name in hashed) for name in names]
     return bootstrap(
         PROXY,
         topology.port(EDGE_ADMIN),

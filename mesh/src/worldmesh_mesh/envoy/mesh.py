@@ -35,7 +35,7 @@ PROXY = "envoy-mesh"
 def mesh_config(topology: Topology, methods: Sequence[Method]) -> Json:
     """The mesh Envoy's whole configuration."""
     hashed = hashed_services(topology, methods)
-    clusters = [service_cluster(s.name, PROXY, hashed=s.name in hashed) for s in topology.services]
+    clusters = [service_cluster(topology, s.name, PROXY, hashed=s.name in hashed) for s in topology.services]
     return bootstrap(
         PROXY,
         topology.port(MESH_ADMIN),

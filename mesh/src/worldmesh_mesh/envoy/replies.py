@@ -31,6 +31,7 @@ _REPLIES: Sequence[tuple[str, int, str, str]] = (
     ("response.code == 429", code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED", "too many requests"),
     ("response.code == 404", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
     (f"xds.cluster_name == '{NOWHERE}'", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
+    (f"{_DETAILS}('overflow')", code_pb2.UNAVAILABLE, "UNAVAILABLE", "the service has as many calls as it can take"),
     ("response.code == 503", code_pb2.UNAVAILABLE, "UNAVAILABLE", "the service does not answer"),
     (
         "(response.code == 504 || response.code == 408)",
