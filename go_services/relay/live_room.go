@@ -321,29 +321,43 @@ func (l *liveRoom) attach(s *stream, open *roomv1.AttachRequest_Open) (epoch uin
 			return
 		}
 		epoch, ok = l.owner.Epoch, true
-		for _, other := range l.streams {
-			if other.gateway == s.gateway {
-				other.cancel(errSuperseded)
-			}
-		}
+		before := l.streamsOf(s.gateway)
 		l.streams[s.id] = s
 		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Attached_{
 			Attached: &roomv1.RoomRecord_Attached{Stream: s.id, Open: open},
 		}})
 		core.Attached(s.id, positionOf(open.GetSeen()), rejoinsOf(open.GetRejoins()))
+		for _, other := range before { // what still comes by it is not played
+			other.cancel(errSuperseded)
+			l.drop(now, other)
+		}
 	})
 	return epoch, ok
 }
 
+func (l *liveRoom) streamsOf(gateway string) (streams []*stream) {
+	for _, s := range l.streams {
+		if s.gateway == gateway {
+			streams = append(streams, s)
+		}
+	}
+	return streams
+}
+
 // detach removes a stream; its members stay for a while.
 func (l *liveRoom) detach(s *stream) {
-	l.do(func(now time.Time, core *room.Room) {
-		delete(l.streams, s.id)
-		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_StreamEnded_{
-			StreamEnded: &roomv1.RoomRecord_StreamEnded{Stream: s.id},
-		}})
-		core.StreamEnded(now, s.id)
-	})
+	l.do(func(now time.Time, _ *room.Room) { l.drop(now, s) })
+}
+
+func (l *liveRoom) drop(now time.Time, s *stream) {
+	if l.streams[s.id] != s {
+		return // another of its gateway has taken its place
+	}
+	delete(l.streams, s.id)
+	l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_StreamEnded_{
+		StreamEnded: &roomv1.RoomRecord_StreamEnded{Stream: s.id},
+	}})
+	l.core.StreamEnded(now, s.id)
 }
 
 // play gives inputs of a stream to a function, unless the stream is over or the room is given away: then the gateway

@@ -134,6 +134,7 @@ func (c *client) session(ctx context.Context, url string) error {
 	}
 	c.mu.Lock()
 	c.conn, c.in, c.asked, c.silence = conn, false, map[uint32]*message{}, silence
+	c.lastSent = time.Now() // the first frame must be hello, not a ping
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
