@@ -238,7 +238,7 @@ func (r *relay) claim() (store.Owner, bool) {
 			past.Tail[i].Key = ""
 		}
 	}
-	cfg := room.Config{Capacity: 50, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Hold: time.Minute}
+	cfg := room.Config{Capacity: 50, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Hold: time.Minute, Grid: room.DefaultGrid()}
 	r.core = room.New(roomID, cfg, sink{r}, r.world.now, past)
 	return r.owner, true
 }
@@ -465,5 +465,8 @@ func (s sink) Failed(to room.Link, in room.In, reason commonv1.ErrorReason, _ st
 	s.to(to, in, &roomv1.Delivery{Frame: []byte(refusal)})
 }
 
-func (s sink) Corrected(room.Link, frames.EntityState)                   {}
-func (s sink) State(uint64, []frames.EntityState, []frames.EntityValues) {}
+func (s sink) Corrected(room.Link, frames.EntityState)  {}
+func (s sink) State(frames.StateBatch)                  {}
+func (s sink) View(uint64, []uint32, frames.StateBatch) {}
+func (s sink) Roster(uint64, []uint32, frames.Roster)   {}
+func (s sink) Behind(uint64) bool                       { return false }
