@@ -101,6 +101,13 @@ logs: ## Follow the world's logs
 server-token: ## Make an account for a server of the studio: NAME=my-server
 	@$(MESH) run-as identity -- $(PY) -m worldmesh_identity create-server-account "$(NAME)"
 
+.PHONY: rotate
+rotate: ## Renew what proves who is who, while the world runs: WHAT=certificates, authorities or signing-key
+	@case "$(WHAT)" in \
+		signing-key) $(MESH) run-as identity -- $(PY) -m worldmesh_identity rotate-signing-key;; \
+		*) $(MESH) rotate "$(WHAT)";; \
+	esac
+
 .PHONY: clean
 clean: ## End the world and remove its data, the built services and caches; the tools stay
 	@if [ -x $(PY) ]; then $(MESH) clean; fi
@@ -126,5 +133,5 @@ chaos: build ## Faults under load, and what was lost (ROWS=1,7 SEEDS=3 for some)
 	@$(ROOT)/tools/chaos
 
 .PHONY: bench
-bench: build ## Benchmarks beside a bare fan-out server (ONLY=rooms or ONLY=rpc)
+bench: build ## Benchmarks beside a bare fan-out server (ONLY=rooms, rpc or presence)
 	@$(ROOT)/bench/run

@@ -1,7 +1,11 @@
-"""Runs the benchmarks: starts a world of its own, ends it, prints a table and, as the last line, one JSON object."""
+"""Runs the benchmarks: starts a world of its own, ends it, prints a table and, as the last line, one JSON object.
+
+Fails if a figure is more than 20 % worse than bench/baseline.json has it; `--renew` writes what was measured there.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import socket
 import subprocess
@@ -12,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,9 +25,12 @@ import httpx
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.support.world import World, running_world  # noqa: E402 - the tree is no package
+from bench.baseline import regressions, renewed  # noqa: E402 - the tree is no package
+from tests.support.world import World, running_world  # noqa: E402
 
 BIN = ROOT / ".build/bench"
+PROFILES = BIN / "profiles"
+BASELINE = ROOT / "bench/baseline.json"
 SECONDS = 8.0
 SERVERS = ("gateway-0", "envoy-mesh", "relay-0")
 Result = dict[str, Any]
@@ -38,9 +46,9 @@ def load(plan: Result) -> Result:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(plan, file)
         file.flush()
-        done = subprocess.run([BIN / "load", "--plan", file.name], capture_output=True, text=True, timeout=180)
+        done = subprocess.run([BIN / "load", "--plan", file.name], stdout=subprocess.PIPE, text=True, timeout=180)
     if done.returncode != 0:
-        raise SystemExit(f"load failed: {done.stderr[-2000:]}")
+        raise SystemExit("load failed")
     return cast("Result", json.loads(done.stdout))
 
 
@@ -65,6 +73,16 @@ def floor(world: World, *, tls: bool) -> Iterator[tuple[str, int]]:
         process.wait()
 
 
+@dataclass(frozen=True)
+class Size:
+    """Of a run: rooms, members of each, and updates a second of each."""
+
+    rooms: int = 20
+    members: int = 50
+    rate: float = 1.0
+    tls: bool = False
+
+
 class Rooms:
     """The measurements that concern sockets and rooms."""
 
@@ -76,7 +94,9 @@ class Rooms:
         self._tokens = [g.access_token for g in guests]
         owner = guests[0]
         self._rooms = [self._create(f"Bench {n}", owner.headers) for n in range(20)]
-        self._pids = [world.where["pids"][name] for name in SERVERS]
+        where = world.where
+        self._pids = [where["pids"][name] for name in SERVERS]
+        self._pages = [where["admin"][name] if name != "envoy-mesh" else "" for name in SERVERS]
 
     def _create(self, name: str, headers: dict[str, str]) -> str:
         room = {"display_name": name, "capacity": 200}
@@ -85,42 +105,31 @@ class Rooms:
         response.raise_for_status()
         return str(response.json()["room"]["room_id"])
 
-    def _ours(self, mode: str, *, tls: bool, rooms: int, members: int, rate: float) -> Result:
+    def _ours(self, mode: str, size: Size, **more: Any) -> Result:
         where = self._world.addresses
-        return load(
-            {
-                "Mode": mode,
-                "URLs": where["gateways_wss"] if tls else where["gateways_ws"],
-                "CA": where["ca"] if tls else "",
-                "Rooms": self._rooms[:rooms],
-                "Tokens": self._tokens,
-                "Members": members,
-                "Rate": rate,
-                "Seconds": SECONDS,
-                "PIDs": self._pids,
-            }
-        )
+        urls = where["gateways_wss"] if size.tls else where["gateways_ws"]
+        return self._load(mode, size, URLs=urls, Tokens=self._tokens, PIDs=self._pids, Metrics=self._pages, **more)
 
-    def _floor(self, mode: str, *, tls: bool, rooms: int, members: int, rate: float) -> Result:
-        with floor(self._world, tls=tls) as (url, pid):
-            return load(
-                {
-                    "Mode": mode,
-                    "URLs": [url],
-                    "CA": self._world.addresses["ca"] if tls else "",
-                    "Rooms": self._rooms[:rooms],
-                    "Members": members,
-                    "Rate": rate,
-                    "Seconds": SECONDS,
-                    "PIDs": [pid],
-                }
-            )
+    def _floor(self, mode: str, size: Size) -> Result:
+        with floor(self._world, tls=size.tls) as (url, pid):
+            return self._load(mode, size, URLs=[url], PIDs=[pid])
+
+    def _load(self, mode: str, size: Size, **more: Any) -> Result:
+        plan = {
+            "Mode": mode,
+            "CA": self._world.addresses["ca"] if size.tls else "",
+            "Rooms": self._rooms[: size.rooms],
+            "Members": size.members,
+            "Rate": size.rate,
+            "Seconds": SECONDS,
+        }
+        return load(plan | more)
 
     def idle(self, name: str, *, tls: bool) -> Result:
         """Memory of a joined idle socket. The world must be fresh: memory that was used once stays with a process."""
         say(f"{name}: 1,000 sockets that are in a room and still")
-        size = {"tls": tls, "rooms": 20, "members": 50, "rate": 1}
-        bare, ours = self._floor("idle-floor", **size), self._ours("idle-worldmesh", **size)  # type: ignore[arg-type]
+        size = Size(tls=tls)
+        bare, ours = self._floor("idle-floor", size), self._ours("idle-worldmesh", size)
         return {
             name: round(ours["kb_per_socket"][0], 1),
             f"{name}_floor": round(bare["kb_per_socket"][0], 1),
@@ -130,28 +139,57 @@ class Rooms:
     def run(self) -> Result:
         """All of them; the names are those of the last line."""
         out: Result = {}
-        for name, tls, rate in (("cpu_20x50x4", False, 4), ("cpu_20x50x4_tls", True, 4), ("cpu_20x50x10", False, 10)):
-            say(f"{name}: the floor, then the whole path")
-            size = {"tls": tls, "rooms": 20, "members": 50, "rate": rate}
-            bare, ours = self._floor("floor", **size), self._ours("worldmesh", **size)  # type: ignore[arg-type]
-            out[name] = round(ours["cpu_s_per_million"] / bare["cpu_s_per_million"], 2)
-            out[f"{name}_floor_s"] = round(bare["cpu_s_per_million"], 3)
-            out[f"{name}_s"] = round(ours["cpu_s_per_million"], 3)
-            share = zip(SERVERS, ours["cpu_s"], strict=True)
-            out[f"{name}_by_server"] = {s: round(c / ours["deliveries"] * 1e6, 3) for s, c in share}
-            out[f"p99_ms_{name.removeprefix('cpu_')}"] = round(ours["p99_ms"], 1)
-            out[f"p99_ms_{name.removeprefix('cpu_')}_floor"] = round(bare["p99_ms"], 1)
-            shares = (out.get("delivered_share", 1.0), ours["delivered_share"])
-            out["delivered_share"] = round(min(shares), 4)
-            joins = "joins_tls" if tls else "joins"
-            out.setdefault(joins, round(ours["joins_per_s"] / bare["joins_per_s"], 2))
-            out.setdefault(f"{joins}_per_s", round(ours["joins_per_s"]))
+        for name, size in (
+            ("20x50x4", Size(rate=4)),
+            ("20x50x4_tls", Size(rate=4, tls=True)),
+            ("20x50x10", Size(rate=10)),
+        ):
+            say(f"{name}: the floor, the whole path, and the floor again")
+            before, ours, after = self._floor("floor", size), self._ours("worldmesh", size), self._floor("floor", size)
+            bare = {key: (before[key] + after[key]) / 2 for key in ("cpu_s_per_million", "p99_ms", "joins_per_s")}
+            out |= self._walked(name, bare, ours)
             time.sleep(3)  # until the rooms are empty
+        out["delivered_share"] = min(value for key, value in out.items() if key.startswith("delivered_share"))
         say("ordered: one room of 100, five messages a second")
-        ordered = self._ours("ordered", tls=False, rooms=1, members=100, rate=5)
+        ordered = self._ours("ordered", Size(rooms=1, members=100, rate=5))
         out["ordered_p50_ms"], out["ordered_p99_ms"] = round(ordered["p50_ms"], 2), round(ordered["p99_ms"], 2)
         out["ordered_delivered_share"] = round(ordered["delivered_share"], 4)
+        self._profile()
         return out
+
+    def _walked(self, name: str, bare: dict[str, float], ours: Result) -> Result:
+        """What a run with people who walk says."""
+        deliveries = ours["deliveries"]
+        of_server = dict(zip(SERVERS, ours["cpu_s"], strict=True))
+        allocated = dict(zip(SERVERS, ours["allocations"], strict=True))
+        out: Result = {
+            f"cpu_{name}": round(ours["cpu_s_per_million"] / bare["cpu_s_per_million"], 2),
+            f"cpu_{name}_floor_s": round(bare["cpu_s_per_million"], 3),
+            f"cpu_{name}_s": round(ours["cpu_s_per_million"], 3),
+            f"cpu_{name}_by_server": {s: round(c / deliveries * 1e6, 3) for s, c in of_server.items()},
+            f"p99_ms_{name}": round(ours["p99_ms"], 1),
+            f"p99_ms_{name}_floor": round(bare["p99_ms"], 1),
+            f"delivered_share_{name}": round(ours["delivered_share"], 4),
+        }
+        if name != "20x50x10":
+            joins = "joins" + name.removeprefix("20x50x4")
+            out[joins] = round(ours["joins_per_s"] / bare["joins_per_s"], 3)
+            out[f"{joins}_per_s"] = round(ours["joins_per_s"])
+        else:
+            out["relay_deliveries_per_core_s"] = round(deliveries / max(of_server["relay-0"], 0.01))
+            out["allocs_per_delivery"] = round(sum(allocated.values()) / deliveries, 4)
+            out["allocs_per_delivery_by_server"] = {s: round(n / deliveries, 4) for s, n in allocated.items() if n}
+        return out
+
+    def _profile(self) -> None:
+        """Keeps a CPU profile of each Go server, taken in a run of its own."""
+        say(f"profiles: {PROFILES}")
+        PROFILES.mkdir(parents=True, exist_ok=True)
+        pages = {
+            s: page.replace("/metrics", "/debug/pprof/profile") for s, page in zip(SERVERS, self._pages, strict=True)
+        }
+        files = {str(PROFILES / f"{server}.pprof"): page for server, page in pages.items() if page}
+        self._ours("worldmesh", Size(rate=10, tls=True), Profiles=files)
 
 
 def rpc(world: World) -> Result:
@@ -164,32 +202,77 @@ def rpc(world: World) -> Result:
     return {f"rpc_{name}_{q}": round(v, 0) for name, latency in sorted(done.items()) for q, v in latency.items()}
 
 
+def presence(world: World) -> Result:
+    """A million users: the core alone, then a process, straight to its port."""
+    PROFILES.mkdir(parents=True, exist_ok=True)
+    core = load({"Mode": "presence-core", "HeapProfile": str(PROFILES / "presence-core-heap.pprof")})
+    where = world.where
+    metrics = where["admin"]["presence-0"]
+    plan = {
+        "Mode": "presence",
+        "Certs": where["certs"],
+        "Target": {"presence": where["services"]["presence-0"]},
+        "PIDs": [where["pids"]["presence-0"]],
+        "Metrics": [metrics],
+        "Profiles": {str(PROFILES / "presence-0.pprof"): metrics.replace("/metrics", "/debug/pprof/profile")},
+        "HeapProfile": str(PROFILES / "presence-0-heap.pprof"),
+        "Seconds": SECONDS,
+    }
+    return {name: round(value, 1) for name, value in (core | load(plan)).items()}
+
+
 @contextmanager
-def fresh_world() -> Iterator[World]:
+def fresh_world(overrides: dict[str, dict[str, str]] | None = None) -> Iterator[World]:
     """A world with one of each service, in a folder that goes with it."""
-    with tempfile.TemporaryDirectory() as folder, running_world(Path(folder), scale={}) as world:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_world(Path(folder), scale={}, overrides=overrides) as world,
+    ):
         yield world
 
 
-def main(only: str) -> None:
+STILL = {"gateway": {"WORLDMESH_GATEWAY_HEARTBEAT": "60s"}}
+"""For sockets that do not even ping."""
+
+
+def measure(only: str) -> Result:
     """Run what was asked for."""
-    if only not in ("all", "rooms", "rpc"):
-        raise SystemExit(f"ONLY={only}: choose rooms or rpc")
     results: Result = {}
-    with fresh_world() as world:
-        if only in ("all", "rpc"):
-            results |= rpc(world)
-        if only in ("all", "rooms"):
-            results |= Rooms(world).run()
+    if only in ("all", "rooms", "rpc"):
+        with fresh_world() as world:
+            if only in ("all", "rpc"):
+                results |= rpc(world)
+            if only in ("all", "rooms"):
+                results |= Rooms(world).run()
+    if only in ("all", "presence"):
+        with fresh_world() as world:
+            results |= presence(world)
     if only in ("all", "rooms"):
         for name, tls in (("idle_kb", False), ("idle_kb_tls", True)):
-            with fresh_world() as world:
+            with fresh_world(STILL) as world:
                 results |= Rooms(world).idle(name, tls=tls)
+    return results
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="all", choices=("all", "rooms", "rpc", "presence"), help="a part")
+    parser.add_argument("--renew", action="store_true", help="keep what was measured as the baseline of later runs")
+    arguments = parser.parse_args()
+    results = measure(arguments.only)
     width = max(len(name) for name in results)
     for name, value in results.items():
         print(f"{name:{width}}  {value}")
+    baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    if arguments.renew:
+        BASELINE.write_text(json.dumps(renewed(baseline, results), indent=2) + "\n")
+    worse = regressions(baseline, results)
+    for line in worse:
+        say(f"worse than the baseline: {line}")
     print(json.dumps(results))
+    return int(bool(worse) and not arguments.renew)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "all")
+    sys.exit(main())

@@ -29,30 +29,54 @@ const (
 
 // client is one socket.
 type client struct {
-	conn    net.Conn
-	reader  *bufio.Reader
-	mu      sync.Mutex // writes
-	floor   bool
-	room    string
-	place   [3]float32
-	joined  chan struct{}
-	stats   *stats
-	started *atomic.Bool
-	b       *flatbuffers.Builder
+	conn   net.Conn
+	reader *bufio.Reader
+	mu     sync.Mutex // writes
+	floor  bool
+	room   string
+	place  [3]float32
+	joined chan struct{}
+	stats  *stats
+	b      *flatbuffers.Builder
 }
 
-// stats are what all clients saw while the window was open.
+// stats are what became of all that was sent while the window was open, whenever it came.
 type stats struct {
+	from, to   atomic.Int64 // Unix time, ns; 0 while the window has not opened, or not closed
+	sent       atomic.Int64
 	deliveries atomic.Int64
-	events     atomic.Int64
-	mu         sync.Mutex
-	latencies  []float64
+
+	mu        sync.Mutex
+	latencies []float64
 }
 
-func (s *stats) latency(d time.Duration) {
-	s.mu.Lock()
-	s.latencies = append(s.latencies, float64(d.Microseconds())/1000)
-	s.mu.Unlock()
+// counts says whether what was sent at a time is within the window.
+func (s *stats) counts(sent int64) bool {
+	from, to := s.from.Load(), s.to.Load()
+	return from != 0 && sent >= from && (to == 0 || sent < to)
+}
+
+// sending takes note that something is sent, and says when.
+func (s *stats) sending() int64 {
+	now := time.Now().UnixNano()
+	if s.counts(now) {
+		s.sent.Add(1)
+	}
+	return now
+}
+
+// came takes note of what was sent at a time. To sample is to measure how long it took as well.
+func (s *stats) came(sent int64, sample bool) {
+	if !s.counts(sent) {
+		return
+	}
+	s.deliveries.Add(1)
+	if sample {
+		took := float64(time.Now().UnixNano()-sent) / 1e6
+		s.mu.Lock()
+		s.latencies = append(s.latencies, took)
+		s.mu.Unlock()
+	}
 }
 
 func dialer(ca string) (*ws.Dialer, error) {
@@ -69,7 +93,7 @@ func dialer(ca string) (*ws.Dialer, error) {
 	return d, nil
 }
 
-func open(ca, url, room, token string, floor bool, s *stats, started *atomic.Bool) (*client, error) {
+func open(ca, url, room, token string, floor bool, s *stats) (*client, error) {
 	d, err := dialer(ca)
 	if err != nil {
 		return nil, err
@@ -84,7 +108,7 @@ func open(ca, url, room, token string, floor bool, s *stats, started *atomic.Boo
 		return nil, err
 	}
 	c := &client{
-		conn: conn, floor: floor, room: room, stats: s, started: started,
+		conn: conn, floor: floor, room: room, stats: s,
 		joined: make(chan struct{}), b: flatbuffers.NewBuilder(256), reader: buffered,
 	}
 	if c.reader == nil {
@@ -140,7 +164,7 @@ func (c *client) write(message []byte) error {
 func (c *client) update() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := uint64(time.Now().UnixNano())
+	now := uint64(c.stats.sending())
 	if c.floor {
 		var message [updateSize]byte
 		binary.LittleEndian.PutUint64(message[:], now)
@@ -161,7 +185,7 @@ func (c *client) say() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.b.Reset()
-	text := c.b.CreateString(fmt.Sprintf("%d", time.Now().UnixNano()))
+	text := c.b.CreateString(fmt.Sprintf("%d", c.stats.sending()))
 	clientv1.ChatStart(c.b)
 	clientv1.ChatAddText(c.b, text)
 	return c.frame(0, clientv1.ClientBodyChat, clientv1.ChatEnd(c.b))
@@ -193,20 +217,14 @@ func (c *client) read() {
 	}
 }
 
+// floorMessage is the updates of a tick. One of a message is measured: enough for percentiles, and cheap.
 func (c *client) floorMessage(message []byte) {
-	if !c.started.Load() {
-		return
+	for i := 0; i+updateSize <= len(message); i += updateSize {
+		c.stats.came(sentAt(message[i:]), i == 0)
 	}
-	n := len(message) / updateSize
-	c.stats.deliveries.Add(int64(n))
-	c.sample(message)
 }
 
-// sample measures one update of a message: enough for percentiles, and cheap.
-func (c *client) sample(values []byte) {
-	sent := time.Unix(0, int64(binary.LittleEndian.Uint64(values)))
-	c.stats.latency(time.Since(sent))
-}
+func sentAt(values []byte) int64 { return int64(binary.LittleEndian.Uint64(values)) }
 
 func (c *client) serverFrame(message []byte) {
 	root := clientv1.GetRootAsServerFrame(message, 0)
@@ -220,11 +238,10 @@ func (c *client) serverFrame(message []byte) {
 	case clientv1.ServerBodyStateBatch:
 		var batch clientv1.StateBatch
 		batch.Init(t.Bytes, t.Pos)
-		if n := batch.ValuesLength(); n > 0 && c.started.Load() {
-			c.stats.deliveries.Add(int64(n))
-			var v clientv1.EntityValues
-			batch.Values(&v, 0)
-			c.sample(v.ValuesBytes())
+		var v clientv1.EntityValues
+		for i := range batch.ValuesLength() {
+			batch.Values(&v, i)
+			c.stats.came(sentAt(v.ValuesBytes()), i == 0)
 		}
 	case clientv1.ServerBodyRoomEvent:
 		c.event(t)
@@ -253,14 +270,13 @@ func (c *client) event(t flatbuffers.Table) {
 	var e clientv1.RoomEvent
 	e.Init(t.Bytes, t.Pos)
 	var body flatbuffers.Table
-	if e.BodyType() != clientv1.EventBodyChatMessage || !e.Body(&body) || !c.started.Load() {
+	if e.BodyType() != clientv1.EventBodyChatMessage || !e.Body(&body) {
 		return
 	}
 	var chat clientv1.ChatMessage
 	chat.Init(body.Bytes, body.Pos)
 	var sent int64
 	if _, err := fmt.Sscan(strings.TrimSpace(string(chat.Text())), &sent); err == nil {
-		c.stats.events.Add(1)
-		c.stats.latency(time.Since(time.Unix(0, sent)))
+		c.stats.came(sent, true)
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"flag"
 	"log"
+	"maps"
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -25,9 +27,15 @@ type Plan struct {
 	Seconds float64
 	Settle  time.Duration
 	PIDs    []int
-	Certs   string
-	Calls   int
-	Target  map[string]string
+	// Metrics are the servers' pages of metrics, by pid; empty for those without.
+	Metrics []string
+	// Profiles are CPU profiles to take while the window is open: file to URL.
+	Profiles map[string]string
+	// HeapProfile is a file for what presence holds; none if empty.
+	HeapProfile string
+	Certs       string
+	Calls       int
+	Target      map[string]string
 }
 
 func main() {
@@ -43,7 +51,7 @@ func main() {
 		log.Fatal(err)
 	}
 	p.Settle = time.Second
-	for _, u := range p.URLs {
+	for _, u := range slices.Concat(p.URLs, p.Metrics, slices.Collect(maps.Values(p.Profiles))) {
 		mustBeLoopback(u)
 	}
 	var result any
@@ -54,6 +62,10 @@ func main() {
 		result, err = runOrdered(p)
 	case "rpc":
 		result, err = runRPC(p)
+	case "presence-core":
+		result, err = runPresenceCore(p)
+	case "presence":
+		result, err = runPresence(p)
 	default:
 		log.Fatalf("no such mode: %s", p.Mode)
 	}
@@ -70,7 +82,7 @@ func mustBeLoopback(raw string) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if host := u.Hostname(); host != "localhost" && !net.ParseIP(host).IsLoopback() {
+	if host := u.Hostname(); raw != "" && host != "localhost" && !net.ParseIP(host).IsLoopback() {
 		log.Fatalf("%s: load goes to this machine only", strings.TrimSpace(raw))
 	}
 }

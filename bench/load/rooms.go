@@ -1,10 +1,10 @@
 package main
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,7 +16,9 @@ type Result struct {
 	CPUPerMillion float64 `json:"cpu_s_per_million"`
 	// CPU is CPU seconds by pid, in the order of the plan.
 	CPU []float64 `json:"cpu_s"`
-	// Delivered is the share of the expected deliveries that came.
+	// Allocations is how many objects were allocated, by pid; 0 for servers without a page of metrics.
+	Allocations []float64 `json:"allocations"`
+	// Delivered is the share that came of what was sent in the window, times the members who should hear it.
 	Delivered  float64 `json:"delivered_share"`
 	Deliveries int64   `json:"deliveries"`
 	P50        float64 `json:"p50_ms"`
@@ -31,12 +33,12 @@ type Result struct {
 const joiners = 32
 
 func runRooms(p Plan) (Result, error) {
-	s, started := &stats{}, &atomic.Bool{}
+	s := &stats{}
 	before, err := resident(p.PIDs)
 	if err != nil {
 		return Result{}, err
 	}
-	clients, joins, err := join(p, s, started)
+	clients, joins, err := join(p, s)
 	if err != nil {
 		return Result{}, err
 	}
@@ -54,10 +56,10 @@ func runRooms(p Plan) (Result, error) {
 	}
 	stop := walk(clients, p.Rate)
 	time.Sleep(p.Settle) // until the updates are spread evenly
-	return measure(p, s, started, stop, r, p.Rate*float64(p.Members)*float64(len(clients)))
+	return measure(p, s, stop, r)
 }
 
-func join(p Plan, s *stats, started *atomic.Bool) ([]*client, float64, error) {
+func join(p Plan, s *stats) ([]*client, float64, error) {
 	var mu sync.Mutex
 	var clients []*client
 	group := errgroup.Group{}
@@ -70,7 +72,7 @@ func join(p Plan, s *stats, started *atomic.Bool) ([]*client, float64, error) {
 			if !floor {
 				token = p.Tokens[i]
 			}
-			c, err := open(p.CA, p.URLs[i%len(p.URLs)], p.Rooms[i%len(p.Rooms)], token, floor, s, started)
+			c, err := open(p.CA, p.URLs[i%len(p.URLs)], p.Rooms[i%len(p.Rooms)], token, floor, s)
 			if err == nil {
 				mu.Lock()
 				clients = append(clients, c)
@@ -111,30 +113,31 @@ func walk(clients []*client, rate float64) (stop func()) {
 	}
 }
 
-// measure opens the window. The expected rate is deliveries a second.
-func measure(p Plan, s *stats, started *atomic.Bool, stop func(), r Result, expected float64) (Result, error) {
-	before, err := cpu(p.PIDs)
+// measure opens the window, closes it, and waits for what is still on its way.
+func measure(p Plan, s *stats, stop func(), r Result) (Result, error) {
+	before, err := readServers(p)
 	if err != nil {
 		return r, err
 	}
-	start := time.Now()
-	started.Store(true)
+	profiles := profile(p)
+	s.from.Store(time.Now().UnixNano())
 	time.Sleep(time.Duration(p.Seconds * float64(time.Second)))
-	started.Store(false)
-	passed := time.Since(start).Seconds()
-	after, err := cpu(p.PIDs)
+	s.to.Store(time.Now().UnixNano())
+	after, err := readServers(p)
 	stop()
-	if err != nil {
+	if err := errors.Join(err, profiles()); err != nil {
 		return r, err
 	}
+	time.Sleep(p.Settle)
+	r.Deliveries = s.deliveries.Load()
 	total := 0.0
 	for i := range after {
-		r.CPU = append(r.CPU, after[i]-before[i])
-		total += after[i] - before[i]
+		r.CPU = append(r.CPU, after[i].cpu-before[i].cpu)
+		r.Allocations = append(r.Allocations, after[i].mallocs-before[i].mallocs)
+		total += r.CPU[i]
 	}
-	r.Deliveries = s.deliveries.Load() + s.events.Load()
 	r.CPUPerMillion = total / float64(r.Deliveries) * 1e6
-	r.Delivered = float64(r.Deliveries) / (expected * passed)
+	r.Delivered = float64(r.Deliveries) / float64(s.sent.Load()*int64(p.Members))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.P50, r.P99 = percentile(s.latencies, 0.50), percentile(s.latencies, 0.99)
@@ -142,8 +145,8 @@ func measure(p Plan, s *stats, started *atomic.Bool, stop func(), r Result, expe
 }
 
 func runOrdered(p Plan) (Result, error) {
-	s, started := &stats{}, &atomic.Bool{}
-	clients, joins, err := join(p, s, started)
+	s := &stats{}
+	clients, joins, err := join(p, s)
 	if err != nil {
 		return Result{}, err
 	}
@@ -166,5 +169,5 @@ func runOrdered(p Plan) (Result, error) {
 		close(done)
 		wg.Wait()
 	}
-	return measure(p, s, started, stop, Result{Joins: joins}, p.Rate*float64(len(clients)))
+	return measure(p, s, stop, Result{Joins: joins})
 }

@@ -1,7 +1,7 @@
 // The ways to the server: REST for signing in and rooms, one socket in the JSON dialect for everything live.
 
 const DEVICE = "worldmesh.device";
-const PING_MS = 5000;
+const PING_MS = 3000;
 const LOST_MS = 12_000; // a ping that waits for so long is not answered any more
 
 /** An error that the server answered, with its stable reason. */

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -79,8 +80,11 @@ func newGateway(
 		return nil, err
 	}
 	identity := identityv1.NewIdentityServiceClient(mesh)
+	limits := session.DefaultLimits()
+	limits.Heartbeat = cmp.Or(cfg.Heartbeat, limits.Heartbeat)
+	cfg.MaxSockets = boundedSockets(cfg.MaxSockets, log)
 	g := &Gateway{
-		cfg: cfg, limits: session.DefaultLimits(), log: log, metrics: newMetrics(registry), ctx: ctx,
+		cfg: cfg, limits: limits, log: log, metrics: newMetrics(registry), ctx: ctx,
 		entries:  newEntries(worldv1.NewWorldServiceClient(mesh)),
 		relays:   roomv1.NewRoomServiceClient(mesh),
 		revoked:  newRevocations(identity, log),

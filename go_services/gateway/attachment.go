@@ -47,8 +47,9 @@ type attachment struct {
 	cancel  context.CancelFunc // of the attachment
 	members *roomlink.Members
 	links   map[uint32]*member
-	inside  []*member // those who receive what the room says to all, in no order
-	idle    *time.Timer
+	inside  []*member   // those who receive what the room says to all, in no order
+	idle    *time.Timer // ends the attachment, if nobody comes
+	soon    *time.Timer // writes what is held
 	over    bool
 
 	fan fanOut
@@ -61,6 +62,7 @@ type member struct {
 	socket *socket.Socket // the client's: to write to it need not look at anything else
 	place  *place
 	index  int  // in inside, or -1 while it is on its way in
+	from   int  // the first of the held frames that is for it
 	missed bool // has missed state, for it reads slowly
 	// unread says that it has not had all of the room's roster, but up to the entity `after`; asks, that it is to ask for
 	// the next part when its socket has taken what it has.
@@ -319,6 +321,10 @@ func (a *attachment) finish() []*member {
 	a.overLocked()
 	if a.idle != nil {
 		a.idle.Stop()
+	}
+	a.writeHeld(false)
+	if a.soon != nil {
+		a.soon.Stop()
 	}
 	orphans := make([]*member, 0, len(a.links))
 	for _, m := range a.links {

@@ -215,8 +215,12 @@ func (c *client) forward(ctx context.Context, f session.Forward) {
 		c.roomLost(ctx, nil)
 		return
 	}
-	if _, step := f.Frame.Body.(dialect.Move); step {
-		p.attachment.inputs.step(p.member.Member, inputOf(p.member.Link, c.session.ID, 0, f.Frame, ""))
+	if move, ok := f.Frame.Body.(dialect.Move); ok {
+		step := stepInput(p.member.Link, f.Frame.RID, move)
+		if f.Frame.RID != 0 { // somebody waits for the answer, also if the relay is lost
+			step.Number = c.gateway.number()
+		}
+		p.attachment.inputs.step(p.member.Member, step)
 		return
 	}
 	if !p.attachment.inputs.put(inputOf(p.member.Link, c.session.ID, c.gateway.number(), f.Frame, traceparent(ctx))) {

@@ -32,6 +32,9 @@ type Config struct {
 	Proxies []netip.Addr `env:"WORLDMESH_GATEWAY_PROXIES" envDefault:"127.0.0.1,::1"`
 	// QueueBytes bounds what may wait for one client.
 	QueueBytes int `env:"WORLDMESH_GATEWAY_QUEUE_BYTES" envDefault:"262144"`
+	// Heartbeat is how often a client that has nothing to say must ping. A socket of which nothing was heard for twice as long
+	// is half-open: found within 8 s by default, also behind proxies, which end TCP for it and hear no end of it themselves.
+	Heartbeat time.Duration `env:"WORLDMESH_GATEWAY_HEARTBEAT" envDefault:"3500ms"`
 	// StateBatch is how long a member's step may wait for company on its way to the relay, before it is known when the
 	// room ticks; 0 sends each at once.
 	StateBatch time.Duration `env:"WORLDMESH_GATEWAY_STATE_BATCH" envDefault:"5ms"`

@@ -20,12 +20,14 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // fakeIdentity has keys and tells of revocations.
 type fakeIdentity struct {
 	identityv1.UnimplementedIdentityServiceServer
 	looks atomic.Int32
+	ahead atomic.Int64 // of its clock before the gateway's, in ns
 	down  atomic.Bool
 
 	mu       sync.Mutex
@@ -47,7 +49,7 @@ func (f *fakeIdentity) GetJwks(context.Context, *identityv1.GetJwksRequest) (*id
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	response := &identityv1.GetJwksResponse{}
+	response := &identityv1.GetJwksResponse{ServerTime: timestamppb.New(time.Now().Add(time.Duration(f.ahead.Load())))}
 	for id, key := range f.keys {
 		public, _ := key.Public().(ed25519.PublicKey)
 		response.Keys = append(response.Keys, &identityv1.Jwk{
@@ -87,7 +89,7 @@ func (f *fakeIdentity) revoke(id string) {
 // token signs a token; change may spoil its claims.
 func (f *fakeIdentity) token(t *testing.T, kid, user, session string, change func(jwt.MapClaims)) string {
 	t.Helper()
-	now := time.Now()
+	now := time.Now().Add(time.Duration(f.ahead.Load()))
 	claims := jwt.MapClaims{
 		"iss": "worldmesh", "aud": "worldmesh", "sub": user, "sid": session, "name": "name-of-" + user, "kind": "guest",
 		"scope": "client", "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
@@ -155,6 +157,16 @@ type fakeRelay struct {
 	closed  atomic.Bool // has no rooms
 	epoch   atomic.Uint64
 	seq     atomic.Uint64 // goes on from stream to stream
+	address atomic.Value  // where it says it is; empty if it does not
+	stuck   atomic.Bool   // does not say that it lives
+}
+
+func (f *fakeRelay) GetRelay(ctx context.Context, _ *roomv1.GetRelayRequest) (*roomv1.GetRelayResponse, error) {
+	if f.stuck.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return &roomv1.GetRelayResponse{Incarnation: "first", OtherAddress: "10.0.0.8:1"}, nil
 }
 
 type fakeStream struct {
@@ -189,7 +201,8 @@ func (f *fakeRelay) Attach(server roomv1.RoomService_AttachServer) error {
 		return kit.Unavailable("no room is here")
 	}
 	f.streams <- s
-	opened := &roomv1.AttachResponse_Opened{Epoch: f.epoch.Load() + 1}
+	opened := &roomv1.AttachResponse_Opened{Epoch: f.epoch.Load() + 1, Incarnation: "first"}
+	opened.RelayAddress, _ = f.address.Load().(string)
 	_ = server.Send(&roomv1.AttachResponse{Body: &roomv1.AttachResponse_Opened_{Opened: opened}})
 	go func() {
 		for {
@@ -241,6 +254,10 @@ func (s *fakeStream) play(inputs []*roomv1.Input) {
 				d.Frame = frames.NewEncoder().Ok(in.GetRid())
 			}
 			s.deliver(d)
+		case *roomv1.Input_State_:
+			if in.GetRid() != 0 {
+				s.deliver(&roomv1.Delivery{Links: link, Answered: number, Frame: frames.NewEncoder().Ok(in.GetRid())})
+			}
 		case *roomv1.Input_Chat_:
 			s.deliver(s.chat(body.Chat.GetText()), &roomv1.Delivery{
 				Links: link, Answered: number, Frame: frames.NewEncoder().Ok(in.GetRid()),

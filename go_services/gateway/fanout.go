@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
@@ -13,12 +14,16 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
 
+// maxHeld bounds how many frames wait for company.
+const maxHeld = 64
+
 // fanOut writes what a relay delivers to the sockets that it is for: put into each dialect once, without an
 // allocation a socket. It also keeps what the room says of the members' own entities, for the relay that has the room
 // next knows it from here. The attachment's lock guards it.
 type fanOut struct {
 	metrics *metrics
-	frame   outgoing
+	all     outgoing // for all who are inside, and not yet written
+	one     outgoing // for single members
 	json    []byte
 
 	tick uint64
@@ -34,37 +39,52 @@ type ownState struct {
 
 func newFanOut(m *metrics) fanOut { return fanOut{metrics: m, own: map[uint32]*ownState{}} }
 
-// outgoing is a frame as it goes over the wire in each dialect that some socket has asked for; the buffers are used
-// again for the next.
+// outgoing is frames, one after another, as they go over the wire in each dialect that some socket has asked for; the
+// buffers are used again.
 type outgoing struct {
-	flat  []byte
-	wire  [dialect.Count][]byte
-	ready [dialect.Count]bool
+	flat [][]byte
+	wire [dialect.Count][]byte
+	ends [dialect.Count][]int // of each frame in wire
 }
 
-func (o *outgoing) set(flat []byte) {
-	o.flat = flat
-	clear(o.ready[:])
-}
+func (o *outgoing) add(flat []byte) { o.flat = append(o.flat, flat) }
 
-// in is the frame for sockets of a dialect; empty if the relay sent what can't be transcoded.
-func (f *fanOut) in(o *outgoing, d dialect.Dialect) []byte {
-	if o.ready[d] {
-		return o.wire[d]
+func (o *outgoing) clear() {
+	clear(o.flat)
+	o.flat = o.flat[:0]
+	for d := range o.wire {
+		o.wire[d], o.ends[d] = o.wire[d][:0], o.ends[d][:0]
 	}
-	o.ready[d] = true
-	o.wire[d] = o.wire[d][:0]
-	message := o.flat
-	if d == dialect.JSON {
-		var err error
-		if f.json, err = dialect.AppendJSON(f.json[:0], o.flat); err != nil {
-			f.metrics.drops.WithLabelValues("broken").Inc()
-			return nil
+}
+
+// in is some of the frames for sockets of a dialect. What can't be transcoded is left out.
+func (f *fanOut) in(o *outgoing, d dialect.Dialect, from, to int) []byte {
+	for n := len(o.ends[d]); n < to; n++ {
+		if message, ok := f.message(d, o.flat[n]); ok {
+			o.wire[d] = socket.AppendFrame(o.wire[d], d, message)
 		}
-		message = f.json
+		o.ends[d] = append(o.ends[d], len(o.wire[d]))
 	}
-	o.wire[d] = socket.AppendFrame(o.wire[d], d, message)
-	return o.wire[d]
+	start, end := 0, 0
+	if from > 0 {
+		start = o.ends[d][from-1]
+	}
+	if to > 0 {
+		end = o.ends[d][to-1]
+	}
+	return o.wire[d][start:end]
+}
+
+func (f *fanOut) message(d dialect.Dialect, flat []byte) ([]byte, bool) {
+	if d != dialect.JSON {
+		return flat, true
+	}
+	var err error
+	if f.json, err = dialect.AppendJSON(f.json[:0], flat); err != nil {
+		f.metrics.drops.WithLabelValues("broken").Inc()
+		return nil, false
+	}
+	return f.json, true
 }
 
 // deliver hands one delivery to its audience. A member's session hears first what became of it: the client may act on
@@ -81,18 +101,10 @@ func (a *attachment) deliver(ctx context.Context, d *roomv1.Delivery) {
 	m := a.links[d.GetMembership().GetLink()]
 	if m != nil {
 		m.client.became(ctx, m, d.GetMembership())
-	}
-	if m != nil {
 		a.owns(m)
 	}
 	if frame := d.GetFrame(); len(frame) > 0 {
-		kind, news := a.fan.learn(frame)
-		if news.tick {
-			a.pace.ticked(time.Now())
-		}
-		a.fan.frame.set(frame)
-		a.fan.metrics.sent[kind].Add(float64(a.writeAll(d)))
-		a.readOn(d.GetLinks(), news)
+		a.write(d, frame)
 	}
 	if m != nil {
 		a.admit(m, d.GetMembership())
@@ -106,32 +118,86 @@ func (a *attachment) owns(m *member) {
 	}
 }
 
-// writeAll writes the fan-out's frame to its audience, and says to how many.
-func (a *attachment) writeAll(d *roomv1.Delivery) (written int) {
+// write writes a frame to its audience, or keeps it a little.
+func (a *attachment) write(d *roomv1.Delivery, frame []byte) {
 	state := d.GetChannel() == roomv1.Channel_CHANNEL_STATE
-	if links := d.GetLinks(); len(links) > 0 {
-		for _, link := range links {
-			if m := a.links[link]; m != nil && a.write(m, state) {
-				written++
-			}
-		}
-		return written
+	kind, n := a.fan.learn(frame)
+	if n.tick {
+		a.pace.ticked(time.Now())
 	}
-	// Before its snapshot a member is not inside; the relay sends to all of the stream.
-	for _, m := range a.inside {
-		if a.write(m, state) {
-			written++
+	links := d.GetLinks()
+	if len(links) == 0 {
+		a.fan.metrics.sent[kind].Add(float64(len(a.inside)))
+		a.fan.all.add(frame)
+		if n.comesAndGoes && len(a.fan.all.flat) < maxHeld {
+			a.writeSoon()
+		} else {
+			a.writeHeld(state)
+		}
+		return
+	}
+	if d.GetPosition() != nil && slices.ContainsFunc(links, a.hears) {
+		a.writeHeld(false) // it has its place after them
+	}
+	a.fan.one.clear()
+	a.fan.one.add(frame)
+	for _, link := range links {
+		m := a.links[link]
+		switch {
+		case m == nil:
+		case state && !m.takesState():
+			a.missed(m)
+		default:
+			a.fan.metrics.sent[kind].Inc()
+			a.fan.send(m, a.fan.in(&a.fan.one, m.socket.Dialect, 0, 1))
 		}
 	}
-	return written
+	a.readOn(links, n)
 }
 
-func (a *attachment) write(m *member, state bool) bool {
-	written := a.fan.write(m, state)
-	if m.missed {
-		a.catchUpLocked(m)
+// hears says whether a member is inside.
+func (a *attachment) hears(link uint32) bool {
+	m := a.links[link]
+	return m != nil && m.index >= 0
+}
+
+// writeSoon has what is held be written within a tick. Who comes and goes is news that can wait so long for company: in
+// a crowd it would otherwise be a write to everybody for everybody.
+func (a *attachment) writeSoon() {
+	if len(a.fan.all.flat) > 1 {
+		return
 	}
-	return written
+	if a.soon == nil {
+		a.soon = time.AfterFunc(a.pace.interval, func() {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.writeHeld(false)
+		})
+		return
+	}
+	a.soon.Reset(a.pace.interval)
+}
+
+// writeHeld writes what is for all and was not written, in one piece to each. The last of it may be state, which is not
+// for members who do not keep up.
+func (a *attachment) writeHeld(state bool) {
+	f := &a.fan
+	count := len(f.all.flat)
+	if count == 0 {
+		return
+	}
+	for _, m := range a.inside {
+		to, misses := count, state && !m.takesState()
+		if misses {
+			to--
+		}
+		f.send(m, f.in(&f.all, m.socket.Dialect, m.from, to))
+		if misses {
+			a.missed(m)
+		}
+		m.from = 0
+	}
+	f.all.clear()
 }
 
 // admit lets a member hear what the room says to all, or no longer hear anything.
@@ -141,20 +207,23 @@ func (a *attachment) admit(m *member, what *roomv1.Membership) {
 		return
 	}
 	if m.index < 0 {
-		m.index = len(a.inside)
+		m.index, m.from = len(a.inside), len(a.fan.all.flat)
 		a.inside = append(a.inside, m)
 	}
 }
 
-// write sends the frame to one member. State is not queued for one that does not keep up: when it does again, the room is
-// asked for the newest of all that it sees.
-func (f *fanOut) write(m *member, state bool) bool {
-	if state && m.socket.Congested() {
-		m.missed = true
-		f.metrics.stateDrops.Inc()
-		return false
-	}
-	wire := f.in(&f.frame, m.socket.Dialect)
+// takesState says whether a member keeps up. State is not queued for one that does not.
+func (m *member) takesState() bool { return !m.missed && !m.socket.Congested() }
+
+// missed takes note that a member did not get a state frame: when it keeps up again, the room is asked for the newest of all
+// that it sees.
+func (a *attachment) missed(m *member) {
+	m.missed = true
+	a.fan.metrics.stateDrops.Inc()
+	a.catchUpLocked(m)
+}
+
+func (f *fanOut) send(m *member, wire []byte) bool {
 	if len(wire) == 0 {
 		return false
 	}
@@ -209,10 +278,11 @@ func (f *fanOut) stateOf(entity uint32) *roomv1.Input_State {
 
 // news is what a frame says to the gateway itself.
 type news struct {
-	tick   bool   // it is the first of a tick
-	roster bool   // a roster is on its way, or this is a part of it
-	last   bool   // the roster ends here
-	after  uint32 // the entity of its last member
+	comesAndGoes bool   // it tells only of that
+	tick         bool   // it is the first of a tick
+	roster       bool   // a roster is on its way, or this is a part of it
+	last         bool   // the roster ends here
+	after        uint32 // the entity of its last member
 }
 
 // learn keeps the newest state of members' own entities, and says what kind of frame it is.
@@ -237,6 +307,10 @@ func (f *fanOut) learn(frame []byte) (clientv1.ServerBody, news) {
 		var roster clientv1.Roster
 		roster.Init(table.Bytes, table.Pos)
 		n.roster, n.last, n.after = true, roster.Last(), lastOf(&roster)
+	case clientv1.ServerBodyRoomEvent:
+		var event clientv1.RoomEvent
+		event.Init(table.Bytes, table.Pos)
+		n.comesAndGoes = event.BodyType() == clientv1.EventBodyMemberJoined || event.BodyType() == clientv1.EventBodyMemberLeft
 	}
 	if int(kind) >= len(f.metrics.sent) {
 		return clientv1.ServerBodyNONE, n

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -17,7 +18,7 @@ func TestHelloIsAnsweredWithWhoIAm(t *testing.T) {
 	p := l.connect(dialect.JSON)
 	p.say(`{"rid":9,"hello":{"access_token":"` + l.token("usr_ann") + `"}}`)
 	welcome := p.hears(`"rid":9,"welcome"`)
-	for _, part := range []string{`"gws_`, `"user_id":"usr_ann"`, `"username":"name-of-usr_ann"`, `"heartbeat_ms":15000`} {
+	for _, part := range []string{`"gws_`, `"user_id":"usr_ann"`, `"username":"name-of-usr_ann"`, `"heartbeat_ms":3500`} {
 		if !strings.Contains(welcome, part) {
 			t.Errorf("no %s in %s", part, welcome)
 		}
@@ -77,6 +78,33 @@ func TestForgedTokens(t *testing.T) {
 	}
 }
 
+func TestTokensAreJudgedByTheClockThatTheyWereIssuedBy(t *testing.T) {
+	for _, ahead := range []time.Duration{-5 * time.Minute, 5 * time.Minute} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			l := newLab(t, nil)
+			l.identity.ahead.Store(int64(ahead))
+			p := l.connect(dialect.JSON)
+			p.say(`{"hello":{"access_token":"` + l.token("usr_ann") + `"}}`)
+			var heard struct {
+				Welcome struct {
+					Left int `json:"token_expires_in_ms"`
+				} `json:"welcome"`
+			}
+			if err := json.Unmarshal([]byte(p.hears("welcome")), &heard); err != nil {
+				t.Fatal(err)
+			}
+			if left := heard.Welcome.Left; left < 50_000 || left > 65_000 {
+				t.Errorf("a token of a minute is good for %d ms", left)
+			}
+			p = l.connect(dialect.JSON)
+			p.say(`{"hello":{"access_token":"` + l.identity.token(t, "k1", "usr_eve", "ses_e", func(claims jwt.MapClaims) {
+				claims["exp"] = time.Now().Add(ahead - 10*time.Second).Unix()
+			}) + `"}}`)
+			p.closed(4202, "TOKEN_EXPIRED")
+		})
+	}
+}
+
 func TestMadeUpKeysCostIdentityNothing(t *testing.T) {
 	l := newLab(t, nil)
 	l.enter("usr_ann", "")
@@ -115,7 +143,7 @@ func TestTheNextKeyIsKnownBeforeItSigns(t *testing.T) {
 	l.enter("usr_ann", "")
 	k := l.tokens.keys
 	seen := k.known.Load()
-	k.known.Store(&keySet{byID: seen.byID, at: time.Now().Add(-publishedAhead / 2)})
+	k.known.Store(&keySet{byID: seen.byID, at: seen.at.Add(-publishedAhead / 2), server: seen.server.Add(-publishedAhead / 2)})
 	k.mu.Lock()
 	k.looked = time.Now().Add(-publishedAhead / 2)
 	k.mu.Unlock()

@@ -8,15 +8,26 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 )
 
-// inputOf is a client's frame as an input of its room. All but state needs a number.
+// stepInput is a step as an input of its room, all in one piece of memory: there are many.
+func stepInput(link, rid uint32, b dialect.Move) *roomv1.Input {
+	all := &struct {
+		input    roomv1.Input
+		body     roomv1.Input_State_
+		state    roomv1.Input_State
+		position commonv1.Position
+	}{}
+	all.input.Link, all.input.Rid, all.input.Body = link, rid, &all.body
+	all.body.State = &all.state
+	all.state.Yaw, all.state.Animation, all.state.Values = uint32(b.Yaw), uint32(b.Animation), b.Values
+	all.state.Position = &all.position
+	all.position.X, all.position.Y, all.position.Z = b.Position.X, b.Position.Y, b.Position.Z
+	return &all.input
+}
+
+// inputOf is a client's frame, but for steps, as an input of its room.
 func inputOf(link uint32, session string, number uint64, f dialect.ClientFrame, traceparent string) *roomv1.Input {
 	in := &roomv1.Input{Link: link, Rid: f.RID, Number: number, Traceparent: traceparent}
 	switch b := f.Body.(type) {
-	case dialect.Move:
-		in.Body = &roomv1.Input_State_{State: &roomv1.Input_State{
-			Position: &commonv1.Position{X: b.Position.X, Y: b.Position.Y, Z: b.Position.Z},
-			Yaw:      uint32(b.Yaw), Animation: uint32(b.Animation), Values: b.Values,
-		}}
 	case dialect.Leave:
 		in.Body = &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{GatewaySessionId: session}}
 	case dialect.Chat:

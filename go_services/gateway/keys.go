@@ -40,12 +40,21 @@ type keys struct {
 type keySet struct {
 	byID map[string]ed25519.PublicKey
 	at   time.Time
+	// server is identity's time at `at`.
+	server time.Time
 }
 
 func newKeys(identity identityv1.IdentityServiceClient) *keys {
 	k := &keys{identity: identity}
 	k.known.Store(&keySet{})
 	return k
+}
+
+// now is the time at identity. Tokens are judged by the clock that they were issued by: this machine's may be wrong, or
+// jump.
+func (k *keys) now() time.Time {
+	set := k.known.Load()
+	return set.server.Add(time.Since(set.at))
 }
 
 func (k *keys) get(ctx context.Context, id string) (ed25519.PublicKey, error) {
@@ -76,7 +85,9 @@ func (k *keys) look(ctx context.Context, seen *keySet) error {
 	response, err := k.identity.GetJwks(ctx, &identityv1.GetJwksRequest{})
 	k.looked, k.failed = time.Now(), err
 	if err == nil {
-		k.known.Store(&keySet{byID: parseKeys(response.GetKeys()), at: k.looked})
+		k.known.Store(&keySet{
+			byID: parseKeys(response.GetKeys()), at: k.looked, server: response.GetServerTime().AsTime(),
+		})
 	}
 	return err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,6 +22,9 @@ const (
 	ackTimeout = 5 * time.Second
 	// maxChanges bounds the changes in one message; the contract has the same bound.
 	maxChanges = 4096
+	// mostWait bounds the wait before a stream is opened again. A shard that was lost says nothing of users whom no gateway
+	// has named, for a time in which each gateway has to come back: so it is well below that.
+	mostWait = time.Second
 	// lastMoment is how long a gateway that ends waits for the shards.
 	lastMoment = 500 * time.Millisecond
 )
@@ -59,7 +64,7 @@ func (p *presence) flush(ctx context.Context) {
 	defer cancel()
 	for _, s := range p.shards {
 		for s.behind() && ctx.Err() == nil {
-			sleep(ctx, 10*time.Millisecond)
+			_ = kit.Sleep(ctx, 10*time.Millisecond)
 		}
 	}
 }
@@ -117,7 +122,7 @@ func (s *presenceShard) set(change *presencev1.AttachRequest_Change) {
 
 // run keeps a stream to the shard open from the first session on.
 func (s *presenceShard) run(ctx context.Context) {
-	wait := backoff{least: 100 * time.Millisecond, most: 5 * time.Second}
+	wait := backoff{least: 100 * time.Millisecond, most: mostWait}
 	select {
 	case <-ctx.Done():
 		return
@@ -163,36 +168,54 @@ func (s *presenceShard) follow(ctx context.Context, wait *backoff) error {
 	return s.tell(ctx, stream, acks, failed, wait)
 }
 
-// tell sends a snapshot, then changes, each after the one before was acknowledged: what happens meanwhile merges.
+// tell sends a snapshot, then changes, each part after the one before was acknowledged: what happens meanwhile merges.
 func (s *presenceShard) tell(
 	ctx context.Context, stream presencev1.PresenceService_AttachClient, acks <-chan uint64, failed <-chan error, wait *backoff,
 ) error {
-	seq := uint64(1)
-	message := &presencev1.AttachRequest{Body: &presencev1.AttachRequest_Snapshot{Snapshot: s.snapshot(seq)}}
-	for {
-		if err := stream.Send(message); err != nil {
+	sessions, more := s.all(), true
+	for seq := uint64(1); ; seq++ {
+		request := &presencev1.AttachRequest{}
+		if more {
+			part := &presencev1.AttachRequest_Changes{Seq: seq}
+			part.Changes, sessions = s.part(sessions)
+			more = len(sessions) > 0
+			part.More = more
+			request.Body = &presencev1.AttachRequest_Snapshot{Snapshot: part}
+		} else {
+			changes, err := s.await(ctx, failed)
+			if err != nil {
+				return err
+			}
+			request.Body = &presencev1.AttachRequest_Changes_{
+				Changes: &presencev1.AttachRequest_Changes{Seq: seq, Changes: changes},
+			}
+		}
+		if err := stream.Send(request); err != nil {
 			return whyNot(acks, failed)
 		}
 		if err := awaitAck(ctx, seq, acks, failed); err != nil {
 			return err
 		}
 		wait.reset()
-		s.acknowledged()
-		changes := s.changes()
-		for len(changes) == 0 {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case err := <-failed:
-				return err
-			case <-s.wake:
-				changes = s.changes()
-			}
+		if !more {
+			s.acknowledged()
 		}
-		seq++
-		message = &presencev1.AttachRequest{Body: &presencev1.AttachRequest_Changes_{
-			Changes: &presencev1.AttachRequest_Changes{Seq: seq, Changes: changes},
-		}}
+	}
+}
+
+// await waits for changes.
+func (s *presenceShard) await(ctx context.Context, failed <-chan error) ([]*presencev1.AttachRequest_Change, error) {
+	for {
+		if changes := s.changes(); len(changes) > 0 {
+			return changes, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case err := <-failed:
+			return nil, err
+		case <-s.wake:
+		}
 	}
 }
 
@@ -215,20 +238,27 @@ func awaitAck(ctx context.Context, seq uint64, acks <-chan uint64, failed <-chan
 	}
 }
 
-// snapshot is all sessions; those past the bound of a message follow as changes.
-func (s *presenceShard) snapshot(seq uint64) *presencev1.AttachRequest_Changes {
+// all is the sessions that a snapshot begins with. It tells what is true then, so what has changed before is forgotten.
+func (s *presenceShard) all() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.dirty)
-	snapshot := &presencev1.AttachRequest_Changes{Seq: seq}
-	for id, change := range s.sessions {
-		if len(snapshot.Changes) < maxChanges {
-			snapshot.Changes = append(snapshot.Changes, change)
-		} else {
-			s.dirty[id] = change
+	return slices.Collect(maps.Keys(s.sessions))
+}
+
+// part is as many of the sessions as go into one message, as they are now, and the rest. Those that have ended meanwhile
+// are left out.
+func (s *presenceShard) part(sessions []string) (changes []*presencev1.AttachRequest_Change, rest []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := min(len(sessions), maxChanges)
+	for _, id := range sessions[:n] {
+		if change := s.sessions[id]; change != nil {
+			changes = append(changes, change)
+			delete(s.dirty, id)
 		}
 	}
-	return snapshot
+	return changes, sessions[n:]
 }
 
 // acknowledged takes note that all that was sent has been applied.

@@ -3,9 +3,11 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -89,5 +91,101 @@ func TestWhyAPresenceStreamBrokeIsHeardByItsReaderAlone(t *testing.T) {
 	s := newPresence(client, "gateway-0", slog.New(slog.DiscardHandler)).shards[0]
 	if err := s.follow(context.Background(), &backoff{}); !errors.Is(err, errBroken) {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// patientStream acknowledges what it is told, after it has shown it to the test.
+type patientStream struct {
+	presencev1.PresenceService_AttachClient
+	ctx  context.Context //nolint:containedctx // the stream's
+	told chan *presencev1.AttachRequest
+	acks chan uint64
+}
+
+func (s *patientStream) Attach(ctx context.Context, _ ...grpc.CallOption) (presencev1.PresenceService_AttachClient, error) {
+	s.ctx = ctx
+	return s, nil
+}
+
+func (s *patientStream) Send(request *presencev1.AttachRequest) error {
+	select {
+	case s.told <- request:
+		return nil
+	case <-s.ctx.Done():
+		return io.EOF
+	}
+}
+
+func (s *patientStream) Recv() (*presencev1.AttachResponse, error) {
+	select {
+	case seq := <-s.acks:
+		return &presencev1.AttachResponse{AckedSeq: seq}, nil
+	case <-s.ctx.Done():
+		return nil, s.ctx.Err()
+	}
+}
+
+// patientPresence opens a patientStream.
+type patientPresence struct {
+	presencev1.PresenceServiceClient
+	*patientStream
+}
+
+func (p patientPresence) Attach(ctx context.Context, options ...grpc.CallOption) (presencev1.PresenceService_AttachClient, error) {
+	return p.patientStream.Attach(ctx, options...)
+}
+
+func TestManySessionsAreToldInPartsAndAsTheyAreByThen(t *testing.T) {
+	stream := &patientStream{told: make(chan *presencev1.AttachRequest), acks: make(chan uint64, 1)}
+	s := newPresence(patientPresence{patientStream: stream}, "gateway-0", slog.New(slog.DiscardHandler)).shards[0]
+	say := func(session, room string, gone bool) {
+		s.set(&presencev1.AttachRequest_Change{
+			UserId: "usr_ann", Device: &presencev1.Device{GatewaySessionId: session, RoomId: room}, Gone: gone,
+		})
+	}
+	want := map[string]string{}
+	for i := range 2*maxChanges + 10 {
+		say(fmt.Sprint("s", i), "plaza", false)
+		want[fmt.Sprint("s", i)] = "plaza"
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var following sync.WaitGroup
+	following.Go(func() { _ = s.follow(ctx, &backoff{}) })
+	defer following.Wait()
+	defer cancel()
+
+	<-stream.told // open
+	knows := map[string]string{}
+	var parts []int
+	for more := true; more; {
+		part := (<-stream.told).GetSnapshot()
+		for _, c := range part.GetChanges() {
+			knows[c.GetDevice().GetGatewaySessionId()] = c.GetDevice().GetRoomId()
+		}
+		if parts = append(parts, len(part.GetChanges())); len(parts) == 1 { // meanwhile somebody leaves, moves, comes
+			for i := range 20 {
+				say(fmt.Sprint("s", i), "", true)
+				delete(want, fmt.Sprint("s", i))
+				say(fmt.Sprint("s", 100+i), "garden", false)
+				want[fmt.Sprint("s", 100+i)] = "garden"
+				say(fmt.Sprint("new", i), "plaza", false)
+				want[fmt.Sprint("new", i)] = "plaza"
+			}
+		}
+		more = part.GetMore()
+		stream.acks <- part.GetSeq()
+	}
+	if len(parts) != 3 || parts[0] != maxChanges {
+		t.Errorf("the parts have %v sessions", parts)
+	}
+	for _, c := range (<-stream.told).GetChanges().GetChanges() {
+		if c.GetGone() {
+			delete(knows, c.GetDevice().GetGatewaySessionId())
+		} else {
+			knows[c.GetDevice().GetGatewaySessionId()] = c.GetDevice().GetRoomId()
+		}
+	}
+	if !maps.Equal(knows, want) {
+		t.Errorf("it knows %d sessions, want %d", len(knows), len(want))
 	}
 }

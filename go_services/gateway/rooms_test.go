@@ -134,6 +134,45 @@ func TestALostStreamIsOpenedAgainAndNobodyNotices(t *testing.T) {
 	bob.hears(`"text":"two"`)
 }
 
+func TestAStepThatIsToBeAnsweredIsAnsweredOnce(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	first := <-l.relay.streams
+	ann.say(`{"rid":7,"move":{"position":{"x":3,"y":0,"z":0}}}`)
+	ann.hears(`{"rid":7,"ok":{}}`)
+	l.relay.mute.Store(true)
+	ann.say(`{"rid":8,"move":{"position":{"x":4,"y":0,"z":0}}}`)
+	ann.say(`{"move":{"position":{"x":5,"y":0,"z":0}}}`)
+	for steps := 0; steps < 3; {
+		for _, in := range <-first.messages {
+			if in.GetState() != nil {
+				steps++
+			}
+		}
+	}
+	l.relay.mute.Store(false)
+	first.end(nil)
+	ann.hears(`{"rid":8,"ok":{}}`)
+	ann.say(`{"rid":9,"chat":{"text":"all"}}`)
+	ann.hears("chat_message")
+}
+
+func TestARelayThatIsStuckIsLeft(t *testing.T) {
+	l := newLab(t, nil)
+	l.relay.address.Store("10.0.0.7:1")
+	ann := l.enter("usr_ann", "plaza")
+	first := <-l.relay.streams
+	time.Sleep(2 * askRelayEvery) // it has said that it lives, and where another is
+	l.relay.stuck.Store(true)
+	<-first.ended
+	l.relay.stuck.Store(false)
+	if second := <-l.relay.streams; second.host != "10.0.0.8:1" || len(second.open.GetRejoins()) != 1 {
+		t.Errorf("went to %q with %v", second.host, second.open)
+	}
+	ann.say(`{"rid":9,"chat":{"text":"still here"}}`)
+	ann.hears("still here")
+}
+
 func TestARoomThatHasMovedIsFollowed(t *testing.T) {
 	l := newLab(t, nil)
 	ann := l.enter("usr_ann", "plaza")

@@ -16,7 +16,7 @@ import (
 const (
 	tokenIssuer   = "worldmesh"
 	tokenAudience = "worldmesh"
-	// tokenLeeway forgives clocks that differ a little.
+	// tokenLeeway forgives the time that identity's answer, which says what time it is, was under way.
 	tokenLeeway = 5 * time.Second
 )
 
@@ -28,7 +28,9 @@ type tokens struct {
 }
 
 func newTokens(identity identityv1.IdentityServiceClient, revoked *revocations) *tokens {
-	return &tokens{keys: newKeys(identity), revoked: revoked, parser: jwt.NewParser(
+	keys := newKeys(identity)
+	return &tokens{keys: keys, revoked: revoked, parser: jwt.NewParser(
+		jwt.WithTimeFunc(keys.now),
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 		jwt.WithIssuer(tokenIssuer), jwt.WithAudience(tokenAudience),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(tokenLeeway),
@@ -65,6 +67,6 @@ func (t *tokens) check(ctx context.Context, raw string) (session.Token, commonv1
 			User:      frames.User{ID: c.Subject, Username: c.Name, Bot: c.Kind == "bot"},
 			SessionID: c.SessionID, Kind: c.Kind, Scopes: strings.Fields(c.Scope),
 		},
-		Expires: c.ExpiresAt.Time,
+		Expires: time.Now().Add(c.ExpiresAt.Sub(t.keys.now())),
 	}, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED
 }

@@ -2,16 +2,25 @@ package presence
 
 import (
 	"context"
+	"os"
+	"runtime/debug"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/oklog/ulid/v2"
 	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/presence/shard"
 )
 
+// gcPercent lets the heap grow by a quarter between collections, and not by as much again: what presence holds has hardly
+// a pointer to follow, so collections are cheap. GOGC goes before.
+const gcPercent = 25
+
 // Run is presence from its settings to its end.
 func Run(ctx context.Context) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	cfg, err := kit.ParseConfig[Config]()
 	if err != nil {
 		return err
@@ -28,34 +37,18 @@ func register(app *kit.App, cfg Config) *server {
 	draining, drain := context.WithCancel(context.Background())
 	s := &server{
 		peers: presencev1.NewPresenceServiceClient(app.Mesh), draining: draining, watches: newWatches(cfg.WatchesPerUser),
+		incarnation: ulid.Make().String(), validator: app.Validator, log: app.Log,
 	}
-	changes := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "worldmesh_presence_changes_total", Help: "Changes of users' presence.",
-	})
-	app.Registry.MustRegister(changes)
 	for i := range s.shards {
-		s.shards[i] = newLiveShard(cfg.Lease, changes.Inc)
+		s.shards[i] = &liveShard{cfg: shard.Config{Lease: cfg.Lease, Settle: cfg.Settle}}
 	}
-	gauge(app.Registry, "worldmesh_presence_users", "Users who are online.", s.sum((*shard.Shard).Users))
-	gauge(app.Registry, "worldmesh_presence_sessions", "Sessions of users.", s.sum((*shard.Shard).Sessions))
+	s.register(app.Registry)
 	presencev1.RegisterPresenceServiceServer(app.Server, s)
+	app.ValidatesItself(&presencev1.AttachRequest{}) // see inBounds
 	app.Go(s.expire)
+	app.Go(s.verify)
 	app.OnDrain(func(context.Context) { drain() })
 	return s
-}
-
-func gauge(registry prometheus.Registerer, name, help string, value func() float64) {
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
-}
-
-func (s *server) sum(count func(*shard.Shard) int) func() float64 {
-	return func() float64 {
-		total := 0
-		for _, l := range s.shards {
-			l.do(func(_ time.Time, core *shard.Shard) { total += count(core) })
-		}
-		return float64(total)
-	}
 }
 
 // expireEvery bounds how late an ended lease is noticed.
@@ -71,7 +64,9 @@ func (s *server) expire(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 			for _, l := range s.shards {
-				l.do(func(now time.Time, core *shard.Shard) { core.Expire(now) })
+				if h := l.holding(); h != nil {
+					h.expire()
+				}
 			}
 		}
 	}

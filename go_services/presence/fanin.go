@@ -21,13 +21,11 @@ func (s *server) BatchGetPresence(
 	ctx context.Context, request *presencev1.BatchGetPresenceRequest,
 ) (*presencev1.BatchGetPresenceResponse, error) {
 	shards := byShard(request.GetUserIds())
-	answers := make([]*presencev1.GetShardPresenceResponse, len(shards))
+	answers := make([][]*presencev1.UserPresence, len(shards))
 	group, groupCtx := errgroup.WithContext(ctx)
 	for i, part := range shards {
 		group.Go(func() (err error) {
-			answers[i], err = s.peers.GetShardPresence(toShard(groupCtx, part.shard), &presencev1.GetShardPresenceRequest{
-				Shard: part.shard, UserIds: part.userIDs,
-			})
+			answers[i], err = s.ask(groupCtx, part)
 			return err
 		})
 	}
@@ -36,7 +34,7 @@ func (s *server) BatchGetPresence(
 	}
 	known := make(map[string]*presencev1.UserPresence, len(request.GetUserIds()))
 	for _, answer := range answers {
-		for _, p := range answer.GetPresences() {
+		for _, p := range answer {
 			known[p.GetUserId()] = p
 		}
 	}
@@ -46,6 +44,17 @@ func (s *server) BatchGetPresence(
 	}
 	newView(kit.CallerOf(ctx)).all(response.GetPresences())
 	return response, nil
+}
+
+// ask asks a shard; one that this instance holds needs no call.
+func (s *server) ask(ctx context.Context, part shardPart) ([]*presencev1.UserPresence, error) {
+	if held := s.shards[part.shard].holding(); held != nil {
+		return held.get(part.userIDs), nil
+	}
+	response, err := s.peers.GetShardPresence(toShard(ctx, part.shard), &presencev1.GetShardPresenceRequest{
+		Shard: part.shard, UserIds: part.userIDs,
+	})
+	return response.GetPresences(), err
 }
 
 // WatchPresence joins the watches of the shards that know the users. A shard's stream that breaks is opened again,
@@ -99,6 +108,17 @@ func (s *server) follow(ctx context.Context, part shardPart, changes chan<- []*p
 }
 
 func (s *server) followOnce(ctx context.Context, part shardPart, changes chan<- []*presencev1.UserPresence) {
+	if held := s.shards[part.shard].holding(); held != nil {
+		_ = s.tell(ctx, held, part.userIDs, func(news []*presencev1.UserPresence) error { // it ends with the holding
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case changes <- news:
+				return nil
+			}
+		})
+		return
+	}
 	stream, err := s.peers.WatchShardPresence(toShard(ctx, part.shard), &presencev1.WatchShardPresenceRequest{
 		Shard: part.shard, UserIds: part.userIDs,
 	})

@@ -2,9 +2,11 @@ package presence
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"buf.build/go/protovalidate"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
@@ -17,9 +19,14 @@ import (
 var (
 	errDraining     = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_DRAINING, "presence is shutting down")
 	errOpenExpected = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
-		"the first request must be open, the second snapshot, then changes")
+		"the first request must be open, then comes the snapshot, then changes")
 	errWrongShard = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
 		"a user is not of this shard")
+	errTooManyGateways = kit.NewError(codes.ResourceExhausted, commonv1.ErrorReason_ERROR_REASON_RATE_LIMITED,
+		"the shard has as many gateways as it can have").After(watchRetry)
+	errTooManyChanges = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
+		"a message has more than 4096 changes")
+	errMoved = kit.Unavailable("another instance holds the shard now")
 )
 
 // server is worldmesh.presence.v1.PresenceService. It can hold every shard; which of them it does hold, Envoy's hash
@@ -27,11 +34,15 @@ var (
 type server struct {
 	presencev1.UnimplementedPresenceServiceServer
 
-	shards   [shardkey.Count]*liveShard
-	peers    presencev1.PresenceServiceClient
-	watches  *watches
-	streams  atomic.Uint64
-	draining context.Context //nolint:containedctx // ends all streams at once
+	shards    [shardkey.Count]*liveShard
+	peers     presencev1.PresenceServiceClient
+	watches   *watches
+	validator protovalidate.Validator
+	streams   atomic.Uint64
+	log       *slog.Logger
+	// incarnation is chosen anew at each start.
+	incarnation string
+	draining    context.Context //nolint:containedctx // ends all streams at once
 }
 
 // Attach is a gateway's stream to one shard.
@@ -44,22 +55,32 @@ func (s *server) Attach(rpc presencev1.PresenceService_AttachServer) error {
 	if open == nil {
 		return errOpenExpected
 	}
-	live, stream, name := s.shards[open.GetShard()], s.streams.Add(1), open.GetGatewayId()
-	live.do(func(now time.Time, core *shard.Shard) { core.Attach(now, name, open.GetIncarnation(), stream) })
-	defer live.do(func(now time.Time, core *shard.Shard) { core.Detach(now, name, stream) })
+	if err := kit.ValidateMessage(s.validator, first); err != nil {
+		return err
+	}
+	held, stream, name := s.shards[open.GetShard()].hold(), s.streams.Add(1), open.GetGatewayId()
+	attached := false
+	held.do(func(_ time.Time, core *shard.Shard) { attached = core.Attach(name, open.GetIncarnation(), stream) })
+	if !attached {
+		return errTooManyGateways
+	}
+	defer held.do(func(now time.Time, core *shard.Shard) { core.Detach(now, name, stream) })
 
 	failed := make(chan error, 1)
-	go func() { failed <- s.receive(rpc, live, name, stream) }()
+	go func() { failed <- receive(rpc, held, name, stream) }()
 	select {
 	case err := <-failed:
 		return err
+	case <-held.over:
+		return errMoved
 	case <-s.draining.Done():
 		return errDraining
 	}
 }
 
-func (s *server) receive(rpc presencev1.PresenceService_AttachServer, live *liveShard, name string, stream uint64) error {
-	for told := false; ; told = true {
+// receive takes a snapshot, then changes.
+func receive(rpc presencev1.PresenceService_AttachServer, held *holding, name string, stream uint64) error {
+	for told := false; ; {
 		request, err := rpc.Recv()
 		if err != nil {
 			return nil //nolint:nilerr // the gateway ended the stream, or is gone: nobody hears an error
@@ -71,14 +92,15 @@ func (s *server) receive(rpc presencev1.PresenceService_AttachServer, live *live
 		if said == nil {
 			return errOpenExpected
 		}
-		changes := changesOf(said)
-		live.do(func(now time.Time, core *shard.Shard) {
-			if told {
-				core.Apply(now, name, stream, changes)
-			} else {
-				core.Snapshot(now, name, stream, changes)
-			}
-		})
+		if len(said.GetChanges()) > maxChanges {
+			return errTooManyChanges
+		}
+		held.apply(name, stream, said.GetChanges())
+		if !told && !said.GetMore() {
+			told = true
+			held.do(func(_ time.Time, core *shard.Shard) { core.Complete(name, stream) })
+			held.sweep()
+		}
 		if err := rpc.Send(&presencev1.AttachResponse{AckedSeq: said.GetSeq()}); err != nil {
 			return err
 		}
@@ -92,13 +114,7 @@ func (s *server) GetShardPresence(
 	if err := checkShard(request.GetShard(), request.GetUserIds()); err != nil {
 		return nil, err
 	}
-	response := &presencev1.GetShardPresenceResponse{}
-	s.shards[request.GetShard()].do(func(_ time.Time, core *shard.Shard) {
-		for _, id := range request.GetUserIds() {
-			response.Presences = append(response.Presences, message(core.Get(id)))
-		}
-	})
-	return response, nil
+	return &presencev1.GetShardPresenceResponse{Presences: s.shards[request.GetShard()].hold().get(request.GetUserIds())}, nil
 }
 
 // WatchShardPresence streams changes of users of one shard.
@@ -108,23 +124,32 @@ func (s *server) WatchShardPresence(
 	if err := checkShard(request.GetShard(), request.GetUserIds()); err != nil {
 		return err
 	}
-	live := s.shards[request.GetShard()]
-	w := live.watch(request.GetUserIds())
-	defer live.unwatch(w, request.GetUserIds())
+	held := s.shards[request.GetShard()].hold()
+	return s.tell(rpc.Context(), held, request.GetUserIds(), func(news []*presencev1.UserPresence) error {
+		return rpc.Send(&presencev1.WatchShardPresenceResponse{Presences: news})
+	})
+}
+
+// tell tells the newest of users until ctx or the holding of their shard ends. What changes while it is being told merges.
+func (s *server) tell(
+	ctx context.Context, held *holding, userIDs []string, to func([]*presencev1.UserPresence) error,
+) error {
+	w := held.watch(userIDs)
+	defer held.unwatch(w)
 	for {
 		select {
-		case <-rpc.Context().Done():
+		case <-ctx.Done():
 			return nil
 		case <-s.draining.Done():
 			return errDraining
+		case <-held.over:
+			return errMoved
 		case <-w.wake:
 		}
-		response := &presencev1.WatchShardPresenceResponse{}
-		for _, p := range live.take(w) {
-			response.Presences = append(response.Presences, message(p))
-		}
-		if err := rpc.Send(response); err != nil {
-			return err
+		if news := messages(held.take(w)); len(news) > 0 { // of some nothing may be known yet
+			if err := to(news); err != nil {
+				return err
+			}
 		}
 	}
 }
@@ -138,20 +163,16 @@ func checkShard(number uint32, userIDs []string) error {
 	return nil
 }
 
-func changesOf(said *presencev1.AttachRequest_Changes) []shard.Change {
-	changes := make([]shard.Change, len(said.GetChanges()))
-	for i, c := range said.GetChanges() {
-		d := c.GetDevice()
-		changes[i] = shard.Change{
-			UserID: c.GetUserId(), Gone: c.GetGone(),
-			Device: shard.Device{SessionID: d.GetGatewaySessionId(), Name: d.GetDeviceName(), RoomID: d.GetRoomId()},
-		}
+func messages(presences []shard.Presence) []*presencev1.UserPresence {
+	all := make([]*presencev1.UserPresence, len(presences))
+	for i, p := range presences {
+		all[i] = message(p)
 	}
-	return changes
+	return all
 }
 
 func message(p shard.Presence) *presencev1.UserPresence {
-	m := &presencev1.UserPresence{UserId: p.UserID, Online: p.Online()}
+	m := &presencev1.UserPresence{UserId: p.UserID, Online: p.Online(), Unknown: p.Unknown}
 	if !p.Since.IsZero() {
 		m.ChangeTime = timestamppb.New(p.Since)
 	}

@@ -15,22 +15,31 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-const lease = 300 * time.Millisecond
+const (
+	lease  = 300 * time.Millisecond
+	settle = 100 * time.Millisecond
+)
 
 // start runs presence behind mTLS. It is its own peer: what it asks other shards for, it asks itself.
 func start(t *testing.T) presencev1.PresenceServiceClient {
 	t.Helper()
+	_, client := startServer(t, settle)
+	return client
+}
+
+func startServer(t *testing.T, settle time.Duration) (*server, presencev1.PresenceServiceClient) {
+	t.Helper()
 	files := kittest.NewTLS(t)
-	cfg := Config{Config: files.Config("presence"), Lease: lease, WatchesPerUser: 2}
+	cfg := Config{Config: files.Config("presence"), Lease: lease, Settle: settle, WatchesPerUser: 2}
 	app, err := kit.NewApp(context.Background(), cfg.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := register(app, cfg)
-	kittest.Run(t, app)
 	client := presencev1.NewPresenceServiceClient(files.DialAsProxy(t, app.GRPCAddr()))
 	s.peers = client
-	return client
+	kittest.Run(t, app)
+	return s, client
 }
 
 func calling(t *testing.T) context.Context {

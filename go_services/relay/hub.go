@@ -7,6 +7,7 @@ import (
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
@@ -24,6 +25,8 @@ type hub struct {
 	metrics *metrics
 	log     *slog.Logger
 	hold    time.Duration
+	// wall is what time others are told that it is; rooms begin with it, and go on by what has passed since.
+	wall func() time.Time
 	// recordings is the folder that rooms are recorded in; empty if they are not.
 	recordings string
 
@@ -45,7 +48,7 @@ type place struct {
 }
 
 func newHub(ctx context.Context, t *tenure, hold time.Duration, m *metrics, log *slog.Logger) *hub {
-	h := &hub{tenure: t, metrics: m, log: log, hold: hold, ctx: ctx, rooms: map[string]*place{}}
+	h := &hub{tenure: t, metrics: m, log: log, hold: hold, ctx: ctx, wall: time.Now, rooms: map[string]*place{}}
 	t.load = h.load
 	return h
 }
@@ -90,7 +93,7 @@ func (h *hub) open(ctx context.Context, id string, cfg *roomv1.RoomConfig) (*liv
 	if p == nil {
 		if !h.tenure.valid(time.Now()) {
 			h.mu.Unlock()
-			return nil, errFencedOff
+			return nil, h.tenure.elsewhere(ctx, id)
 		}
 		p = &place{opened: make(chan struct{})}
 		h.rooms[id] = p
@@ -188,6 +191,19 @@ func (h *hub) load() (rooms int, draining bool) {
 	return len(h.rooms), h.draining
 }
 
+// describe tells which start of which relay this is, and how much it holds. One that has lost its lease owns nothing: it
+// says so, so that others take what it had.
+func (h *hub) describe() (*roomv1.GetRelayResponse, error) {
+	if !h.tenure.valid(time.Now()) {
+		return nil, errFencedOff
+	}
+	rooms, draining := h.load()
+	return &roomv1.GetRelayResponse{
+		RelayId: h.tenure.me.Relay, Incarnation: h.tenure.me.Incarnation, Rooms: int32(rooms), Draining: draining,
+		OtherAddress: h.tenure.other().Address,
+	}, nil
+}
+
 // run renews the lease, ends what is not this relay's any more, and what nobody is in.
 func (h *hub) run(ctx context.Context) error {
 	ticker := time.NewTicker(sweepEvery)
@@ -235,9 +251,9 @@ func (h *hub) renew(ctx context.Context) {
 
 // checkOwners ends rooms that were taken from this relay, and claims those again of which the store knows nothing.
 func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
-	ids := make([]string, len(rooms))
+	ids, known := make([]string, len(rooms)), make([]frames.LogPosition, len(rooms))
 	for i, l := range rooms {
-		ids[i] = l.id
+		ids[i], known[i] = l.id, l.position()
 	}
 	if len(ids) == 0 {
 		return
@@ -253,16 +269,18 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
 	for i, l := range rooms {
 		l.mu.Lock()
 		mine := l.owner
-		if owners[i] == mine {
+		if owners[i].Owner == mine {
 			l.confirmed = time.Now()
 		}
 		l.mu.Unlock()
-		switch owner := owners[i]; {
-		case owner.Relay == mine.Relay && owner.Incarnation == mine.Incarnation:
-			// Also in a greater epoch: the room is being claimed again.
-		case owner.Epoch > mine.Epoch:
+		owner, last := owners[i].Owner, owners[i].Last
+		ours := owner.Relay == mine.Relay && owner.Incarnation == mine.Incarnation
+		switch {
+		case owner.Epoch > mine.Epoch && !ours: // in a greater epoch that is ours, the room is being claimed again
 			l.end("", endTaken)
-		case owner.Epoch < mine.Epoch:
+		case owner.Epoch == mine.Epoch && owner.Relay == "": // given up, just now
+		case owner.Epoch < mine.Epoch, !ours, last.Seq < known[i].Seq, last.Seq == known[i].Seq && last.Sub < known[i].Sub:
+			// Not every fail-over shows in the replication id: a cluster has one a part, and the leases are in one of them.
 			if h.forgotten(mine.Epoch) == nil {
 				era = h.tenure.currentEra()
 			}

@@ -10,6 +10,7 @@ import (
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
@@ -75,7 +76,7 @@ func newLiveRoom(id string, h *hub, cfg *roomv1.RoomConfig, claim store.Claim) *
 	}
 	l.out = &sink{room: l, encode: frames.NewEncoder()}
 	l.record = newRecorder(h.recordings, id, cfg, h.hold, past, h.log)
-	l.clock = newClock()
+	l.clock = newClock(h.wall())
 	l.core = room.New(id, roomConfig(cfg, h.hold), l.out, l.clock.begin, past)
 	l.phase = phaseOf(id, l.core.TickInterval())
 	l.tempo = tempo{nominal: l.core.TickInterval(), began: l.clock.begin}
@@ -119,9 +120,9 @@ func (l *liveRoom) logWorks(now time.Time, works bool) {
 // does not jump with the wall clock, and a recording has all of it.
 type clock struct{ begin, started time.Time }
 
-func newClock() clock {
+func newClock(wall time.Time) clock {
 	started := time.Now()
-	return clock{begin: time.Unix(0, started.UnixNano()), started: started}
+	return clock{begin: time.Unix(0, wall.UnixNano()), started: started}
 }
 
 func (c clock) now() time.Time { return c.begin.Add(time.Since(c.started)) }
@@ -239,7 +240,7 @@ func (l *liveRoom) writer() {
 		default:
 			l.metrics.appendFailures.Inc()
 			l.stalled(err)
-			if sleep(l.hub.ctx, wait) != nil {
+			if kit.Sleep(l.hub.ctx, wait) != nil {
 				return
 			}
 			wait = min(2*wait, 250*time.Millisecond)
@@ -338,13 +339,20 @@ func (l *liveRoom) doubtful() bool {
 	return time.Since(l.confirmed) > confirmTime
 }
 
-// attach adds a gateway's stream, with the members who were in by it; false if the room is not here any more.
+// attach adds a gateway's stream, with the members who were in by it; false if the room is not here any more. A gateway
+// has one stream at a time: what it had before is over. After a network that stood still its streams may arrive in any
+// order, so the one that is ended may be the newest; the gateway then opens another.
 func (l *liveRoom) attach(s *stream, open *roomv1.AttachRequest_Open) (epoch uint64, ok bool) {
 	l.do(func(now time.Time, core *room.Room) {
 		if l.frozen {
 			return
 		}
 		epoch, ok = l.owner.Epoch, true
+		for _, other := range l.streams {
+			if other.gateway == s.gateway {
+				other.cancel(errSuperseded)
+			}
+		}
 		l.streams[s.id] = s
 		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Attached_{
 			Attached: &roomv1.RoomRecord_Attached{Stream: s.id, Open: open},
@@ -438,6 +446,13 @@ func (l *liveRoom) release(ctx context.Context) error {
 	return l.hub.tenure.store.Release(ctx, l.id, owner, last)
 }
 
+// position is the newest place that members know of: the store must know it, too.
+func (l *liveRoom) position() frames.LogPosition {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.core.Position()
+}
+
 func (l *liveRoom) epoch() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -448,7 +463,7 @@ func (l *liveRoom) epoch() uint64 {
 func (l *liveRoom) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, giveAwayTime)
 	defer cancel()
-	for l.waits() && sleep(ctx, 2*time.Millisecond) == nil { //nolint:revive // a condition of the core has no signal
+	for l.waits() && kit.Sleep(ctx, 2*time.Millisecond) == nil { //nolint:revive // a condition of the core has no signal
 	}
 }
 

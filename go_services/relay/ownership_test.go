@@ -16,12 +16,13 @@ type pair struct {
 	*store.Memory
 	a, b   *relayUnderTest
 	broken atomic.Bool
+	cut    atomic.Bool // relay-a from the store, as far as its lease goes
 }
 
 func startPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{Memory: store.NewMemory(time.Now)}
-	rooms, relays := faulty{Store: p.Memory, broken: &p.broken}, peers{}
+	rooms, relays := faulty{Store: p.Memory, broken: &p.broken, cut: &p.cut}, peers{}
 	p.a = startRelayOn(t, "relay-a", 1<<20, rooms, relays)
 	p.b = startRelayOn(t, "relay-b", 1<<20, rooms, relays)
 	return p
@@ -115,6 +116,31 @@ func TestARelayThatLearnsThatItWasRobbedSendsItsGatewaysAway(t *testing.T) {
 	until(t, "the room is over", func() bool { return p.a.hub.find("room_a") == nil })
 }
 
+func TestARelayThatHasLostItsLeaseSendsGatewaysToOneThatTakesItsRooms(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	p.cut.Store(true)
+	lease := p.a.hub.tenure
+	lease.mu.Lock()
+	lease.renewed, lease.peers = time.Time{}, []store.Relay{{ID: "relay-a"}, {ID: "relay-b", Address: "relay-b"}}
+	lease.mu.Unlock()
+	until(t, "the room is over", func() bool { return p.a.hub.find("room_a") == nil })
+	_, response := p.a.open(t, "gateway-0", "room_a", seen(a.opened.GetEpoch(), 1), rejoin(1, "usr_ann", 1))
+	if response.GetMoved().GetRelayAddress() != "relay-b" {
+		t.Fatalf("the first response is %v", response)
+	}
+	b, response := p.b.open(t, "gateway-0", "room_a", seen(a.opened.GetEpoch(), 1), rejoin(1, "usr_ann", 1))
+	if response.GetOpened().GetEpoch() <= a.opened.GetEpoch() {
+		t.Fatalf("the first response is %v", response)
+	}
+	b.inputs(chat(1, "here"))
+	if _, e := b.event(); e.Seq() != 2 {
+		t.Errorf("the event after the join is %d", e.Seq())
+	}
+}
+
 func TestARelayThatEndsGivesItsRoomsAwayWithoutLosingAWord(t *testing.T) {
 	p := startPair(t)
 	a := p.a.attach(t, "gateway-0", "room_a")
@@ -196,7 +222,7 @@ func TestAStoreThatForgetsEverythingLearnsItAgainInANewEra(t *testing.T) {
 		t.Errorf("two is %d.%d after %d.%d", two.Epoch(), two.Seq(), one.Epoch(), one.Seq())
 	}
 	owners, err := p.Owners(t.Context(), []string{"room_a"})
-	if err != nil || owners[0].Epoch/store.EpochsPerEra <= one.Epoch()/store.EpochsPerEra {
+	if err != nil || owners[0].Owner.Epoch/store.EpochsPerEra <= one.Epoch()/store.EpochsPerEra {
 		t.Errorf("owned in %v, %v", owners, err)
 	}
 	p.die(p.a)
@@ -209,6 +235,24 @@ func TestAStoreThatForgetsEverythingLearnsItAgainInANewEra(t *testing.T) {
 			t.Errorf("%d.%d instead of %d", e.Epoch(), e.Seq(), seq)
 		}
 	}
+}
+
+func TestAStoreThatForgetsAWordUnseenLearnsItAgainThoughNobodySaysAnother(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	a.inputs(chat(1, "one"))
+	a.event()
+	before := p.Save()
+	a.inputs(chat(1, "two"))
+	_, two := a.event()
+	p.FailOverUnseen(before)
+	p.a.hub.checkOwners(t.Context(), p.a.hub.all())
+	until(t, "the store knows", func() bool {
+		owners, err := p.Owners(t.Context(), []string{"room_a"})
+		return err == nil && owners[0].Last.Seq == two.Seq() && owners[0].Owner.Epoch > two.Epoch()
+	})
 }
 
 func TestARelayThatHearsNothingOfTheStoreEndsItsRooms(t *testing.T) {

@@ -23,6 +23,8 @@ var (
 	errDraining    = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_DRAINING, "the relay is shutting down")
 	errSlowGateway = kit.NewError(codes.ResourceExhausted, commonv1.ErrorReason_ERROR_REASON_SLOW_CONSUMER,
 		"the gateway takes deliveries too slowly")
+	errSuperseded = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE,
+		"another stream of the gateway has taken the place of this one")
 	errOpenExpected = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
 		"the first request must be open, and only the first")
 )
@@ -192,11 +194,7 @@ func (s *server) GetLiveRoom(ctx context.Context, request *roomv1.GetLiveRoomReq
 
 // GetRelay tells which start of which relay this is, and how much it holds.
 func (s *server) GetRelay(context.Context, *roomv1.GetRelayRequest) (*roomv1.GetRelayResponse, error) {
-	rooms, draining := s.hub.load()
-	return &roomv1.GetRelayResponse{
-		RelayId: s.me.Relay, Incarnation: s.me.Incarnation, Rooms: int32(rooms), Draining: draining,
-		OtherAddress: s.hub.tenure.other().Address,
-	}, nil
+	return s.hub.describe()
 }
 
 func roomConfig(c *roomv1.RoomConfig, hold time.Duration) room.Config {

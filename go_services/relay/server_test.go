@@ -95,17 +95,14 @@ func (p peers) GetRelay(
 	if r == nil {
 		return nil, kit.Unavailable("nobody listens")
 	}
-	rooms, draining := r.hub.load()
-	me := r.hub.tenure.me
-	return &roomv1.GetRelayResponse{
-		RelayId: me.Relay, Incarnation: me.Incarnation, Rooms: int32(rooms), Draining: draining,
-	}, nil
+	return r.hub.describe()
 }
 
-// faulty is a store whose appends can be made to fail.
+// faulty is a store whose appends, or whose renewals of a relay's lease, can be made to fail.
 type faulty struct {
 	store.Store
 	broken *atomic.Bool
+	cut    *atomic.Bool
 }
 
 var errBroken = errors.New("the store is broken")
@@ -115,6 +112,13 @@ func (f faulty) Append(ctx context.Context, id string, owner store.Owner, entrie
 		return errBroken
 	}
 	return f.Store.Append(ctx, id, owner, entries)
+}
+
+func (f faulty) Renew(ctx context.Context, relay store.Relay, lease time.Duration) (store.Renewal, error) {
+	if f.cut != nil && f.cut.Load() && relay.ID == "relay-a" {
+		return store.Renewal{}, errBroken
+	}
+	return f.Store.Renew(ctx, relay, lease)
 }
 
 // gatewayStream is a gateway's side of a stream.
@@ -289,6 +293,30 @@ func TestTheMembersOfAGatewayThatDoesNotComeBackLeave(t *testing.T) {
 	}
 	if len(live.GetMembers()) != 1 || live.GetMembers()[0].GetGatewayId() != "gateway-0" {
 		t.Fatalf("members: %v", live.GetMembers())
+	}
+}
+
+// After a network that stood still a relay may hear of a gateway's streams in another order than they were opened.
+func TestAGatewayIsToldThatAnotherOfItsStreamsHasTakenThePlaceOfThisOne(t *testing.T) {
+	r := startRelay(t, 1<<20)
+	newest := r.attach(t, "gateway-0", "room_a")
+	newest.join(1, "usr_ann")
+	newest.next(clientv1.ServerBodySnapshot)
+	late, _ := r.open(t, "gateway-0", "room_a", seen(newest.opened.GetEpoch(), 1), rejoin(1, "usr_ann", 1))
+	var err error
+	for err == nil {
+		_, err = newest.rpc.Recv()
+	}
+	if kit.StatusOf(err).Code() != codes.Unavailable {
+		t.Fatal(err)
+	}
+	again, _ := r.open(t, "gateway-0", "room_a", seen(newest.opened.GetEpoch(), 1), rejoin(1, "usr_ann", 1))
+	if err := late.rpc.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	again.inputs(chat(1, "still here"))
+	if _, e := again.event(); e.Seq() != 2 {
+		t.Errorf("the event after the join is %d", e.Seq())
 	}
 }
 

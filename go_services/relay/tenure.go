@@ -173,7 +173,7 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, s
 		switch {
 		case yields:
 			q.StealAfter = 0
-			if err := sleep(ctx, yieldTime); err != nil {
+			if err := kit.Sleep(ctx, yieldTime); err != nil {
 				return claim, false, err
 			}
 		case alive:
@@ -202,6 +202,22 @@ func (t *tenure) answers(ctx context.Context, roomID string, owner store.Owner) 
 		}
 	}
 	return false, false
+}
+
+// elsewhere is the answer of a relay that has lost its lease to who wants a room of it: another that has one.
+func (t *tenure) elsewhere(ctx context.Context, roomID string) error {
+	peer := t.other()
+	if peer.Address == "" {
+		return errFencedOff
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, peer.Address)
+	response, err := t.relays.GetRelay(ctx, &roomv1.GetRelayRequest{})
+	if err != nil || response.GetRelayId() != peer.ID {
+		return errFencedOff
+	}
+	return &movedError{store.Owner{Relay: peer.ID, Address: peer.Address}}
 }
 
 // spare is the peer that should take some of this relay's rooms, and how many; 0: none should.
@@ -257,20 +273,9 @@ func (t *tenure) begin(ctx context.Context) error {
 		if !said {
 			t.log.WarnContext(ctx, "waiting for the lease", "error", err.Error())
 		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := kit.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return nil //nolint:nilerr // the service ends
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
 	}
 }
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from worldmesh_mesh import certificates
-from worldmesh_mesh.certificates import ensure_certificates
+from worldmesh_mesh.certificates import (
+    adopt_authorities,
+    ensure_certificates,
+    introduce_authorities,
+    retire_authorities,
+)
 
 
 def load(path: Path) -> x509.Certificate:
@@ -75,3 +82,33 @@ def test_a_certificate_of_an_authority_that_is_gone_is_made_again(folder: Path) 
     (folder / "services-ca.key").unlink()
     ensure_certificates(folder, ["world"])
     load(folder / "world/tls.pem").verify_directly_issued_by(load(folder / "services-ca.pem"))
+
+
+def trusts(truster: Path, subject: Path) -> bool:
+    """Whether one of the authorities in a file has signed a certificate."""
+    for authority in x509.load_pem_x509_certificates(truster.read_bytes()):
+        try:
+            load(subject).verify_directly_issued_by(authority)
+        except (ValueError, InvalidSignature):
+            continue
+        return True
+    return False
+
+
+def test_while_authorities_are_replaced_everybody_trusts_everybody(folder: Path, tmp_path: Path) -> None:
+    """At each step some processes have read it and others have not."""
+    pairs = [("envoy-mesh/services-ca.pem", "world/tls.pem"), ("world/proxies-ca.pem", "envoy-mesh/tls.pem")]
+    first = tmp_path / "first"
+    shutil.copytree(folder, first)
+    for step in (introduce_authorities, adopt_authorities, retire_authorities):
+        before = tmp_path / step.__name__
+        shutil.copytree(folder, before)
+        step(folder, ["world", "relay"])
+        for truster, subject in pairs:
+            assert trusts(folder / truster, folder / subject)
+            assert trusts(before / truster, folder / subject)
+            assert trusts(folder / truster, before / subject)
+    for truster, subject in pairs:
+        assert not trusts(folder / truster, first / subject)
+        assert not trusts(first / truster, folder / subject)
+    assert load(folder / "public-ca.pem") == load(first / "public-ca.pem")

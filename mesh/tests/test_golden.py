@@ -15,6 +15,7 @@ from worldmesh_mesh.documents import authorization, picture, with_picture
 from worldmesh_mesh.envoy.common import endpoints
 from worldmesh_mesh.envoy.edge import edge_config
 from worldmesh_mesh.envoy.mesh import mesh_config
+from worldmesh_mesh.envoy.secrets import secrets
 from worldmesh_mesh.paths import PYTHON, ROOT
 from worldmesh_mesh.processes import Programs, processes, where
 
@@ -25,6 +26,7 @@ OUTPUTS: dict[str, Callable[[], object]] = {
     "mesh.json": lambda: mesh_config(small_topology(), METHODS),
     "edge.json": lambda: edge_config(small_topology(), METHODS, WEB),
     "edge.production.json": lambda: edge_config(small_topology(development=False), METHODS, WEB),
+    "secrets.json": secrets,
     "endpoints.relay.json": lambda: endpoints(small_topology(), "relay"),
     "processes.json": lambda: processes(small_topology(), PROGRAMS),
     "where.json": lambda: where(small_topology()),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from worldmesh_mesh.catalogue import CatalogueError, load_catalogue
+from worldmesh_mesh.overrides import load_overrides
 from worldmesh_mesh.paths import CATALOGUE
 from worldmesh_mesh.processes import environment
 from worldmesh_mesh.topology import MAX_INSTANCES, Topology, TopologyError, make_topology
@@ -77,3 +78,23 @@ def test_the_web_world_is_served_without_its_tests_and_unknown_files(tmp_path: P
     files = web_files(tmp_path)
     assert files.keys() == {"/", "/index.html", "/app.js"}
     assert files["/"] == (str(tmp_path / "index.html"), "text/html; charset=utf-8")
+
+
+def test_a_file_gives_services_and_single_instances_settings_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "overrides.yaml"
+    file.write_text(
+        "relay: {WORLDMESH_RELAY_HOLD: 9s, WORLDMESH_RELAY_LEASE: 6s}\nrelay-1: {WORLDMESH_RELAY_LEASE: 3s}\n"
+    )
+    scaled = {"RELAYS": "2"}
+    world = make_topology(SERVICES, base=8000, data=Path("/data"), environ=scaled, overrides=load_overrides(file))
+    leases = [environment(world, i)["WORLDMESH_RELAY_LEASE"] for i in world.of("relay")]
+    assert leases == ["6s", "3s"]
+    assert "WORLDMESH_RELAY_HOLD" not in environment(world, world.of("gateway")[0])
+
+
+@pytest.mark.parametrize("text", ["relay-7: {A: b}", "[relay]", "relay: 5", "{"])
+def test_a_file_of_overrides_that_makes_no_sense_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "overrides.yaml"
+    file.write_text(text)
+    with pytest.raises(TopologyError, match="WORLDMESH_OVERRIDES"):
+        make_topology(SERVICES, base=8000, data=Path("/data"), environ={}, overrides=load_overrides(file))

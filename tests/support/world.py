@@ -84,10 +84,11 @@ class World:
         """A file of a service's or proxy's certificates."""
         return (Path(self.addresses["certs"]) / owner / name).read_bytes()
 
-    def guest(self, device_name: str = "test") -> Guest:
-        """Sign in as a new guest."""
+    def guest(self, device_name: str = "test", http: httpx.Client | None = None) -> Guest:
+        """Sign in as a new guest; by a client that is there already, if there are many: it costs much to make one."""
         body = {"device_id": secrets.token_urlsafe(24), "device_name": device_name}
-        response = httpx.post(f"{self.rest}/v1/identity:signInGuest", json=body)
+        post = http.post if http else httpx.post
+        response = post(f"{self.rest}/v1/identity:signInGuest", json=body)
         response.raise_for_status()
         account, tokens = response.json()["account"], response.json()["tokens"]
         return Guest(
@@ -127,14 +128,25 @@ class World:
 
 
 @contextmanager
-def running_world(data: Path, *, otlp: str = "", scale: dict[str, str] | None = None) -> Iterator[World]:
+def running_world(
+    data: Path,
+    *,
+    otlp: str = "",
+    scale: dict[str, str] | None = None,
+    base: int | None = None,
+    overrides: dict[str, dict[str, str]] | None = None,
+) -> Iterator[World]:
     """Start a world, and end it. If it does not come up, its logs are in the error."""
     environ = {
         "WORLDMESH_DATA": str(data),
-        "WORLDMESH_PORT_BASE": str(free_base()),
+        "WORLDMESH_PORT_BASE": str(base or free_base()),
         "OTEL_EXPORTER_OTLP_ENDPOINT": otlp,
         **(SCALE if scale is None else scale),
     }
+    if overrides:
+        file = data / "overrides.yaml"
+        file.write_text(json.dumps(overrides))
+        environ["WORLDMESH_OVERRIDES"] = str(file)
     command = [sys.executable, "-m", "worldmesh_mesh"]
     up = subprocess.run([*command, "up", "--detach"], env=os.environ | environ, capture_output=True, text=True)
     try:

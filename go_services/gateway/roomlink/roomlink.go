@@ -135,7 +135,7 @@ func (s *Members) Steps() []*roomv1.Input {
 	var steps []*roomv1.Input
 	for _, m := range s.inside() {
 		if m.step != nil {
-			steps = append(steps, m.step)
+			steps = append(steps, &roomv1.Input{Link: m.Link, Body: m.step.GetBody()}) // who waits for an answer is not asked
 		}
 	}
 	return steps
@@ -183,7 +183,13 @@ type Queue struct {
 	bytes      int
 }
 
-func sizeOf(in *roomv1.Input) int { return proto.Size(in) + inputOverhead }
+// sizeOf is about what an input takes in memory. State, which is nearly all there is, is not looked at closely.
+func sizeOf(in *roomv1.Input) int {
+	if state := in.GetState(); state != nil {
+		return len(state.GetValues()) + inputOverhead
+	}
+	return proto.Size(in) + inputOverhead
+}
 
 // Put adds an input; false if there are too many. Who leaves always may.
 func (q *Queue) Put(in *roomv1.Input) bool {
@@ -233,7 +239,7 @@ func (q *Queue) Answered(number uint64) {
 func (q *Queue) Reopen(steps []*roomv1.Input) {
 	waiting := q.unanswered
 	for _, in := range q.waiting {
-		if in.GetState() == nil || in.GetRid() != 0 {
+		if in.GetNumber() != 0 {
 			waiting = append(waiting, in)
 		}
 	}

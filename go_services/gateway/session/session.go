@@ -35,7 +35,7 @@ type Limits struct {
 // DefaultLimits are the limits that the documentation of the wire names.
 func DefaultLimits() Limits {
 	return Limits{
-		Hello: 5 * time.Second, Heartbeat: 15 * time.Second, Join: 5 * time.Second,
+		Hello: 5 * time.Second, Heartbeat: 3500 * time.Millisecond, Join: 5 * time.Second,
 		FramesPerSecond: 60, FrameBurst: 120, BytesPerSecond: 64 << 10, ByteBurst: 256 << 10,
 		Patience: 120, Calls: 8,
 	}

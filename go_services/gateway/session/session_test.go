@@ -20,7 +20,9 @@ func TestStories(t *testing.T) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			if d.Cmd == "socket" {
 				s.now = time.UnixMilli(1_000_000)
-				s.session = New("gws_1", DefaultLimits(), s.now)
+				limits := DefaultLimits()
+				limits.Heartbeat = 15 * time.Second // so that stories need not ping all the time
+				s.session = New("gws_1", limits, s.now)
 				return "open\n"
 			}
 			var out strings.Builder

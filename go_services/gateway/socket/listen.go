@@ -15,7 +15,9 @@ const (
 	handshakeTimeout = 5 * time.Second
 	// maxRefusals bounds the sockets that are being told that there is no room; past it connections are just cut.
 	maxRefusals = 64
-	// acceptPause is how long to wait when the process is out of descriptors: they come back when sockets close.
+	// maxSpares is how many clients can be told so at the same time while the process is out of descriptors.
+	maxSpares = 16
+	// acceptPause is how long to wait when those are lent, too: they come back within the time for handshakes.
 	acceptPause = 50 * time.Millisecond
 )
 
@@ -40,11 +42,14 @@ type Listener struct {
 	Log   *slog.Logger
 
 	refusals chan struct{}
+	spares   *spares
 }
 
 // Run accepts until ctx ends.
 func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
 	l.refusals = make(chan struct{}, maxRefusals)
+	l.spares = newSpares(maxSpares)
+	defer l.spares.close()
 	if l.TLS != nil {
 		l.TLS = l.TLS.Clone()
 		// One record, and so one system call, for a frame of any usual size.
@@ -53,6 +58,7 @@ func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = listener.Close() })
 	defer stop()
+	var said time.Time
 	for {
 		conn, err := listener.Accept()
 		switch {
@@ -61,9 +67,23 @@ func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
 				_ = conn.Close()
 			}
 			return nil
-		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ECONNABORTED):
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+			if now := time.Now(); now.Sub(said) > time.Second {
+				l.Log.Warn("accept", "error", err.Error())
+				said = now
+			}
+			if !l.spares.lend() {
+				time.Sleep(acceptPause)
+			} else if conn, err := listener.Accept(); err != nil { // waits if nobody comes: the first one did not
+				l.spares.restore()
+			} else if l.spares.restore() { // others have closed meanwhile
+				go l.receive(conn)
+			} else {
+				go l.refuseOnSpare(conn)
+			}
+			continue
+		case errors.Is(err, syscall.ECONNABORTED):
 			l.Log.Warn("accept", "error", err.Error())
-			time.Sleep(acceptPause)
 			continue
 		case err != nil:
 			return err
@@ -123,6 +143,12 @@ func (l *Listener) refuse(conn net.Conn) {
 		return
 	}
 	socket.turnAway(CloseOverloaded, "OVERLOADED")
+}
+
+// refuseOnSpare is refuse of a connection that has a spare descriptor.
+func (l *Listener) refuseOnSpare(conn net.Conn) {
+	l.refuse(conn)
+	l.spares.restore()
 }
 
 // turnAway closes a socket that nobody serves.

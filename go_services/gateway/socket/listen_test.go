@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -101,6 +103,59 @@ func TestAFullGatewaySaysComeBackLater(t *testing.T) {
 	}
 	for range cap(l.places) {
 		<-l.places
+	}
+}
+
+func TestAGatewayOutOfDescriptorsSaysComeBackLater(t *testing.T) {
+	l := open(t, false, nil)
+	before, _ := l.pair(dialect.JSON) // the listener runs, and has its spares
+	defer before.Abort()
+	release := useUpDescriptors(t, 1) // one is the client's own
+	for range 3 {
+		conn := l.dial(dialect.JSON)
+		if code, _ := readClose(t, conn); code != CloseOverloaded {
+			t.Errorf("closed with %d", code)
+		}
+		_ = conn.Close()
+	}
+	release()
+	after, _ := l.pair(dialect.JSON)
+	after.Abort()
+}
+
+// useUpDescriptors leaves so many to the process, until release is called.
+func useUpDescriptors(t *testing.T, left int) (release func()) {
+	t.Helper()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	newest, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := []*os.File{newest}
+	low := limit
+	low.Cur = uint64(newest.Fd()) + 16
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		file, err := os.Open(os.DevNull)
+		if err != nil {
+			break
+		}
+		used = append(used, file)
+	}
+	give := func(files []*os.File) {
+		for _, file := range files {
+			_ = file.Close()
+		}
+	}
+	give(used[:left])
+	return func() {
+		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+		give(used[left:])
 	}
 }
 

@@ -20,7 +20,6 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -41,6 +40,7 @@ type App struct {
 	Policies  Policies
 	Validator protovalidate.Validator
 
+	identity  *identity
 	guard     *guard
 	health    *health.Server
 	ready     atomic.Bool
@@ -52,8 +52,13 @@ type App struct {
 	closers   []func()
 }
 
+var errClockOffset = errors.New("settings: WORLDMESH_CLOCK_OFFSET_SECONDS: is for tests only")
+
 // NewApp opens everything in order; whatever was opened is closed again if a later part fails.
 func NewApp(ctx context.Context, cfg Config) (app *App, err error) {
+	if cfg.Environment == Production && cfg.ClockOffset != 0 {
+		return nil, errClockOffset
+	}
 	app = &App{Config: cfg, Policies: LoadPolicies(protoregistry.GlobalFiles), Registry: newRegistry()}
 	defer func() {
 		if err != nil {
@@ -68,15 +73,14 @@ func NewApp(ctx context.Context, cfg Config) (app *App, err error) {
 		return app, err
 	}
 	app.onClose(func() { flushTraces(flush) })
-	id, err := loadIdentity(cfg.TLSDir)
-	if err != nil {
+	if app.identity, err = loadIdentity(cfg.TLSDir); err != nil {
 		return app, err
 	}
 	if app.Validator, err = protovalidate.New(); err != nil {
 		return app, fmt.Errorf("start validation: %w", err)
 	}
 	metrics := newRPCMetrics(app.Registry)
-	if app.Mesh, err = dialMesh(cfg.MeshAddr, id, metrics); err != nil {
+	if app.Mesh, err = dialMesh(cfg.MeshAddr, app.identity, metrics); err != nil {
 		return app, err
 	}
 	app.onClose(func() { _ = app.Mesh.Close() })
@@ -88,7 +92,7 @@ func NewApp(ctx context.Context, cfg Config) (app *App, err error) {
 		policies: app.Policies, validator: app.Validator, metrics: metrics, log: app.Log,
 		selfValidated: map[protoreflect.FullName]bool{},
 	}
-	app.Server = newServer(id, app.guard)
+	app.Server = newServer(app.identity, app.guard)
 	app.health = health.NewServer()
 	healthv1.RegisterHealthServer(app.Server, app.health)
 	reflection.Register(app.Server)
@@ -97,7 +101,7 @@ func NewApp(ctx context.Context, cfg Config) (app *App, err error) {
 
 func newServer(id *identity, g *guard) *grpc.Server {
 	return grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(id.server())),
+		grpc.Creds(id.credentials()),
 		grpc.StatsHandler(otelgrpc.NewServerHandler()),
 		grpc.ChainUnaryInterceptor(g.unary),
 		grpc.ChainStreamInterceptor(g.stream),

@@ -251,3 +251,11 @@ func until(t *testing.T, what string, holds func() bool) {
 		}
 	}
 }
+
+func TestAWrongClockIsRefusedInProduction(t *testing.T) {
+	cfg := kittest.NewTLS(t).Config("relay")
+	cfg.Environment, cfg.ClockOffset = kit.Production, 300
+	if _, err := kit.NewApp(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "WORLDMESH_CLOCK_OFFSET_SECONDS") {
+		t.Errorf("started with %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"time"
@@ -25,19 +26,34 @@ type RedisConfig struct {
 
 var errRedisMode = errors.New("WORLDMESH_REDIS_MASTER and WORLDMESH_REDIS_CLUSTER exclude each other")
 
+// clusterReload is how old the client's picture of a cluster may grow. A master that is gone redirects nobody: without
+// looking again the client would dial it for as long as a minute after another has taken its place.
+const clusterReload = time.Second
+
+// silent drops what the library would print on standard error, a line a failed dial: callers get the error and log it.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
+
 // NewRedisClient makes a client. It does not retry: who calls knows better, and has a deadline.
 func NewRedisClient(cfg RedisConfig) (redis.UniversalClient, error) {
 	if cfg.RedisCluster && cfg.RedisMaster != "" {
 		return nil, errRedisMode
 	}
+	redis.SetLogger(silent{})
 	options := &redis.UniversalOptions{
 		Addrs: cfg.RedisAddrs, MasterName: cfg.RedisMaster, IsClusterMode: cfg.RedisCluster,
 		Username: cfg.RedisUsername, Password: cfg.RedisPassword,
 		DialTimeout: 500 * time.Millisecond, ReadTimeout: time.Second, WriteTimeout: time.Second,
-		ContextTimeoutEnabled: true, MaxRetries: -1, PoolSize: 64, MinIdleConns: 2,
+		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PoolSize: 64, MinIdleConns: 2,
 	}
 	if cfg.RedisTLS {
 		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if cfg.RedisCluster {
+		cluster := options.Cluster()
+		cluster.ClusterStateReloadInterval = clusterReload
+		return redis.NewClusterClient(cluster), nil
 	}
 	return redis.NewUniversalClient(options), nil
 }

@@ -1,13 +1,17 @@
 package kit
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/credentials"
 )
 
 // meshServerName is the DNS name in the mesh Envoy's certificate.
@@ -72,10 +76,11 @@ func (k *KeyPair) ServerTLS() *tls.Config {
 	}
 }
 
-// identity is a service's own certificate and the authority that signs proxies: the only peers it has.
+// identity is a service's own certificate and the authorities that sign proxies: the only peers it has. Both are read
+// again after they were renewed.
 type identity struct {
 	pair    *KeyPair
-	proxies *x509.CertPool
+	proxies *authorities
 }
 
 func loadIdentity(dir string) (*identity, error) {
@@ -83,34 +88,113 @@ func loadIdentity(dir string) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	caFile := filepath.Join(dir, "proxies-ca.pem")
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("read certificate authority: %w", err)
+	proxies := &authorities{file: filepath.Join(dir, "proxies-ca.pem")}
+	if _, err := proxies.current(time.Now()); err != nil {
+		return nil, err
 	}
+	return &identity{pair: pair, proxies: proxies}, nil
+}
+
+// authorities are the certificates in a file by which peers are known. While they are renewed, old and new stand in it.
+type authorities struct {
+	file string
+
+	mu      sync.Mutex
+	pool    *x509.CertPool
+	modTime time.Time
+	checked time.Time
+}
+
+// current is the pool as it is on disk, looked at no more often than the reload interval. What can not be read leaves the
+// one before in use.
+func (a *authorities) current(now time.Time) (*x509.CertPool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.pool != nil && now.Sub(a.checked) < reloadInterval {
+		return a.pool, nil
+	}
+	a.checked = now
+	info, err := os.Stat(a.file)
+	if err == nil && a.pool != nil && info.ModTime().Equal(a.modTime) {
+		return a.pool, nil
+	}
+	pem, err := os.ReadFile(a.file)
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate", caFile)
+	switch {
+	case err == nil && pool.AppendCertsFromPEM(pem):
+		a.pool = pool
+		if info != nil {
+			a.modTime = info.ModTime()
+		}
+	case a.pool != nil: // as before
+	case err != nil:
+		return nil, fmt.Errorf("read certificate authority: %w", err)
+	default:
+		return nil, fmt.Errorf("%s holds no certificate", a.file)
 	}
-	return &identity{pair: pair, proxies: pool}, nil
+	return a.pool, nil
 }
 
 // server accepts connections of proxies only.
-func (id *identity) server() *tls.Config {
+func (id *identity) server() (*tls.Config, error) {
+	proxies, err := id.proxies.current(time.Now())
+	if err != nil {
+		return nil, err
+	}
 	cfg := id.pair.ServerTLS()
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	cfg.ClientCAs = id.proxies
-	return cfg
+	cfg.ClientCAs = proxies
+	return cfg, nil
 }
 
 // client dials the mesh Envoy only.
-func (id *identity) client() *tls.Config {
+func (id *identity) client() (*tls.Config, error) {
+	proxies, err := id.proxies.current(time.Now())
+	if err != nil {
+		return nil, err
+	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		RootCAs:    id.proxies,
+		RootCAs:    proxies,
 		ServerName: meshServerName,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return id.pair.Current(time.Now())
 		},
+	}, nil
+}
+
+// credentials are TLS as it is configured at the time of each handshake.
+func (id *identity) credentials() credentials.TransportCredentials {
+	return &renewed{id: id, TransportCredentials: credentials.NewTLS(&tls.Config{ServerName: meshServerName})}
+}
+
+// renewed asks for its configuration at each handshake. What it has of the one inside says of which kind it is.
+type renewed struct {
+	credentials.TransportCredentials
+	id *identity
+}
+
+// ClientHandshake is credentials.TransportCredentials.
+func (r *renewed) ClientHandshake(
+	ctx context.Context, authority string, conn net.Conn,
+) (net.Conn, credentials.AuthInfo, error) {
+	cfg, err := r.id.client()
+	if err != nil {
+		return nil, nil, err
 	}
+	return credentials.NewTLS(cfg).ClientHandshake(ctx, authority, conn)
+}
+
+// ServerHandshake is credentials.TransportCredentials.
+func (r *renewed) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	cfg, err := r.id.server()
+	if err != nil {
+		return nil, nil, err
+	}
+	return credentials.NewTLS(cfg).ServerHandshake(conn)
+}
+
+// Clone is credentials.TransportCredentials.
+func (r *renewed) Clone() credentials.TransportCredentials {
+	return &renewed{id: r.id, TransportCredentials: r.TransportCredentials.Clone()}
 }

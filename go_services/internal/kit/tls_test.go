@@ -9,6 +9,8 @@ import (
 
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/internal/kittest"
+	"google.golang.org/grpc"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 func TestARenewedCertificateIsUsedAndAHalfWrittenOneIsNot(t *testing.T) {
@@ -67,6 +69,34 @@ func replace(t *testing.T, path string, raw []byte, modified time.Time) {
 		t.Fatal(err)
 	}
 	if err := os.Chtimes(path, modified, modified); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestProxiesOfANewAuthorityAreLetInAndThoseOfTheOldOneAreNot(t *testing.T) {
+	certificates := kittest.NewTLS(t)
+	app, err := kit.NewApp(t.Context(), certificates.Config("relay"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kittest.Run(t, app)
+	before := certificates.DialAsProxy(t, app.GRPCAddr())
+	check(t, before)
+	old := certificates.DialAsProxy(t, app.GRPCAddr())
+	certificates.Renew(t)
+	kit.ReadCertificatesAgain(app)
+	check(t, before) // a connection that is open goes on
+	check(t, certificates.DialAsProxy(t, app.GRPCAddr()))
+	if _, err := healthv1.NewHealthClient(old).Check(t.Context(), &healthv1.HealthCheckRequest{}); err == nil {
+		t.Error("a proxy of the old authority was let in")
+	}
+}
+
+// check asks for health until there is an answer.
+func check(t *testing.T, conn *grpc.ClientConn) {
+	t.Helper()
+	_, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{}, grpc.WaitForReady(true))
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -40,7 +40,15 @@ type TLS struct {
 // NewTLS makes authorities and a service's certificate.
 func NewTLS(t testing.TB) *TLS {
 	t.Helper()
-	f := &TLS{Dir: t.TempDir(), services: newAuthority(t, "services"), proxies: newAuthority(t, "proxies")}
+	f := &TLS{Dir: t.TempDir()}
+	f.Renew(t)
+	return f
+}
+
+// Renew replaces the authorities and the service's certificate, as if all had come to their end.
+func (f *TLS) Renew(t testing.TB) {
+	t.Helper()
+	f.services, f.proxies = newAuthority(t, "services"), newAuthority(t, "proxies")
 	pair := f.services.issue(t)
 	write(t, filepath.Join(f.Dir, "tls.pem"), "CERTIFICATE", pair.Certificate[0])
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
@@ -49,7 +57,6 @@ func NewTLS(t testing.TB) *TLS {
 	}
 	write(t, filepath.Join(f.Dir, "tls.key"), "PRIVATE KEY", key)
 	write(t, filepath.Join(f.Dir, "proxies-ca.pem"), "CERTIFICATE", f.proxies.cert.Raw)
-	return f
 }
 
 // Config is a service's settings on ports of the system's choice.

@@ -47,7 +47,7 @@ func (r *Room) Join(now time.Time, link Link, in In, join Join) {
 		return
 	}
 	if old != nil {
-		r.removed(old, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
+		r.replaced(old)
 		r.remove(now, old, Entry{Author: old.User.ID}, nil)
 	}
 	if len(r.members) >= r.cfg.Capacity {
@@ -67,7 +67,7 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 		speaks: link, walk: newWalk(now), seen: &recent{},
 		state: frames.EntityState{Entity: r.lastEntity, Position: r.cfg.Spawn},
 	}
-	for _, e := range r.tail { // who comes back may say again what it said before
+	for _, e := range slices.Concat(r.tail, r.pending) { // who comes back may say again what it said before
 		if join.Resume != nil && e.Author == m.User.ID {
 			m.seen.add(e.Key)
 		}
@@ -80,8 +80,8 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 	told := frames.MemberJoined{Member: m.frame(), OutOfSight: r.grid != nil}
 	r.publish(now, e, told, func() { r.show(m, told) })
 	r.emit(func() {
-		if m.speaks != link { // its connection was lost meanwhile
-			r.sink.Done(link, in)
+		if m.speaks != link {
+			r.tooLate(m, link, in)
 			return
 		}
 		r.hear(m, link)
@@ -93,21 +93,36 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 
 // rebind gives a member who is in another connection.
 func (r *Room) rebind(m *member, link Link, in In, join Join) {
-	delete(r.byLink, m.speaks)
+	before := m.speaks // it may not have heard yet that it is in
+	delete(r.byLink, before)
 	m.speaks, m.leaves = link, time.Time{}
 	r.byLink[link] = m
+	if !m.placed { // nobody will say where it was: it is where its snapshot says
+		m.placed = true
+		r.changed(m)
+	}
 	r.emit(func() {
-		if old := m.link; old != (Link{}) {
-			r.sink.Removed(old, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
+		if before != (Link{}) {
+			r.sink.Removed(before, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 		}
 		r.hear(m, Link{})
-		if m.speaks != link { // its connection was lost meanwhile
-			r.sink.Done(link, in)
+		if m.speaks != link {
+			r.tooLate(m, link, in)
 			return
 		}
 		r.hear(m, link)
 		r.resume(m, in, join.Resume)
 	})
+}
+
+// tooLate answers a join whose member has left, or has another connection, before it was logged. Who was replaced learns
+// it by the answer, for nothing after that may reach its gateway; whose connection was lost does not listen.
+func (r *Room) tooLate(m *member, link Link, in In) {
+	if m.left {
+		r.sink.Done(link, in)
+		return
+	}
+	r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 }
 
 // resume tells a member that it is in as it was, and what it has missed.
@@ -154,6 +169,9 @@ func (r *Room) Attached(stream uint64, seen *frames.LogPosition, rejoins []Rejoi
 			back = append(back, m)
 			resumes[m] = rejoin.Join.Resume
 		}
+	}
+	if len(back) > 0 { // and those who have gone somewhere meanwhile may stand still now
+		r.tellAll()
 	}
 	if seen == nil {
 		return
@@ -222,9 +240,6 @@ func (r *Room) rejoin(link Link, rejoin Rejoin) *member {
 		r.changed(m)
 	}
 	r.hear(m, link)
-	if r.grid == nil { // what it was sent last may be lost with its stream
-		r.lookAnew(m)
-	}
 	return m
 }
 
@@ -247,11 +262,7 @@ func (r *Room) again(e *Entry, stream uint64) {
 		r.sink.Again(e, stream)
 		return
 	}
-	for _, user := range e.To {
-		if link := r.linkOf(user); link.Stream == stream && link != (Link{}) {
-			r.sink.Told(e, link)
-		}
-	}
+	r.whisper(e, slices.DeleteFunc(r.audience(e), func(to Link) bool { return to.Stream != stream }))
 }
 
 // Leave lets a member out, by its link, or by its session if the link is not known: the leave of an earlier stream. It
@@ -262,6 +273,7 @@ func (r *Room) Leave(now time.Time, link Link, in In, session string) {
 		r.emit(func() { r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED) })
 		return
 	}
+	m.left = true
 	r.remove(now, m, Entry{Author: m.User.ID, Key: inputKey(m.Session, in)}, func() {
 		r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED)
 	})
@@ -296,12 +308,19 @@ func (r *Room) StreamEnded(now time.Time, stream uint64) {
 			r.hear(m, Link{})
 		}
 	}
+	for _, m := range r.shown { // also of those who have asked to leave
+		if m.link.Stream == stream {
+			r.hear(m, Link{})
+		}
+	}
 }
 
 func (r *Room) disconnect(now time.Time, m *member) {
 	delete(r.byLink, m.speaks)
+	if m.link == m.speaks { // else it still hears by the connection before, until that is told
+		r.hear(m, Link{})
+	}
 	m.speaks = Link{}
-	r.hear(m, Link{})
 	m.leaves = now.Add(r.cfg.Hold)
 }
 
@@ -336,12 +355,14 @@ func (r *Room) remove(now time.Time, m *member, e Entry, then func()) {
 	})
 }
 
-// removed tells a member that it is no longer in, when all before is told.
-func (r *Room) removed(m *member, in In, reason commonv1.ErrorReason) {
+// replaced tells a member that another connection takes its place, when all before is told. It may not have heard yet
+// that it is in.
+func (r *Room) replaced(m *member) {
+	link := m.speaks
 	r.emit(func() {
-		if m.link != (Link{}) {
-			r.sink.Removed(m.link, in, reason)
-			r.hear(m, Link{})
+		r.hear(m, Link{})
+		if link != (Link{}) {
+			r.sink.Removed(link, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 		}
 	})
 }

@@ -60,8 +60,8 @@ type Sink interface {
 	Event(e *Entry)
 	// Again is the same for one stream that has missed it.
 	Again(e *Entry, stream uint64)
-	// Told is for one member: a whisper, or something that it alone has missed.
-	Told(e *Entry, to Link)
+	// Told is for some members of one stream: a whisper, or something that one alone has missed.
+	Told(e *Entry, to ...Link)
 	// Done answers an input.
 	Done(to Link, in In)
 	// Failed answers an input.
@@ -86,6 +86,8 @@ type member struct {
 	link Link
 	// speaks is where its inputs come from.
 	speaks Link
+	// left says that it has asked to leave.
+	left bool
 	// leaves is when a member without a connection leaves; zero if it has one.
 	leaves time.Time
 	state  frames.EntityState
@@ -294,6 +296,22 @@ func (r *Room) changed(m *member) {
 	}
 }
 
+// tellAll has the next tick tell of everybody of whom it is known where they are: somebody has missed some. In a grid
+// whoever is back sees all anew.
+func (r *Room) tellAll() {
+	if r.grid != nil {
+		return
+	}
+	for _, m := range r.shown {
+		if !m.placed {
+			continue
+		}
+		if r.changed(m); len(m.values) > 0 {
+			m.valuesChanged = m.changed
+		}
+	}
+}
+
 // setValues keeps what the application syncs with a member.
 func (r *Room) setValues(m *member, values []byte) {
 	m.values, m.valuesChanged = append(m.values[:0], values...), r.tick+1
@@ -392,13 +410,8 @@ func (r *Room) beNoGrid() {
 	r.grid = nil
 	for _, m := range r.shown {
 		m.cell, m.audience, m.catchUp = nil, nil, nil
-		if !m.placed {
-			continue
-		}
-		if r.changed(m); len(m.values) > 0 {
-			m.valuesChanged = m.changed
-		}
 	}
+	r.tellAll()
 }
 
 func inOrder(a, b *member) int { return cmp.Compare(a.Entity, b.Entity) }
@@ -408,13 +421,17 @@ func (m *member) frame() frames.Member {
 }
 
 // Hash tells apart what matters of two rooms: who is in and where, what was said, what waits.
-func (r *Room) Hash() uint64 {
+func (r *Room) Hash() uint64 { return r.HashBy(func(stream uint64) uint64 { return stream }) }
+
+// HashBy is Hash with other names for the streams.
+func (r *Room) HashBy(name func(stream uint64) uint64) uint64 {
+	named := func(link Link) Link { return Link{Stream: name(link.Stream), ID: link.ID} }
 	h := fnv.New64a()
 	write := func(format string, args ...any) { _, _ = fmt.Fprintf(h, format, args...) }
 	write("%d %d %v %v %v %d %d %v", r.epoch, r.lastEntity, r.last, r.released, r.floor, r.published, r.logged, r.logBroken)
 	for _, m := range r.members {
-		write("|%v %v %v %v %v %v %t %q %v", m.Record, m.link, m.speaks, m.leaves.UnixNano(), m.state, m.walk.saved, m.shown,
-			m.values, m.seen.keys)
+		write("|%v %v %v %v %v %v %t %t %q %v", m.Record, named(m.link), named(m.speaks), m.leaves.UnixNano(), m.state, m.walk.saved,
+			m.shown, m.placed, m.values, m.seen.keys)
 	}
 	for _, m := range r.shown {
 		write("|%d", m.Entity)

@@ -90,11 +90,15 @@ func (c *crowd) fail(format string, args ...any) {
 	c.t.Fatalf("seed %d, tick %d: %s", c.seed, c.room.tick, fmt.Sprintf(format, args...))
 }
 
-func (c *crowd) Joined(to Link, _ In, s frames.Snapshot)               { c.byLink[to].snapshot(s) }
-func (c *crowd) Refused(Link, In, commonv1.ErrorReason, string)        {}
-func (c *crowd) Removed(to Link, _ In, _ commonv1.ErrorReason)         { c.away(to) }
-func (c *crowd) Again(e *Entry, stream uint64)                         { c.tell(e, stream) }
-func (c *crowd) Told(e *Entry, to Link)                                { c.byLink[to].hear(e) }
+func (c *crowd) Joined(to Link, _ In, s frames.Snapshot)        { c.byLink[to].snapshot(s) }
+func (c *crowd) Refused(Link, In, commonv1.ErrorReason, string) {}
+func (c *crowd) Removed(to Link, _ In, _ commonv1.ErrorReason)  { c.away(to) }
+func (c *crowd) Again(e *Entry, stream uint64)                  { c.tell(e, stream) }
+func (c *crowd) Told(e *Entry, to ...Link) {
+	for _, link := range to {
+		c.byLink[link].hear(e)
+	}
+}
 func (c *crowd) Done(Link, In)                                         {}
 func (c *crowd) Failed(_ Link, _ In, _ commonv1.ErrorReason, _ string) {}
 func (c *crowd) Corrected(Link, frames.EntityState)                    {}

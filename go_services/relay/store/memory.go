@@ -90,7 +90,7 @@ func (m *Memory) Append(_ context.Context, id string, owner Owner, entries []*ro
 		return err
 	}
 	entries = entries[countOld(entries, r.last):]
-	if len(entries) > 0 && !follows(entries[0].LogPosition, r.last) {
+	if len(entries) > 0 && !follows(entries[0], r.last) {
 		return ErrForgotten
 	}
 	for _, e := range entries {
@@ -131,8 +131,8 @@ func countOld(entries []*room.Entry, last frames.LogPosition) (old int) {
 }
 
 // follows says whether an entry is the next after a position: otherwise the store has forgotten some in between.
-func follows(p, last frames.LogPosition) bool {
-	return p.Seq == last.Seq+1 && p.Sub == 0 || p.Seq == last.Seq && p.Sub == last.Sub+1
+func follows(e *room.Entry, last frames.LogPosition) bool {
+	return e.Seq == last.Seq+1 && e.Sub == 0 && e.After == last.Sub || e.Seq == last.Seq && e.Sub == last.Sub+1
 }
 
 // Release is Rooms.Release.
@@ -151,13 +151,13 @@ func (m *Memory) Release(_ context.Context, id string, owner Owner, last frames.
 }
 
 // Owners is Rooms.Owners.
-func (m *Memory) Owners(_ context.Context, rooms []string) ([]Owner, error) {
+func (m *Memory) Owners(_ context.Context, rooms []string) ([]Ownership, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	owners := make([]Owner, len(rooms))
+	owners := make([]Ownership, len(rooms))
 	for i, id := range rooms {
 		if r := m.rooms[id]; r != nil {
-			owners[i] = r.owner
+			owners[i] = Ownership{r.owner, r.last}
 		}
 	}
 	return owners, nil
@@ -248,8 +248,15 @@ func (m *Memory) Save() Memento {
 
 // FailOver has a replica take over that has not seen what was written since.
 func (m *Memory) FailOver(to Memento) {
+	m.FailOverUnseen(to)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.replicationID += "'"
+}
+
+// FailOverUnseen is FailOver of a part of a cluster that has rooms, but not the leases: their replication id stays.
+func (m *Memory) FailOverUnseen(to Memento) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rooms = to.rooms
-	m.replicationID += "'"
 }

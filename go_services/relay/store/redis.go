@@ -151,7 +151,7 @@ func (s *Redis) Append(ctx context.Context, id string, owner Owner, entries []*r
 		if e.Joined != nil {
 			entity, member = e.Joined.Entity, encodeMember(*e.Joined)
 		}
-		args = append(args, e.Epoch, e.Seq, e.Sub, e.TimeMS, encodeEntry(e), entity, member, e.Left)
+		args = append(args, e.Epoch, e.Seq, e.Sub, e.After, e.TimeMS, encodeEntry(e), entity, member, e.Left)
 	}
 	answer, err := appendScript.Run(ctx, s.client, keys(id), args...).Text()
 	if err != nil {
@@ -182,25 +182,33 @@ func refusal(answer string) error {
 }
 
 // Owners is Rooms.Owners.
-func (s *Redis) Owners(ctx context.Context, rooms []string) ([]Owner, error) {
+func (s *Redis) Owners(ctx context.Context, rooms []string) ([]Ownership, error) {
 	read := make([]*redis.SliceCmd, len(rooms))
 	pipe := s.client.Pipeline()
 	for i, id := range rooms {
 		all := keys(id)
-		read[i] = pipe.HMGet(ctx, all[0], "epoch", "relay", "incarnation", "address")
+		read[i] = pipe.HMGet(ctx, all[0], "epoch", "relay", "incarnation", "address", "last_epoch", "seq", "sub")
 		pipe.PExpire(ctx, all[0], KeepRoom)
 		pipe.PExpire(ctx, all[2], KeepRoom)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("ask for owners: %w", err)
 	}
-	owners := make([]Owner, len(rooms))
+	owners := make([]Ownership, len(rooms))
 	for i, cmd := range read {
 		v := cmd.Val()
-		epoch, _ := strconv.ParseUint(textOf(v[0]), 10, 64)
-		owners[i] = Owner{Epoch: epoch, Relay: textOf(v[1]), Incarnation: textOf(v[2]), Address: textOf(v[3])}
+		owners[i] = Ownership{
+			Owner: Owner{Epoch: numberOf(v[0]), Relay: textOf(v[1]), Incarnation: textOf(v[2]), Address: textOf(v[3])},
+			Last:  frames.LogPosition{Epoch: numberOf(v[4]), Seq: numberOf(v[5]), Sub: uint32(numberOf(v[6]))},
+		}
 	}
 	return owners, nil
+}
+
+// numberOf is a field of a record; 0 if it is not there.
+func numberOf(field any) uint64 {
+	n, _ := strconv.ParseUint(textOf(field), 10, 64)
+	return n
 }
 
 // Renew is Leases.Renew.

@@ -41,6 +41,12 @@ type Owner struct {
 	Epoch uint64
 }
 
+// Ownership is who owns a room, and the position of the newest entry of its log.
+type Ownership struct {
+	Owner Owner
+	Last  frames.LogPosition
+}
+
 // ClaimRequest asks for a room.
 type ClaimRequest struct {
 	Room string
@@ -97,8 +103,9 @@ type Rooms interface {
 	// Release gives a room up, if it is still the owner's. It returns ErrForgotten if the log does not end at `last`: the
 	// owner must not go before what it knows is in the store.
 	Release(ctx context.Context, room string, owner Owner, last frames.LogPosition) error
-	// Owners tells who owns each of the rooms, and keeps those from being forgotten that it tells of.
-	Owners(ctx context.Context, rooms []string) ([]Owner, error)
+	// Owners tells who owns each of the rooms and where its log ends, and keeps those from being forgotten that it tells
+	// of.
+	Owners(ctx context.Context, rooms []string) ([]Ownership, error)
 }
 
 // Relay is what relays know of each other.

@@ -9,12 +9,21 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from .catalogue import CatalogueError, load_catalogue
+from .certificates import (
+    READ_SECONDS,
+    adopt_authorities,
+    ensure_certificates,
+    introduce_authorities,
+    retire_authorities,
+)
 from .contract import load_methods
 from .documents import write_documents
 from .mongo import init_mongo
+from .overrides import load_overrides
 from .paths import CATALOGUE, DESCRIPTORS, ROOT
 from .processes import environment
 from .render import render
@@ -41,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="worldmesh_mesh",
         description=__doc__,
         epilog="Settings: WORLDMESH_PORT_BASE (8000), WORLDMESH_DATA (.data), RELAYS, GATEWAYS, PRESENCE (1), "
-        "OTEL_EXPORTER_OTLP_ENDPOINT.",
+        "OTEL_EXPORTER_OTLP_ENDPOINT, WORLDMESH_OVERRIDES (a file of settings for services or single instances).",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the world and stay until Ctrl-C")
@@ -58,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     as_service = commands.add_parser("run-as", help="run a command with the settings of a service's first instance")
     as_service.add_argument("service")
     as_service.add_argument("argv", nargs=argparse.REMAINDER, help="-- command and its arguments")
+    rotating = commands.add_parser("rotate", help="renew certificates while the world runs")
+    rotating.add_argument("what", choices=["certificates", "authorities"])
     mongo = commands.add_parser("init-mongo", help="make a mongod a replica set of one")
     mongo.add_argument("--port", type=int, required=True)
     return parser
@@ -73,6 +84,8 @@ def _run(arguments: argparse.Namespace) -> int:
             render(_topology(development=not arguments.production))
         case "run-as":
             return _run_as(arguments.service, arguments.argv)
+        case "rotate":
+            _rotate(authorities=arguments.what == "authorities")
         case "up":
             return _up(detach=arguments.detach)
         case "down":
@@ -92,6 +105,20 @@ def _where() -> None:
     if other := world.other_settings():
         _say(f"note: this world has other settings than those of now: {other}; `make down up` starts it with them")
     print(json.dumps(addresses, indent=2))
+
+
+def _rotate(*, authorities: bool) -> None:
+    """Renew certificates; or the authorities, in three steps, between which everybody reads the files again."""
+    topology = _topology()
+    folder, services = topology.data / "certs", [s.name for s in topology.services]
+    if not authorities:
+        ensure_certificates(folder, services, renew=True)
+        return
+    introduce_authorities(folder, services)
+    for step, say in ((adopt_authorities, "the new authorities are known"), (retire_authorities, "and sign everybody")):
+        _say(f"{say}; waiting until that was read")
+        time.sleep(READ_SECONDS)
+        step(folder, services)
 
 
 def _up(*, detach: bool) -> int:
@@ -126,8 +153,14 @@ def _topology(*, development: bool = True) -> Topology:
     if not base.isdigit():
         raise TopologyError(f"WORLDMESH_PORT_BASE={base}: not a number")
     data = Path(os.environ.get("WORLDMESH_DATA", ROOT / ".data")).resolve()
+    overrides = os.environ.get("WORLDMESH_OVERRIDES", "")
     return make_topology(
-        load_catalogue(CATALOGUE), base=int(base), data=data, environ=os.environ, development=development
+        load_catalogue(CATALOGUE),
+        base=int(base),
+        data=data,
+        environ=os.environ,
+        development=development,
+        overrides=load_overrides(Path(overrides)) if overrides else {},
     )
 
 

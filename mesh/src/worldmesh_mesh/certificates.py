@@ -18,6 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+MESH_AUTHORITIES = ("services", "proxies")
+"""Those whose certificates only processes of the mesh look at; the public one is in the hands of clients."""
+READ_SECONDS = 12.0
+"""After so long all have read what was renewed: services look every ten seconds."""
 TRUST_DOMAIN = "spiffe://worldmesh/"
 _CA_LIFE = timedelta(days=3650)
 _LIFE = timedelta(days=30)
@@ -42,26 +46,56 @@ class Authority:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def ensure_certificates(folder: Path, services: Sequence[str]) -> None:
-    """Make what is missing in the folder, and renew what ends soon."""
+def ensure_certificates(folder: Path, services: Sequence[str], *, renew: bool = False) -> None:
+    """Make what is missing in the folder, and renew what ends soon: all certificates, if `renew` is set."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    services_ca, proxies_ca, public_ca = (_authority(folder, name) for name in ("services", "proxies", "public"))
+    services_ca, proxies_ca, public_ca = (_authority(folder, name) for name in (*MESH_AUTHORITIES, "public"))
+    services_trust, proxies_trust = (_trusted(folder, name) for name in MESH_AUTHORITIES)
     for service in services:
         names = [x509.UniformResourceIdentifier(spiffe(service)), x509.DNSName(f"{service}.worldmesh.internal")]
-        _leaf(folder / service, services_ca, service, names, {"proxies-ca.pem": proxies_ca.pem})
+        _leaf(folder / service, services_ca, service, names, {"proxies-ca.pem": proxies_trust}, renew=renew)
     for proxy, dns in (("envoy-mesh", "mesh.worldmesh.internal"), ("envoy-edge", "edge.worldmesh.internal")):
         names = [x509.UniformResourceIdentifier(spiffe(proxy)), x509.DNSName(dns)]
-        _leaf(folder / proxy, proxies_ca, proxy, names, {"services-ca.pem": services_ca.pem})
+        _leaf(folder / proxy, proxies_ca, proxy, names, {"services-ca.pem": services_trust}, renew=renew)
     local: list[x509.GeneralName] = [
         x509.DNSName("localhost"),
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
         x509.IPAddress(ipaddress.ip_address("::1")),
     ]
-    _leaf(folder / "public", public_ca, "localhost", local, {"ca.pem": public_ca.pem})
+    _leaf(folder / "public", public_ca, "localhost", local, {"ca.pem": public_ca.pem}, renew=renew)
 
 
-def _authority(folder: Path, name: str) -> Authority:
-    certificate, key = folder / f"{name}-ca.pem", folder / f"{name}-ca.key"
+def introduce_authorities(folder: Path, services: Sequence[str]) -> None:
+    """First step to new authorities of the mesh: all trust them beside those of now. Nobody is signed by them yet."""
+    for name in MESH_AUTHORITIES:
+        _authority(folder, name, "ca-next")
+    ensure_certificates(folder, services)
+
+
+def adopt_authorities(folder: Path, services: Sequence[str]) -> None:
+    """Second step, when all have read the first: everybody is signed by the new ones. The old are still trusted."""
+    for name in MESH_AUTHORITIES:
+        _write(folder / f"{name}-ca-old.pem", (folder / f"{name}-ca.pem").read_bytes())
+        for kind in ("key", "pem"):
+            (folder / f"{name}-ca-next.{kind}").replace(folder / f"{name}-ca.{kind}")
+    ensure_certificates(folder, services)
+
+
+def retire_authorities(folder: Path, services: Sequence[str]) -> None:
+    """Last step, when all have read the second: the old ones are trusted no more."""
+    for name in MESH_AUTHORITIES:
+        (folder / f"{name}-ca-old.pem").unlink()
+    ensure_certificates(folder, services)
+
+
+def _trusted(folder: Path, name: str) -> bytes:
+    """The certificates of an authority: its own, and while it is replaced the next or the last one."""
+    files = (folder / f"{name}-{kind}.pem" for kind in ("ca", "ca-next", "ca-old"))
+    return b"".join(file.read_bytes() for file in files if file.exists())
+
+
+def _authority(folder: Path, name: str, kind: str = "ca") -> Authority:
+    certificate, key = folder / f"{name}-{kind}.pem", folder / f"{name}-{kind}.key"
     if certificate.exists() and key.exists():
         loaded = serialization.load_pem_private_key(key.read_bytes(), None)
         if isinstance(loaded, ec.EllipticCurvePrivateKey):
@@ -78,12 +112,18 @@ def _authority(folder: Path, name: str) -> Authority:
 
 
 def _leaf(
-    folder: Path, ca: Authority, common: str, names: Sequence[x509.GeneralName], beside: dict[str, bytes]
+    folder: Path,
+    ca: Authority,
+    common: str,
+    names: Sequence[x509.GeneralName],
+    beside: dict[str, bytes],
+    *,
+    renew: bool,
 ) -> None:
     folder.mkdir(exist_ok=True, mode=0o700)
     for name, content in beside.items():
         _write(folder / name, content)
-    if _good(folder / "tls.pem", ca):
+    if _good(folder / "tls.pem", ca) and not renew:
         return
     private = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(_name(common), ca.certificate.subject, private, _LIFE)

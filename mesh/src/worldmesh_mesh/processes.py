@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .envoy.common import Json
+from .envoy.basics import Json
 from .envoy.edge import PROXY as EDGE_PROXY
 from .envoy.mesh import PROXY as MESH_PROXY
 from .paths import BIN, DESCRIPTORS, PYTHON
@@ -178,6 +178,8 @@ def environment(topology: Topology, i: Instance) -> dict[str, str]:
         }
         if topology.development:
             settings["WORLDMESH_GATEWAY_WS_ADDR"] = f"{HOST}:{i.ws_port}"
+    for name in (i.service.name, i.name):
+        settings |= topology.overrides.get(name, {})
     return settings
 
 

@@ -10,6 +10,7 @@ from .contract import load_methods
 from .envoy.common import endpoints
 from .envoy.edge import edge_config
 from .envoy.mesh import mesh_config
+from .envoy.secrets import secrets
 from .paths import DESCRIPTORS, WEB
 from .processes import Programs, processes, where
 from .topology import Topology
@@ -46,12 +47,14 @@ def programs() -> Programs:
 def render(topology: Topology) -> None:
     """Write certificates, Envoy's configurations, the supervisor's, and where things are."""
     data = topology.data
-    for folder in ("envoy/endpoints", "log", "mongo", "redis"):
+    for folder in ("envoy/endpoints", "envoy/secrets", "log", "mongo", "redis"):
         (data / folder).mkdir(parents=True, exist_ok=True)
     ensure_certificates(data / "certs", [s.name for s in topology.services])
     methods = load_methods(DESCRIPTORS)
     for service in topology.services:
         write(data / f"envoy/endpoints/{service.name}.json", endpoints(topology, service.name))
+    for path, secret in secrets().items():
+        write(data / path, secret)
     write(data / "envoy/mesh.json", mesh_config(topology, methods))
     write(data / "envoy/edge.json", edge_config(topology, methods, web_files(WEB)))
     write(data / "processes.json", processes(topology, programs()))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .catalogue import Service
 
 HOST = "127.0.0.1"
+
+Overrides = Mapping[str, Mapping[str, str]]
+"""Environment variables that services (`relay`) or single instances (`relay-0`) are given on top of their own."""
 
 # Offsets from the port base. Services follow at SERVICES: ten instances each, two ports an instance.
 MONGO, REDIS, EDGE_PLAIN, JWKS, EDGE, MESH, EDGE_ADMIN, MESH_ADMIN = 27, 79, 80, 81, 443, 500, 901, 902
@@ -77,6 +80,7 @@ class Topology:
     development: bool = True
     otlp_endpoint: str = ""
     limits: Limits = PRODUCTION
+    overrides: Overrides = field(default_factory=dict)
 
     def port(self, offset: int) -> int:
         """A port by its offset."""
@@ -131,7 +135,13 @@ class Topology:
 
 
 def make_topology(
-    services: tuple[Service, ...], *, base: int, data: Path, environ: Mapping[str, str], development: bool = True
+    services: tuple[Service, ...],
+    *,
+    base: int,
+    data: Path,
+    environ: Mapping[str, str],
+    development: bool = True,
+    overrides: Overrides | None = None,
 ) -> Topology:
     """Lay out the world; `environ` scales services and names the OTLP endpoint."""
     if not 1024 <= base <= 64000:
@@ -142,6 +152,11 @@ def make_topology(
             port = base + SERVICES + (index * MAX_INSTANCES + number) * 2
             sockets = {"wss_port": base + WSS + number, "ws_port": base + WS + number} if service.sockets else {}
             instances.append(Instance(service, number, port, port + 1, **sockets))
+    known = {i.name for i in instances} | {s.name for s in services}
+    if unknown := sorted(set(overrides or {}) - known):
+        raise TopologyError(
+            f"WORLDMESH_OVERRIDES: there is no {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        )
     return Topology(
         base=base,
         data=data,
@@ -150,6 +165,7 @@ def make_topology(
         development=development,
         otlp_endpoint=_otlp_endpoint(environ),
         limits=DEVELOPMENT if development else PRODUCTION,
+        overrides=overrides or {},
     )
 
 

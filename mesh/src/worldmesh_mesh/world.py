@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import cast
 
 from . import strays
-from .envoy.common import Json
+from .envoy.basics import Json
 from .paths import BIN
 from .processes import MARK, processes, where
 from .render import programs, render

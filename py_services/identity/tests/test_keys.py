@@ -52,6 +52,18 @@ async def test_a_new_key_is_published_before_it_signs(keys: MemoryKeys) -> None:
     assert ring.signing(due + ROTATION.lead) != first
 
 
+async def test_a_key_that_is_made_before_its_time_is_published_before_it_signs_and_made_once(keys: MemoryKeys) -> None:
+    ring = KeyRing(keys, ROTATION)
+    await ring.refresh(START)
+    first = ring.signing(START)
+    now = START + HOUR
+    following = await ring.rotate(now)
+    assert await ring.rotate(now) == following
+    assert [first, following] == [ring.signing(now), ring.signing(now + ROTATION.lead)]
+    await ring.refresh(START + ROTATION.signs)
+    assert len(keys.kept) == 2
+
+
 async def test_what_was_signed_last_verifies_until_it_has_expired(keys: MemoryKeys) -> None:
     """Looked at every minute for three days by two instances."""
     rings = [KeyRing(keys, ROTATION), KeyRing(keys, ROTATION)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,15 @@ def test_a_missing_setting_is_named_in_one_line(environ: pytest.MonkeyPatch, var
         load_settings(ServiceSettings)
     assert variable in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_wrong_clock_is_refused_in_production(environ: pytest.MonkeyPatch) -> None:
+    environ.setenv("WORLDMESH_CLOCK_OFFSET_SECONDS", "300")
+    with pytest.raises(SettingsError, match="CLOCK_OFFSET_SECONDS"):
+        load_settings(ServiceSettings)
+    environ.setenv("WORLDMESH_ENVIRONMENT", "development")
+    ahead = load_settings(ServiceSettings).clock.now() - datetime.now(UTC)
+    assert timedelta(seconds=290) < ahead < timedelta(seconds=310)
 
 
 def test_log_levels_have_the_names_that_they_have_in_other_languages(environ: pytest.MonkeyPatch) -> None:

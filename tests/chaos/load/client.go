@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -19,12 +21,19 @@ import (
 const (
 	subprotocol = "worldmesh.v1.flatbuffers"
 	dialTimeout = 5 * time.Second
-	// answerTimeout is how long a client waits before it says something again.
-	answerTimeout = 20 * time.Second
-	heartbeat     = 5 * time.Second
-	// silence is how long a connection may say nothing before the client gives it up.
-	silence = 12 * time.Second
+	// writeTimeout is how long a client tries to send something.
+	writeTimeout = 20 * time.Second
+	// silence is how long a connection may say nothing before the client gives it up, until it is told how often to ping:
+	// twice as long, as the gateway does.
+	silence = 8 * time.Second
+	// pingEvery is how often a client looks whether it has to ping.
+	pingEvery = 500 * time.Millisecond
+	// measuring is how many clients of each room measure how old the steps are that they see.
+	measuring = 4
 )
+
+// goodbye has the gateway take the member out of its room at once.
+var goodbye = ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))))
 
 // position is a place in the ordered channel.
 type position struct {
@@ -36,6 +45,7 @@ type position struct {
 type client struct {
 	load  *load
 	index int
+	first int // which gateway is its first
 	room  *room
 	token string
 
@@ -54,7 +64,16 @@ type client struct {
 	disorder int
 	lefts    int
 	closes   map[int]int
-	lastIn   time.Time
+	dead     bool // has lost its socket and does not come back
+
+	sees     view
+	newest   map[uint32]uint64 // of each entity the newest step's time
+	silence  time.Duration
+	lastSent time.Time
+	slow     *throttle // of one that reads slowly at times
+	late     bool      // stays out until it is called
+	since    time.Time // when it came in first
+	mortal   bool      // does not come back once things go wrong
 }
 
 // message is something that is to be said once.
@@ -65,13 +84,22 @@ type message struct {
 
 // run keeps a socket open until ctx ends.
 func (c *client) run(ctx context.Context) {
+	if !c.invited(ctx) {
+		return
+	}
 	for try := 0; ctx.Err() == nil; try++ {
 		started := time.Now()
-		err := c.session(ctx, c.load.plan.URLs[(c.index+c.sockets)%len(c.load.plan.URLs)])
+		err := c.session(ctx, c.load.plan.URLs[(c.first+c.sockets)%len(c.load.plan.URLs)])
 		if ctx.Err() != nil {
 			return
 		}
 		c.load.note("socket", err)
+		if c.mortal && c.load.marked() {
+			c.mu.Lock()
+			c.dead = true
+			c.mu.Unlock()
+			return
+		}
 		if time.Since(started) > 5*time.Second {
 			try = 0
 		}
@@ -87,18 +115,25 @@ func (c *client) session(ctx context.Context, url string) error {
 		Timeout: dialTimeout, ReadBufferSize: 1024, WriteBufferSize: 512, Protocols: []string{subprotocol},
 		TLSConfig: &tls.Config{RootCAs: c.load.roots, MinVersion: tls.VersionTLS12},
 	}
+	if c.slow != nil {
+		dialer.NetDial = c.slow.dial
+	}
 	conn, reader, _, err := dialer.Dial(ctx, url)
 	if err != nil {
 		return fmt.Errorf("dial: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = conn.Write(goodbye)
+		_ = conn.Close()
+	})
 	defer stop()
 	if reader == nil {
 		reader = bufio.NewReaderSize(conn, 2048)
 	}
 	c.mu.Lock()
-	c.conn, c.in, c.asked = conn, false, map[uint32]*message{}
+	c.conn, c.in, c.asked, c.silence = conn, false, map[uint32]*message{}, silence
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
@@ -118,7 +153,7 @@ func (c *client) session(ctx context.Context, url string) error {
 func (c *client) read(conn net.Conn, reader *bufio.Reader) error {
 	var buf []byte
 	for {
-		_ = conn.SetReadDeadline(time.Now().Add(silence))
+		_ = conn.SetReadDeadline(time.Now().Add(c.patience()))
 		h, err := ws.ReadHeader(reader)
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
@@ -155,6 +190,9 @@ func (c *client) take(data []byte) error {
 	defer c.mu.Unlock()
 	switch root.BodyType() {
 	case clientv1.ServerBodyWelcome:
+		var welcome clientv1.Welcome
+		welcome.Init(t.Bytes, t.Pos)
+		c.silence = 2 * time.Duration(welcome.HeartbeatMs()) * time.Millisecond
 		c.backs++
 		return c.join()
 	case clientv1.ServerBodySnapshot:
@@ -163,18 +201,26 @@ func (c *client) take(data []byte) error {
 		c.event(t)
 	case clientv1.ServerBodyStateBatch:
 		c.room.state()
+		var batch clientv1.StateBatch
+		batch.Init(t.Bytes, t.Pos)
+		c.sees.states(&batch)
+		c.measure(&batch)
+	case clientv1.ServerBodyCorrection:
+		var correction clientv1.Correction
+		correction.Init(t.Bytes, t.Pos)
+		c.sees.correct(&correction)
 	case clientv1.ServerBodyOk:
 		c.answered(root.Rid())
 	case clientv1.ServerBodyError:
 		var e clientv1.Error
 		e.Init(t.Bytes, t.Pos)
-		return c.refused(root.Rid(), string(e.Reason()))
+		return c.refused(root.Rid(), string(e.Reason()), e.RetryAfterMs())
 	case clientv1.ServerBodyRoomLeft:
 		var left clientv1.RoomLeft
 		left.Init(t.Bytes, t.Pos)
 		c.in = false
 		c.lefts++
-		c.load.note("left", fmt.Errorf("%s", left.Reason()))
+		c.load.note("left", errors.New(string(left.Reason())))
 		return c.join()
 	}
 	return nil
@@ -210,16 +256,13 @@ func (c *client) snapshot(t flatbuffers.Table) error {
 		c.disorder++
 	}
 	c.seen = &at
-	var m clientv1.Member
-	for i := range s.MembersLength() {
-		s.Members(&m, i)
-		if m.State(nil).Entity() == s.SelfEntity() {
-			p := m.State(nil).Position(nil)
-			c.place = [3]float32{p.X(), p.Y(), p.Z()}
-		}
+	c.sees.snapshot(&s)
+	c.place = c.sees.self()
+	if c.since.IsZero() {
+		c.since = time.Now()
 	}
 	if !c.in {
-		c.in, c.lastIn = true, time.Now()
+		c.in = true
 		c.load.joined(c)
 	}
 	for _, m := range c.pending { // what was not answered is said again, under its id
@@ -243,12 +286,25 @@ func (c *client) event(t flatbuffers.Table) {
 	}
 	c.seen = &at
 	var body flatbuffers.Table
-	if e.BodyType() != clientv1.EventBodyChatMessage || !e.Body(&body) {
+	if !e.Body(&body) {
 		return
 	}
-	var chat clientv1.ChatMessage
-	chat.Init(body.Bytes, body.Pos)
-	c.heard[string(chat.Text())]++
+	switch e.BodyType() {
+	case clientv1.EventBodyChatMessage:
+		var chat clientv1.ChatMessage
+		chat.Init(body.Bytes, body.Pos)
+		c.heard[string(chat.Text())]++
+	case clientv1.EventBodyMemberJoined:
+		var joined clientv1.MemberJoined
+		joined.Init(body.Bytes, body.Pos)
+		c.sees.joined(joined.Member(nil))
+		c.room.cameOrWent(&c.room.came, at)
+	case clientv1.EventBodyMemberLeft:
+		var left clientv1.MemberLeft
+		left.Init(body.Bytes, body.Pos)
+		c.sees.left(left.Entity())
+		c.room.cameOrWent(&c.room.went, at)
+	}
 }
 
 // speak says something new.
@@ -291,8 +347,9 @@ func (c *client) answered(rid uint32) {
 }
 
 // refused takes an error. What was to be said is said again in a while.
-func (c *client) refused(rid uint32, reason string) error {
-	c.load.note("refused", fmt.Errorf("%s", reason))
+func (c *client) refused(rid uint32, reason string, retryAfterMS uint32) error {
+	c.load.note("refused", errors.New(reason))
+	c.room.refused(retryAfterMS > 0)
 	if rid == 2 {
 		time.AfterFunc(100*time.Millisecond+rand.N(200*time.Millisecond), func() {
 			c.mu.Lock()
@@ -316,7 +373,7 @@ func (c *client) refused(rid uint32, reason string) error {
 	return nil
 }
 
-// walk sends a step.
+// walk sends a step, with the time at which it was made.
 func (c *client) walk(b *flatbuffers.Builder) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -325,16 +382,57 @@ func (c *client) walk(b *flatbuffers.Builder) {
 	}
 	b.Reset()
 	var values [44]byte
+	binary.LittleEndian.PutUint64(values[:], uint64(time.Now().UnixNano()))
 	v := b.CreateByteVector(values[:])
+	to := [3]float32{c.place[0] + rand.Float32()*0.1, c.place[1], c.place[2]}
 	clientv1.MoveStart(b)
-	clientv1.MoveAddPosition(b, clientv1.CreateVec3(b, c.place[0]+rand.Float32()*0.1, c.place[1], c.place[2]))
+	clientv1.MoveAddPosition(b, clientv1.CreateVec3(b, to[0], to[1], to[2]))
 	clientv1.MoveAddValues(b, v)
-	_ = c.sendLocked(b, clientv1.ClientBodyMove, clientv1.MoveEnd(b), 0)
+	if c.sendLocked(b, clientv1.ClientBodyMove, clientv1.MoveEnd(b), 0) == nil {
+		c.sees.walked(to)
+	}
 }
 
+// measure takes note of how old the steps of others are that it sees.
+func (c *client) measure(batch *clientv1.StateBatch) {
+	if c.slow != nil || c.index >= measuring*len(c.load.rooms) {
+		return
+	}
+	now := time.Now()
+	var v clientv1.EntityValues
+	for i := range batch.ValuesLength() {
+		batch.Values(&v, i)
+		if v.ValuesLength() < 8 || v.Entity() == c.sees.entity {
+			continue
+		}
+		made := binary.LittleEndian.Uint64(v.ValuesBytes())
+		if c.newest[v.Entity()] < made { // who stands still may be told of again
+			c.newest[v.Entity()] = made
+			c.room.stepSeen(now, now.Sub(time.Unix(0, int64(made))))
+		}
+	}
+}
+
+// patience is how long this connection may say nothing. One that reads slowly does not know what is said.
+func (c *client) patience() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.slow != nil && c.slow.on() {
+		return time.Minute
+	}
+	if patience := c.load.plan.Patience; patience > 0 {
+		return time.Duration(patience * float64(time.Second))
+	}
+	return c.silence
+}
+
+// ping says that it is there, if it has said nothing for long.
 func (c *client) ping() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if time.Since(c.lastSent) < c.silence/2-pingEvery {
+		return
+	}
 	b := flatbuffers.NewBuilder(64)
 	clientv1.PingStart(b)
 	_ = c.sendLocked(b, clientv1.ClientBodyPing, clientv1.PingEnd(b), 0)
@@ -356,7 +454,8 @@ func (c *client) sendLocked(b *flatbuffers.Builder, kind clientv1.ClientBody, bo
 	clientv1.ClientFrameAddBody(b, body)
 	b.FinishWithFileIdentifier(clientv1.ClientFrameEnd(b), []byte("WMC1"))
 	frame := ws.MaskFrame(ws.NewBinaryFrame(b.FinishedBytes()))
-	_ = c.conn.SetWriteDeadline(time.Now().Add(answerTimeout))
+	c.lastSent = time.Now()
+	_ = c.conn.SetWriteDeadline(c.lastSent.Add(writeTimeout))
 	_, err := c.conn.Write(ws.MustCompileFrame(frame))
 	return err
 }

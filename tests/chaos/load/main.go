@@ -1,6 +1,7 @@
 // Load is many people who walk and talk while faults happen. It opens sockets as a plan on standard input says, prints
-// `{"ready":…}` when all are in, takes commands (`mark`: a fault happens now; `stop`), and prints as its last line what
-// was said, heard and lost. It comes back by itself when sockets break, speaks to loopback only, and ends by itself.
+// `{"ready":…}` when all are in, takes commands (`mark`: a fault happens now; `slow` and `unslow`: those who read slowly
+// at times do so; `drop`: all lose their connections; `come`: the late come; `busy`: the first room gets busy; `stop`), and prints as its last line what was said, heard and lost. It comes back by itself when sockets
+// break, speaks to loopback only, and ends by itself.
 package main
 
 import (
@@ -13,7 +14,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +30,18 @@ type plan struct {
 	Rate float64 `json:"rate"`
 	// Seconds bounds the run.
 	Seconds float64 `json:"seconds"`
+	// Slow are members of each room, its last, who between `slow` and `unslow` read only so many bytes a second.
+	Slow []int `json:"slow"`
+	// Mortal is how many members of each room, before those, do not come back when they lose their socket after the mark.
+	Mortal int `json:"mortal"`
+	// Patience is how many seconds clients wait for a word before they go elsewhere; 0: twice the heartbeat.
+	Patience float64 `json:"patience"`
+	crowd
+}
+
+// talkers is how many members of a room with so many talk: those who can be relied on.
+func (p plan) talkers(members int) int {
+	return (members - len(p.Slow) - p.Mortal) * (max(p.Copies, 1) - p.Late) / max(p.Copies, 1)
 }
 
 // load is all clients and what they have seen.
@@ -38,46 +50,15 @@ type load struct {
 	roots   *x509.CertPool
 	rooms   []*room
 	clients []*client
+	back    *comeback
 
 	mu    sync.Mutex
 	in    map[*client]bool
 	ready chan struct{}
-	notes map[string]map[string]int
-	mark  time.Time
-}
-
-// room is what was said in a room, and when.
-type room struct {
-	id string
-
-	mu        sync.Mutex
-	said      map[string]time.Time
-	done      map[string]time.Time
-	latencies []float64 // of answers, in ms
-	states    []time.Time
-}
-
-func (r *room) saying(text string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.said[text] = time.Now()
-}
-
-func (r *room) acked(text string, latency time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.done[text] = time.Now()
-	r.latencies = append(r.latencies, float64(latency.Microseconds())/1000)
-}
-
-// state takes note that the state channel lives; a few a second are enough.
-func (r *room) state() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	if n := len(r.states); n == 0 || now.Sub(r.states[n-1]) > 5*time.Millisecond {
-		r.states = append(r.states, now)
-	}
+	// expected is how many there are from the beginning.
+	expected int
+	notes    map[string]map[string]int
+	mark     time.Time
 }
 
 func (l *load) note(kind string, err error) {
@@ -96,7 +77,8 @@ func (l *load) joined(c *client) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.in[c] = true
-	if len(l.in) == len(l.clients) {
+	l.back.in(c)
+	if len(l.in) == l.expected {
 		select {
 		case <-l.ready:
 		default:
@@ -112,7 +94,7 @@ func main() {
 	if !commands.Scan() {
 		log.Fatal("no plan")
 	}
-	l := &load{in: map[*client]bool{}, ready: make(chan struct{}), notes: map[string]map[string]int{}}
+	l := &load{in: map[*client]bool{}, ready: make(chan struct{}), notes: map[string]map[string]int{}, back: newComeback()}
 	if err := json.Unmarshal(commands.Bytes(), &l.plan); err != nil {
 		log.Fatal(err)
 	}
@@ -131,25 +113,62 @@ func main() {
 	}
 	l.print(map[string]any{"ready": time.Since(start).Seconds()})
 	talking, quiet := context.WithCancel(ctx)
+	l.walk(talking, &group)
+	l.rush(talking, &group)
 	l.talk(talking, &group)
 	for commands.Scan() && commands.Text() != "stop" {
-		if commands.Text() == "mark" {
-			l.mu.Lock()
-			l.mark = time.Now()
-			l.mu.Unlock()
-			for _, c := range l.clients {
-				c.mu.Lock()
-				c.backs = 0
-				c.mu.Unlock()
-			}
-		}
+		l.obey(commands.Text())
 	}
+	l.obey("unslow")
 	quiet()
 	l.settle(ctx)
 	result := l.result()
 	cancel()
 	group.Wait()
 	l.print(result)
+}
+
+func (l *load) obey(command string) {
+	switch command {
+	case "mark":
+		l.begin()
+	case "slow", "unslow":
+		for _, c := range l.clients {
+			if c.slow != nil {
+				c.slow.set(command == "slow")
+			}
+		}
+	case "drop":
+		l.drop()
+	case "come":
+		l.comeLate()
+	case "busy":
+		close(l.back.busy)
+	default:
+		log.Fatalf("no such command: %q", command)
+	}
+}
+
+// begin takes note that something goes wrong now.
+func (l *load) begin() {
+	l.mu.Lock()
+	l.mark = time.Now()
+	l.mu.Unlock()
+	for _, r := range l.rooms {
+		r.forgetComing()
+	}
+	for _, c := range l.clients {
+		c.mu.Lock()
+		c.backs = 0
+		c.mu.Unlock()
+	}
+}
+
+// marked says whether something has gone wrong by now.
+func (l *load) marked() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.mark.IsZero()
 }
 
 func (l *load) print(value any) {
@@ -175,12 +194,26 @@ func (l *load) prepare() error {
 	l.roots = x509.NewCertPool()
 	l.roots.AppendCertsFromPEM(pem)
 	for _, id := range l.plan.Rooms {
-		l.rooms = append(l.rooms, &room{id: id, said: map[string]time.Time{}, done: map[string]time.Time{}})
+		l.rooms = append(l.rooms, newRoom(id))
 	}
-	for i, token := range l.plan.Tokens {
-		l.clients = append(l.clients, &client{
+	tokens := l.plan.spread(l.plan.Tokens)
+	members := len(tokens) / len(l.rooms)
+	early := len(tokens) / max(l.plan.Copies, 1) * (max(l.plan.Copies, 1) - l.plan.Late)
+	l.expected = early
+	for i, token := range tokens {
+		member := i / len(l.rooms)
+		c := &client{
 			load: l, index: i, room: l.rooms[i%len(l.rooms)], token: token, heard: map[string]int{}, closes: map[int]int{},
-		})
+			first:  member + i%len(l.rooms), // so that each room has members at all gateways
+			newest: map[uint32]uint64{}, late: i >= early,
+		}
+		switch talkers := l.plan.talkers(members); {
+		case member >= talkers+l.plan.Mortal:
+			c.slow = newThrottle(l.plan.Slow[member-talkers-l.plan.Mortal])
+		case member >= talkers:
+			c.mortal = true
+		}
+		l.clients = append(l.clients, c)
 	}
 	return nil
 }
@@ -191,10 +224,22 @@ func (l *load) start(ctx context.Context, group *sync.WaitGroup) {
 			time.Sleep(time.Duration(i) * 2 * time.Millisecond)
 			c.run(ctx)
 		})
-		group.Go(func() { l.every(ctx, heartbeat, i, c.ping) })
+		group.Go(func() { l.every(ctx, pingEvery, i, c.ping) })
+	}
+}
+
+// walk has everybody walk. When things go wrong, every fifth stands still from then on: where they are must not be
+// forgotten.
+func (l *load) walk(ctx context.Context, group *sync.WaitGroup) {
+	for i, c := range l.clients {
 		b := flatbuffers.NewBuilder(256)
+		stands := i/len(l.rooms)%5 == 0
 		group.Go(func() {
-			l.every(ctx, time.Duration(float64(time.Second)/l.plan.Rate), i, func() { c.walk(b) })
+			l.every(ctx, time.Duration(float64(time.Second)/l.plan.Rate), i, func() {
+				if !stands || !l.marked() {
+					c.walk(b)
+				}
+			})
 		})
 	}
 }
@@ -220,11 +265,12 @@ func (l *load) every(ctx context.Context, period time.Duration, index int, do fu
 
 // talk has each room say a message a second, its members in turns, and more often for a closer look: ten a second.
 func (l *load) talk(ctx context.Context, group *sync.WaitGroup) {
+	talkers := l.plan.talkers(len(l.clients) / len(l.rooms))
 	for r := range l.rooms {
 		group.Go(func() {
 			n := 0
-			l.every(ctx, 100*time.Millisecond, r, func() {
-				speaker := l.clients[(n%(len(l.clients)/len(l.rooms)))*len(l.rooms)+r]
+			l.every(ctx, l.plan.pause(), r, func() {
+				speaker := l.clients[n%talkers*len(l.rooms)+r]
 				speaker.speak(fmt.Sprintf("room %d message %d", r, n))
 				n++
 			})
@@ -232,99 +278,12 @@ func (l *load) talk(ctx context.Context, group *sync.WaitGroup) {
 	}
 }
 
-// settle waits until all that was said was answered and heard by all.
+// settle waits until all that was said was answered and heard by all, and everybody sees everybody where they are.
 func (l *load) settle(ctx context.Context) {
-	for limit := time.Now().Add(30 * time.Second); time.Now().Before(limit) && ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-		if r := l.result(); r.Unanswered == 0 && r.Lost == 0 {
+	for limit := time.Now().Add(30 * time.Second); time.Now().Before(limit) && ctx.Err() == nil; {
+		if r := l.result(); r.Unanswered == 0 && r.Lost == 0 && r.WrongMembers == 0 && r.WrongPlaces == 0 {
 			return
 		}
+		time.Sleep(200 * time.Millisecond)
 	}
-}
-
-// result is what came of it.
-type result struct {
-	Said       int `json:"said"`
-	Acked      int `json:"acked"`
-	Unanswered int `json:"unanswered"`
-	// Lost counts pairs of a message that was answered and a client of its room that has not heard it; Twice those that
-	// heard it more than once; Disorder events out of order; Gaps snapshots that told of a gap.
-	Lost     int `json:"lost"`
-	Twice    int `json:"twice"`
-	Disorder int `json:"disorder"`
-	Gaps     int `json:"gaps"`
-	Lefts    int `json:"room_left"`
-	// Moves is how often clients came back after the mark; MostMoves the most of one client.
-	Moves     int `json:"reconnects"`
-	MostMoves int `json:"most_reconnects"`
-	// AckP50, AckP99 and Longest are from saying to the answer. LiveP50 and LiveP99 are over rooms: from the mark to the first answer to something said after it; StateP99 to the
-	// next state.
-	LiveP50  float64                   `json:"live_p50_ms"`
-	LiveP99  float64                   `json:"live_p99_ms"`
-	StateP99 float64                   `json:"state_p99_ms"`
-	AckP50   float64                   `json:"ack_p50_ms"`
-	AckP99   float64                   `json:"ack_p99_ms"`
-	Longest  float64                   `json:"longest_ms"`
-	Notes    map[string]map[string]int `json:"notes"`
-}
-
-func (l *load) result() result {
-	l.mu.Lock()
-	mark := l.mark
-	r := result{Notes: l.notes}
-	l.mu.Unlock()
-	var live, state, acks []float64
-	done := map[*room]map[string]time.Time{}
-	for _, room := range l.rooms {
-		room.mu.Lock()
-		r.Said += len(room.said)
-		r.Acked += len(room.done)
-		acks = append(acks, room.latencies...)
-		done[room] = map[string]time.Time{}
-		first, next := time.Duration(-1), time.Duration(-1)
-		for text, at := range room.done {
-			done[room][text] = at
-			if d := at.Sub(mark); room.said[text].After(mark) && (first < 0 || d < first) {
-				first = d
-			}
-		}
-		for _, at := range room.states {
-			if at.After(mark) {
-				next = at.Sub(mark)
-				break
-			}
-		}
-		room.mu.Unlock()
-		live, state = append(live, ms(first)), append(state, ms(next))
-	}
-	r.Unanswered = r.Said - r.Acked
-	for _, c := range l.clients {
-		c.mu.Lock()
-		for text := range done[c.room] {
-			switch n := c.heard[text]; {
-			case n == 0:
-				r.Lost++
-			case n > 1:
-				r.Twice++
-			}
-		}
-		r.Disorder += c.disorder
-		r.Gaps += c.gaps
-		r.Lefts += c.lefts
-		r.Moves += c.backs
-		r.MostMoves = max(r.MostMoves, c.backs)
-		c.mu.Unlock()
-	}
-	r.LiveP50, r.LiveP99, r.StateP99 = percentile(live, 0.5), percentile(live, 0.99), percentile(state, 0.99)
-	r.AckP50, r.AckP99, r.Longest = percentile(acks, 0.5), percentile(acks, 0.99), percentile(acks, 1)
-	return r
-}
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-func percentile(values []float64, share float64) float64 {
-	if len(values) == 0 {
-		return -1
-	}
-	slices.Sort(values)
-	return values[min(int(share*float64(len(values))), len(values)-1)]
 }

@@ -8,8 +8,8 @@ from worldmesh_mesh.certificates import spiffe
 from worldmesh_mesh.contract import Method, Retry, RouteKey
 from worldmesh_mesh.topology import HOST, Topology
 
-Json = dict[str, object]
-"""A part of a configuration."""
+from .basics import Json, typed
+from .secrets import authorities, certificate
 
 USER_HEADERS = (
     "x-worldmesh-user-id",
@@ -31,16 +31,16 @@ REFLECTION = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha
 HEALTH = "/grpc.health.v1.Health/"
 
 _HASH_HEADERS = {RouteKey.ROOM: "x-room-id", RouteKey.PRESENCE_SHARD: "x-presence-shard"}
+_CALLS_AT_ONCE = {"python": 64, "go": 512}
+_CONNECTIONS: Json = {
+    "max_connections": 10_000,
+    "max_pending_requests": 10_000,
+    "retry_budget": {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 10},
+}
 _RETRY_ON = {
     Retry.UNSENT: "connect-failure,refused-stream,reset-before-request",
     Retry.SAFE: "connect-failure,refused-stream,reset,unavailable",
 }
-_TYPE = "type.googleapis.com/envoy."
-
-
-def typed(kind: str, **fields: object) -> Json:
-    """An extension's configuration: `kind` is the message's name below `envoy.`."""
-    return {"@type": _TYPE + kind, **fields}
 
 
 ELSEWHERE: Json = {
@@ -60,20 +60,6 @@ def address(port: int) -> Json:
     return {"socket_address": {"address": HOST, "port_value": port}}
 
 
-def file_source(path: str) -> Json:
-    """A file, relative to the data folder."""
-    return {"filename": path}
-
-
-def own_certificate(proxy: str) -> Json:
-    """The proxy's certificate, read again when it is renewed."""
-    return {
-        "certificate_chain": file_source(f"certs/{proxy}/tls.pem"),
-        "private_key": file_source(f"certs/{proxy}/tls.key"),
-        "watched_directory": {"path": f"certs/{proxy}"},
-    }
-
-
 def route(method: Method, cluster: str, *, stream_seconds: int = 0) -> Json:
     """Where calls of a method go, how long they may take, and when they are sent again. A stream may last for
     `stream_seconds`; 0: as long as it likes."""
@@ -87,7 +73,7 @@ def route(method: Method, cluster: str, *, stream_seconds: int = 0) -> Json:
         longest = f"{stream_seconds}s"
         action["max_stream_duration"] = {"max_stream_duration": longest, "grpc_timeout_header_max": longest}
     if method.streaming:
-        action["idle_timeout"] = "0s"
+        action |= {"idle_timeout": "0s", "priority": "HIGH"}
     if header := _HASH_HEADERS.get(method.route_key):
         action["hash_policy"] = [{"header": {"header_name": header}}]
     if retry_on := _RETRY_ON.get(method.retry):
@@ -123,8 +109,15 @@ def hashed_services(topology: Topology, methods: Sequence[Method]) -> set[str]:
     return {topology.serving(m.service).name for m in methods if m.route_key is not RouteKey.NONE}
 
 
-def service_cluster(name: str, proxy: str, *, hashed: bool) -> Json:
-    """The instances of a service, reached by mTLS as the proxy."""
+def _most_calls(topology: Topology, name: str) -> int:
+    """How many calls may be under way to a service's instances together: enough to keep them busy, and so few that each
+    is answered before its caller gives up. One more is refused at once, which costs the service nothing."""
+    instances = topology.of(name)
+    return sum(_CALLS_AT_ONCE[i.service.language] for i in instances)
+
+
+def service_cluster(topology: Topology, name: str, proxy: str, *, hashed: bool) -> Json:
+    """A service's instances, reached by mTLS as the proxy. Streams have a high priority, with bounds of their own."""
     return {
         "name": name,
         "type": "EDS",
@@ -144,12 +137,9 @@ def service_cluster(name: str, proxy: str, *, hashed: bool) -> Json:
                 "extensions.transport_sockets.tls.v3.UpstreamTlsContext",
                 sni=f"{name}.worldmesh.internal",
                 common_tls_context={
-                    "tls_certificates": [own_certificate(proxy)],
+                    **certificate(proxy),
                     "alpn_protocols": ["h2"],
-                    "validation_context": {
-                        "trusted_ca": file_source(f"certs/{proxy}/services-ca.pem"),
-                        "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": spiffe(name)}}],
-                    },
+                    **authorities(proxy, {"san_type": "URI", "matcher": {"exact": spiffe(name)}}),
                 },
             ),
         },
@@ -176,12 +166,8 @@ def service_cluster(name: str, proxy: str, *, hashed: bool) -> Json:
         },
         "circuit_breakers": {
             "thresholds": [
-                {
-                    "max_connections": 10_000,
-                    "max_pending_requests": 10_000,
-                    "max_requests": 100_000,
-                    "retry_budget": {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 10},
-                }
+                {"priority": "DEFAULT", "max_requests": _most_calls(topology, name), **_CONNECTIONS},
+                {"priority": "HIGH", "max_requests": 100_000, **_CONNECTIONS},
             ]
         },
     }

@@ -9,6 +9,7 @@ from worldmesh_mesh.contract import Exposure, Method, Retry
 from worldmesh_mesh.paths import DESCRIPTORS
 from worldmesh_mesh.topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, JWKS, Bucket, Limits, Topology
 
+from .basics import Json, file_source, typed
 from .common import (
     CALLER_HEADER,
     ELSEWHERE,
@@ -16,11 +17,9 @@ from .common import (
     NOWHERE,
     SERVICE_HEADER,
     USER_HEADERS,
-    Json,
     access_log,
     address,
     bootstrap,
-    file_source,
     hashed_services,
     otlp_cluster,
     person_routes,
@@ -28,11 +27,13 @@ from .common import (
     router,
     service_cluster,
     tracing,
-    typed,
 )
 from .replies import local_replies
+from .secrets import authorities, certificate
 
 PROXY = "envoy-edge"
+_PUBLIC = "public"
+"""Whose certificate browsers see."""
 _JWKS_METHOD = "/worldmesh.identity.v1.IdentityService/GetJwks"
 _CLAIMS = dict(zip(("sub", "sid", "name", "kind", "scope"), USER_HEADERS, strict=True))
 _MAX_FILE = 1 << 20
@@ -70,7 +71,7 @@ def edge_config(topology: Topology, methods: Sequence[Method], files: Mapping[st
         listeners.append(_plain("edge_plain", topology.port(EDGE_PLAIN), manager))
     names = sorted({topology.serving(m.service).name for m in exposed})
     hashed = hashed_services(topology, methods)
-    clusters = [service_cluster(name, PROXY, hashed=name in hashed) for name in names]
+    clusters = [service_cluster(topology, name, PROXY, hashed=name in hashed) for name in names]
     return bootstrap(
         PROXY,
         topology.port(EDGE_ADMIN),
@@ -305,14 +306,9 @@ def _plain(name: str, port: int, manager: Json) -> Json:
 
 
 def _secure(topology: Topology, manager: Json) -> Json:
-    certificate = {
-        "certificate_chain": file_source("certs/public/tls.pem"),
-        "private_key": file_source("certs/public/tls.key"),
-        "watched_directory": {"path": "certs/public"},
-    }
     context = typed(
         "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        common_tls_context={"tls_certificates": [certificate], "alpn_protocols": ["h2", "http/1.1"]},
+        common_tls_context={**certificate(_PUBLIC), "alpn_protocols": ["h2", "http/1.1"]},
     )
     listener = _plain("edge", topology.port(EDGE), manager)
     chain = {
@@ -329,10 +325,7 @@ def _socket_cluster(topology: Topology) -> Json:
         sni="localhost",
         common_tls_context={
             "alpn_protocols": ["http/1.1"],
-            "validation_context": {
-                "trusted_ca": file_source("certs/public/ca.pem"),
-                "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": "localhost"}}],
-            },
+            **authorities(_PUBLIC, {"san_type": "DNS", "matcher": {"exact": "localhost"}}),
         },
     )
     gateways = topology.of(topology.with_sockets.name)

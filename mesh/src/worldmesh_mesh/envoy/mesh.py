@@ -9,27 +9,25 @@ from worldmesh_mesh.certificates import spiffe
 from worldmesh_mesh.contract import Method
 from worldmesh_mesh.topology import MESH, MESH_ADMIN, Topology
 
+from .basics import Json, typed
 from .common import (
     CALLER_HEADER,
     HEALTH,
     REFLECTION,
     USER_HEADERS,
-    Json,
     access_log,
     address,
     bootstrap,
-    file_source,
     hashed_services,
     otlp_cluster,
-    own_certificate,
     person_routes,
     route,
     router,
     service_cluster,
     tracing,
-    typed,
 )
 from .replies import local_replies
+from .secrets import authorities, certificate
 
 PROXY = "envoy-mesh"
 
@@ -37,7 +35,7 @@ PROXY = "envoy-mesh"
 def mesh_config(topology: Topology, methods: Sequence[Method]) -> Json:
     """The mesh Envoy's whole configuration."""
     hashed = hashed_services(topology, methods)
-    clusters = [service_cluster(s.name, PROXY, hashed=s.name in hashed) for s in topology.services]
+    clusters = [service_cluster(topology, s.name, PROXY, hashed=s.name in hashed) for s in topology.services]
     return bootstrap(
         PROXY,
         topology.port(MESH_ADMIN),
@@ -55,6 +53,8 @@ def _listener(topology: Topology, methods: Sequence[Method]) -> Json:
             "max_concurrent_streams": 10_000,
             "initial_stream_window_size": 1 << 20,
             "initial_connection_window_size": 8 << 20,
+            # A service whose machine or network is gone ends no stream: whoever waits for its end, waits for this.
+            "connection_keepalive": {"interval": "3s", "timeout": "2s"},
         },
         stream_idle_timeout="0s",
         access_log=access_log(),
@@ -102,9 +102,9 @@ def _mutual_tls() -> Json:
         "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         require_client_certificate=True,
         common_tls_context={
-            "tls_certificates": [own_certificate(PROXY)],
+            **certificate(PROXY),
             "alpn_protocols": ["h2"],
-            "validation_context": {"trusted_ca": file_source(f"certs/{PROXY}/services-ca.pem")},
+            **authorities(PROXY),
         },
     )
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}

@@ -9,7 +9,8 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from .common import NOWHERE, Json, typed
+from .basics import Json, typed
+from .common import NOWHERE
 
 # (a condition in CEL, the gRPC code, the reason, the message); the first that holds is taken.
 _NO_TOKEN = code_pb2.UNAUTHENTICATED
@@ -30,6 +31,7 @@ _REPLIES: Sequence[tuple[str, int, str, str]] = (
     ("response.code == 429", code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED", "too many requests"),
     ("response.code == 404", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
     (f"xds.cluster_name == '{NOWHERE}'", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
+    (f"{_DETAILS}('overflow')", code_pb2.UNAVAILABLE, "UNAVAILABLE", "the service has as many calls as it can take"),
     ("response.code == 503", code_pb2.UNAVAILABLE, "UNAVAILABLE", "the service does not answer"),
     (
         "(response.code == 504 || response.code == 408)",

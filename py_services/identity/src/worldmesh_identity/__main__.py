@@ -1,4 +1,4 @@
-"""Starts identity, or makes an account for a server of the studio."""
+"""Starts identity; or makes an account for a server of the studio, or the next signing key."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from worldmesh_kit import load_settings, run
 from .app import build
 from .config import Settings
 from .server_accounts import create_server_account
+from .signing_keys import rotate_signing_key
 
 
 def main() -> None:
@@ -21,9 +22,12 @@ def main() -> None:
         help="make an account whose access tokens carry the scope `server`, and print its bot token, once",
     )
     create.add_argument("name", help="its unique username")
+    commands.add_parser("rotate-signing-key", help="make the next signing key before its time")
     arguments = parser.parse_args()
     if arguments.command == "create-server-account":
         uvloop.run(create_server_account(load_settings(Settings), arguments.name))
+    elif arguments.command == "rotate-signing-key":
+        uvloop.run(rotate_signing_key(load_settings(Settings)))
     else:
         run(Settings, build)
 

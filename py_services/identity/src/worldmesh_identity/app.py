@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from pymongo.errors import PyMongoError
 from worldmesh.identity.v1 import identity_service_pb2_grpc as rpc
-from worldmesh_kit import Clock, Kit, SystemClock, connect_mongo, get_logger
+from worldmesh_kit import Clock, Kit, connect_mongo, get_logger
 
 from .adapters.argon import ArgonPasswords
 from .adapters.mongo_accounts import MongoAccounts
@@ -29,7 +29,7 @@ _KEY_REFRESH = 10.0
 @asynccontextmanager
 async def build(kit: Kit[Settings], settings: Settings) -> AsyncIterator[None]:
     """Open the stores, make the rules, register the servicer."""
-    clock = SystemClock()
+    clock = settings.clock
     async with connect_mongo(settings.mongo_uri, settings.database, settings.mongo_driver) as mongo:
         accounts, sessions = MongoAccounts(mongo), MongoSessions(mongo)
         stored_keys = MongoKeys(mongo, load_cipher(settings.identity_key_file, settings.environment))

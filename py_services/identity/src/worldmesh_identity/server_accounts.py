@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import protovalidate
 from worldmesh.identity.v1 import identity_service_pb2 as pb
-from worldmesh_kit import DomainError, SystemClock, connect_mongo
+from worldmesh_kit import DomainError, connect_mongo
 
 from .adapters.mongo_accounts import MongoAccounts
 from .adapters.mongo_sessions import MongoSessions
@@ -21,7 +21,7 @@ async def create_server_account(settings: Settings, name: str) -> None:
     if protovalidate.Validator().collect_violations(pb.CreateBotRequest(username=name)):
         raise SystemExit(f"error: NAME={name!r}: {_RULE}")
     async with connect_mongo(settings.mongo_uri, settings.database, settings.mongo_driver) as mongo:
-        bots = Bots(MongoAccounts(mongo), MongoSessions(mongo), SystemClock(), settings.identity_bots)
+        bots = Bots(MongoAccounts(mongo), MongoSessions(mongo), settings.clock, settings.identity_bots)
         try:
             _, token = await bots.create(None, name, SERVER_SCOPES)
         except DomainError as error:

@@ -83,7 +83,7 @@ class IdentityServicer(rpc.IdentityServiceServicer):
             )
             for key in self._keys.published
         ]
-        return pb.GetJwksResponse(keys=keys)
+        return pb.GetJwksResponse(keys=keys, server_time=_timestamp(self._clock.now()))
 
     async def GetSelf(self, request: pb.GetSelfRequest, context: Context) -> pb.GetSelfResponse:
         return pb.GetSelfResponse(account=_account(await self._signing_in.account(_user().user_id)))

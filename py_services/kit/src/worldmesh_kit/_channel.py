@@ -14,6 +14,7 @@ from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
 from ._deadline import remaining
 from ._metrics import CLIENT_CALLS
+from ._renewed_channel import RenewedChannel
 from ._settings import ServiceSettings
 from ._tls import MESH_SERVER_NAME, TlsFiles
 
@@ -63,9 +64,14 @@ def _count(details: ClientCallDetails, code: grpc.StatusCode, start: float) -> N
 
 def mesh_channel(settings: ServiceSettings) -> grpc.aio.Channel:
     """Open the channel to the mesh Envoy: mTLS with the service's certificate. The caller closes it."""
-    return grpc.aio.secure_channel(
-        settings.mesh_addr,
-        TlsFiles(settings.tls_dir).channel_credentials(),
-        options=_OPTIONS,
-        interceptors=[*aio_client_interceptors(), _Calls()],  # type: ignore[no-untyped-call]
-    )
+    files = TlsFiles(settings.tls_dir)
+
+    def open_channel() -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(
+            settings.mesh_addr,
+            files.channel_credentials(),
+            options=_OPTIONS,
+            interceptors=[*aio_client_interceptors(), _Calls()],  # type: ignore[no-untyped-call]
+        )
+
+    return RenewedChannel(files, open_channel)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ._clock import SystemClock
 
 PREFIX = "WORLDMESH_"
 
@@ -45,7 +48,22 @@ class ServiceSettings(BaseSettings):
     mesh_addr: str = Field(description="host:port of the mesh Envoy, by which other services are reached.")
     tls_dir: Path = Field(description="Folder with tls.pem, tls.key and proxies-ca.pem.")
     log_level: str = Field("info", pattern="^(debug|info|warn|error)$", description="Least level to log.")
+    clock_offset_seconds: float = Field(
+        0.0, description="For tests: by how much the wall clock is wrong. Refused in production."
+    )
     drain_seconds: float = Field(10.0, ge=0, description="Bound of the time that a stop may take.")
+
+    @field_validator("clock_offset_seconds")
+    @classmethod
+    def _only_in_tests(cls, seconds: float, info: ValidationInfo) -> float:
+        if seconds and info.data.get("environment") is Environment.PRODUCTION:
+            raise ValueError("a wrong clock is for tests only")
+        return seconds
+
+    @property
+    def clock(self) -> SystemClock:
+        """The clock that the service goes by."""
+        return SystemClock(timedelta(seconds=self.clock_offset_seconds))
 
 
 class MongoSettings(ServiceSettings):

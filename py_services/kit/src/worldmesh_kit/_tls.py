@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
 MESH_SERVER_NAME = "mesh.worldmesh.internal"
+_NAMES = ("tls.pem", "tls.key", "proxies-ca.pem")
 
 
 @dataclass(frozen=True)
@@ -28,15 +30,10 @@ class TlsFiles:
                 root_certificates=self._read("proxies-ca.pem"),
             )
 
-        seen = self._stamp()
+        watch = Renewals(self)
 
         def renewed() -> grpc.ServerCertificateConfiguration | None:
-            nonlocal seen
-            stamp = self._stamp()
-            if stamp == seen:
-                return None
-            seen = stamp
-            return configuration()
+            return configuration() if watch.renewed() else None
 
         return grpc.dynamic_ssl_server_credentials(
             configuration(),
@@ -52,5 +49,33 @@ class TlsFiles:
             certificate_chain=self._read("tls.pem"),
         )
 
-    def _stamp(self) -> int:
-        return (self.folder / "tls.pem").stat().st_mtime_ns
+    def stamp(self) -> tuple[int, ...]:
+        """Another one when a file was replaced."""
+        return tuple((self.folder / name).stat().st_mtime_ns for name in _NAMES)
+
+    def whole(self) -> bool:
+        """Whether certificate and key belong together: they are replaced one after the other."""
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(self.folder / "tls.pem", self.folder / "tls.key")
+        except (ssl.SSLError, OSError):
+            return False
+        return True
+
+
+class Renewals:
+    """Notices that files were replaced, each time once."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        self._files = files
+        self._seen = files.stamp()
+
+    def renewed(self) -> bool:
+        """Whether there are other files than the last time."""
+        try:
+            stamp = self._files.stamp()
+        except OSError:
+            return False
+        if stamp == self._seen or not self._files.whole():
+            return False
+        self._seen = stamp
+        return True

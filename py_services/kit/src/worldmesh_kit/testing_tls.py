@@ -16,7 +16,7 @@ _Pair = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
 def make_tls_folder(folder: Path) -> None:
-    """Write tls.pem, tls.key and proxies-ca.pem of a service, and proxy.pem, proxy.key and services-ca.pem.
+    """Write tls.pem, tls.key and proxies-ca.pem of a service, and proxy.pem, proxy.key and services-ca.pem; all anew.
 
     In `mesh` are the same files as the mesh Envoy would have them: a server with them lets services in.
     """
@@ -26,7 +26,7 @@ def make_tls_folder(folder: Path) -> None:
     (folder / "services-ca.pem").write_bytes(_pem(services[0]))
     (folder / "proxies-ca.pem").write_bytes(_pem(proxies[0]))
     mesh = folder / "mesh"
-    mesh.mkdir()
+    mesh.mkdir(exist_ok=True)
     _write(mesh, "tls", _issue(MESH_SERVER_NAME, proxies))
     (mesh / "proxies-ca.pem").write_bytes(_pem(services[0]))
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from worldmesh.world.v1 import world_service_pb2_grpc as rpc
-from worldmesh_kit import Kit, SystemClock, connect_mongo
+from worldmesh_kit import Kit, connect_mongo
 
 from . import demo
 from .adapters.follows import NoFollows
@@ -21,7 +21,7 @@ from .servicer import WorldServicer
 @asynccontextmanager
 async def build(kit: Kit[Settings], settings: Settings) -> AsyncIterator[None]:
     """Open the stores, make the rules, register the servicer."""
-    clock = SystemClock()
+    clock = settings.clock
     async with connect_mongo(settings.mongo_uri, settings.database, settings.mongo_driver) as mongo:
         rooms, roles = MongoRooms(mongo), MongoRoles(mongo)
         await rooms.ensure_indexes()

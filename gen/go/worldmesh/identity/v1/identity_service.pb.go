@@ -1013,7 +1013,9 @@ func (*GetJwksRequest) Descriptor() ([]byte, []int) {
 type GetJwksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The keys, newest first; a retired key stays until the last token that it signed has expired.
-	Keys          []*Jwk `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	Keys []*Jwk `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	// The time at identity, by which tokens are issued: who checks them by it need not trust its own clock.
+	ServerTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1051,6 +1053,13 @@ func (*GetJwksResponse) Descriptor() ([]byte, []int) {
 func (x *GetJwksResponse) GetKeys() []*Jwk {
 	if x != nil {
 		return x.Keys
+	}
+	return nil
+}
+
+func (x *GetJwksResponse) GetServerTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ServerTime
 	}
 	return nil
 }
@@ -2089,9 +2098,11 @@ const file_worldmesh_identity_v1_identity_service_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\frefreshToken\"R\n" +
 	"\x16RefreshSessionResponse\x128\n" +
 	"\x06tokens\x18\x01 \x01(\v2 .worldmesh.identity.v1.TokenPairR\x06tokens\"\x10\n" +
-	"\x0eGetJwksRequest\"A\n" +
+	"\x0eGetJwksRequest\"~\n" +
 	"\x0fGetJwksResponse\x12.\n" +
-	"\x04keys\x18\x01 \x03(\v2\x1a.worldmesh.identity.v1.JwkR\x04keys\"m\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1a.worldmesh.identity.v1.JwkR\x04keys\x12;\n" +
+	"\vserver_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"serverTime\"m\n" +
 	"\x03Jwk\x12\x10\n" +
 	"\x03kty\x18\x01 \x01(\tR\x03kty\x12\x10\n" +
 	"\x03crv\x18\x02 \x01(\tR\x03crv\x12\f\n" +
@@ -2241,48 +2252,49 @@ var file_worldmesh_identity_v1_identity_service_proto_depIdxs = []int32{
 	2,  // 16: worldmesh.identity.v1.SignInBotResponse.tokens:type_name -> worldmesh.identity.v1.TokenPair
 	2,  // 17: worldmesh.identity.v1.RefreshSessionResponse.tokens:type_name -> worldmesh.identity.v1.TokenPair
 	17, // 18: worldmesh.identity.v1.GetJwksResponse.keys:type_name -> worldmesh.identity.v1.Jwk
-	1,  // 19: worldmesh.identity.v1.GetSelfResponse.account:type_name -> worldmesh.identity.v1.Account
-	1,  // 20: worldmesh.identity.v1.SetUsernameResponse.account:type_name -> worldmesh.identity.v1.Account
-	3,  // 21: worldmesh.identity.v1.ListSessionsResponse.sessions:type_name -> worldmesh.identity.v1.Session
-	4,  // 22: worldmesh.identity.v1.CreateBotResponse.bot:type_name -> worldmesh.identity.v1.Bot
-	4,  // 23: worldmesh.identity.v1.ListBotsResponse.bots:type_name -> worldmesh.identity.v1.Bot
-	4,  // 24: worldmesh.identity.v1.RotateBotTokenResponse.bot:type_name -> worldmesh.identity.v1.Bot
-	36, // 25: worldmesh.identity.v1.WatchRevocationsResponse.revoke_time:type_name -> google.protobuf.Timestamp
-	5,  // 26: worldmesh.identity.v1.IdentityService.SignInGuest:input_type -> worldmesh.identity.v1.SignInGuestRequest
-	7,  // 27: worldmesh.identity.v1.IdentityService.SignUp:input_type -> worldmesh.identity.v1.SignUpRequest
-	9,  // 28: worldmesh.identity.v1.IdentityService.SignInPassword:input_type -> worldmesh.identity.v1.SignInPasswordRequest
-	11, // 29: worldmesh.identity.v1.IdentityService.SignInBot:input_type -> worldmesh.identity.v1.SignInBotRequest
-	13, // 30: worldmesh.identity.v1.IdentityService.RefreshSession:input_type -> worldmesh.identity.v1.RefreshSessionRequest
-	15, // 31: worldmesh.identity.v1.IdentityService.GetJwks:input_type -> worldmesh.identity.v1.GetJwksRequest
-	18, // 32: worldmesh.identity.v1.IdentityService.GetSelf:input_type -> worldmesh.identity.v1.GetSelfRequest
-	20, // 33: worldmesh.identity.v1.IdentityService.SetUsername:input_type -> worldmesh.identity.v1.SetUsernameRequest
-	22, // 34: worldmesh.identity.v1.IdentityService.ListSessions:input_type -> worldmesh.identity.v1.ListSessionsRequest
-	24, // 35: worldmesh.identity.v1.IdentityService.RevokeSession:input_type -> worldmesh.identity.v1.RevokeSessionRequest
-	26, // 36: worldmesh.identity.v1.IdentityService.CreateBot:input_type -> worldmesh.identity.v1.CreateBotRequest
-	28, // 37: worldmesh.identity.v1.IdentityService.ListBots:input_type -> worldmesh.identity.v1.ListBotsRequest
-	30, // 38: worldmesh.identity.v1.IdentityService.RotateBotToken:input_type -> worldmesh.identity.v1.RotateBotTokenRequest
-	32, // 39: worldmesh.identity.v1.IdentityService.DeleteBot:input_type -> worldmesh.identity.v1.DeleteBotRequest
-	34, // 40: worldmesh.identity.v1.IdentityService.WatchRevocations:input_type -> worldmesh.identity.v1.WatchRevocationsRequest
-	6,  // 41: worldmesh.identity.v1.IdentityService.SignInGuest:output_type -> worldmesh.identity.v1.SignInGuestResponse
-	8,  // 42: worldmesh.identity.v1.IdentityService.SignUp:output_type -> worldmesh.identity.v1.SignUpResponse
-	10, // 43: worldmesh.identity.v1.IdentityService.SignInPassword:output_type -> worldmesh.identity.v1.SignInPasswordResponse
-	12, // 44: worldmesh.identity.v1.IdentityService.SignInBot:output_type -> worldmesh.identity.v1.SignInBotResponse
-	14, // 45: worldmesh.identity.v1.IdentityService.RefreshSession:output_type -> worldmesh.identity.v1.RefreshSessionResponse
-	16, // 46: worldmesh.identity.v1.IdentityService.GetJwks:output_type -> worldmesh.identity.v1.GetJwksResponse
-	19, // 47: worldmesh.identity.v1.IdentityService.GetSelf:output_type -> worldmesh.identity.v1.GetSelfResponse
-	21, // 48: worldmesh.identity.v1.IdentityService.SetUsername:output_type -> worldmesh.identity.v1.SetUsernameResponse
-	23, // 49: worldmesh.identity.v1.IdentityService.ListSessions:output_type -> worldmesh.identity.v1.ListSessionsResponse
-	25, // 50: worldmesh.identity.v1.IdentityService.RevokeSession:output_type -> worldmesh.identity.v1.RevokeSessionResponse
-	27, // 51: worldmesh.identity.v1.IdentityService.CreateBot:output_type -> worldmesh.identity.v1.CreateBotResponse
-	29, // 52: worldmesh.identity.v1.IdentityService.ListBots:output_type -> worldmesh.identity.v1.ListBotsResponse
-	31, // 53: worldmesh.identity.v1.IdentityService.RotateBotToken:output_type -> worldmesh.identity.v1.RotateBotTokenResponse
-	33, // 54: worldmesh.identity.v1.IdentityService.DeleteBot:output_type -> worldmesh.identity.v1.DeleteBotResponse
-	35, // 55: worldmesh.identity.v1.IdentityService.WatchRevocations:output_type -> worldmesh.identity.v1.WatchRevocationsResponse
-	41, // [41:56] is the sub-list for method output_type
-	26, // [26:41] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	36, // 19: worldmesh.identity.v1.GetJwksResponse.server_time:type_name -> google.protobuf.Timestamp
+	1,  // 20: worldmesh.identity.v1.GetSelfResponse.account:type_name -> worldmesh.identity.v1.Account
+	1,  // 21: worldmesh.identity.v1.SetUsernameResponse.account:type_name -> worldmesh.identity.v1.Account
+	3,  // 22: worldmesh.identity.v1.ListSessionsResponse.sessions:type_name -> worldmesh.identity.v1.Session
+	4,  // 23: worldmesh.identity.v1.CreateBotResponse.bot:type_name -> worldmesh.identity.v1.Bot
+	4,  // 24: worldmesh.identity.v1.ListBotsResponse.bots:type_name -> worldmesh.identity.v1.Bot
+	4,  // 25: worldmesh.identity.v1.RotateBotTokenResponse.bot:type_name -> worldmesh.identity.v1.Bot
+	36, // 26: worldmesh.identity.v1.WatchRevocationsResponse.revoke_time:type_name -> google.protobuf.Timestamp
+	5,  // 27: worldmesh.identity.v1.IdentityService.SignInGuest:input_type -> worldmesh.identity.v1.SignInGuestRequest
+	7,  // 28: worldmesh.identity.v1.IdentityService.SignUp:input_type -> worldmesh.identity.v1.SignUpRequest
+	9,  // 29: worldmesh.identity.v1.IdentityService.SignInPassword:input_type -> worldmesh.identity.v1.SignInPasswordRequest
+	11, // 30: worldmesh.identity.v1.IdentityService.SignInBot:input_type -> worldmesh.identity.v1.SignInBotRequest
+	13, // 31: worldmesh.identity.v1.IdentityService.RefreshSession:input_type -> worldmesh.identity.v1.RefreshSessionRequest
+	15, // 32: worldmesh.identity.v1.IdentityService.GetJwks:input_type -> worldmesh.identity.v1.GetJwksRequest
+	18, // 33: worldmesh.identity.v1.IdentityService.GetSelf:input_type -> worldmesh.identity.v1.GetSelfRequest
+	20, // 34: worldmesh.identity.v1.IdentityService.SetUsername:input_type -> worldmesh.identity.v1.SetUsernameRequest
+	22, // 35: worldmesh.identity.v1.IdentityService.ListSessions:input_type -> worldmesh.identity.v1.ListSessionsRequest
+	24, // 36: worldmesh.identity.v1.IdentityService.RevokeSession:input_type -> worldmesh.identity.v1.RevokeSessionRequest
+	26, // 37: worldmesh.identity.v1.IdentityService.CreateBot:input_type -> worldmesh.identity.v1.CreateBotRequest
+	28, // 38: worldmesh.identity.v1.IdentityService.ListBots:input_type -> worldmesh.identity.v1.ListBotsRequest
+	30, // 39: worldmesh.identity.v1.IdentityService.RotateBotToken:input_type -> worldmesh.identity.v1.RotateBotTokenRequest
+	32, // 40: worldmesh.identity.v1.IdentityService.DeleteBot:input_type -> worldmesh.identity.v1.DeleteBotRequest
+	34, // 41: worldmesh.identity.v1.IdentityService.WatchRevocations:input_type -> worldmesh.identity.v1.WatchRevocationsRequest
+	6,  // 42: worldmesh.identity.v1.IdentityService.SignInGuest:output_type -> worldmesh.identity.v1.SignInGuestResponse
+	8,  // 43: worldmesh.identity.v1.IdentityService.SignUp:output_type -> worldmesh.identity.v1.SignUpResponse
+	10, // 44: worldmesh.identity.v1.IdentityService.SignInPassword:output_type -> worldmesh.identity.v1.SignInPasswordResponse
+	12, // 45: worldmesh.identity.v1.IdentityService.SignInBot:output_type -> worldmesh.identity.v1.SignInBotResponse
+	14, // 46: worldmesh.identity.v1.IdentityService.RefreshSession:output_type -> worldmesh.identity.v1.RefreshSessionResponse
+	16, // 47: worldmesh.identity.v1.IdentityService.GetJwks:output_type -> worldmesh.identity.v1.GetJwksResponse
+	19, // 48: worldmesh.identity.v1.IdentityService.GetSelf:output_type -> worldmesh.identity.v1.GetSelfResponse
+	21, // 49: worldmesh.identity.v1.IdentityService.SetUsername:output_type -> worldmesh.identity.v1.SetUsernameResponse
+	23, // 50: worldmesh.identity.v1.IdentityService.ListSessions:output_type -> worldmesh.identity.v1.ListSessionsResponse
+	25, // 51: worldmesh.identity.v1.IdentityService.RevokeSession:output_type -> worldmesh.identity.v1.RevokeSessionResponse
+	27, // 52: worldmesh.identity.v1.IdentityService.CreateBot:output_type -> worldmesh.identity.v1.CreateBotResponse
+	29, // 53: worldmesh.identity.v1.IdentityService.ListBots:output_type -> worldmesh.identity.v1.ListBotsResponse
+	31, // 54: worldmesh.identity.v1.IdentityService.RotateBotToken:output_type -> worldmesh.identity.v1.RotateBotTokenResponse
+	33, // 55: worldmesh.identity.v1.IdentityService.DeleteBot:output_type -> worldmesh.identity.v1.DeleteBotResponse
+	35, // 56: worldmesh.identity.v1.IdentityService.WatchRevocations:output_type -> worldmesh.identity.v1.WatchRevocationsResponse
+	42, // [42:57] is the sub-list for method output_type
+	27, // [27:42] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_worldmesh_identity_v1_identity_service_proto_init() }

@@ -37,7 +37,10 @@ type UserPresence struct {
 	// `server`) and services: rooms may be private.
 	Devices []*Device `protobuf:"bytes,3,rep,name=devices,proto3" json:"devices,omitempty"`
 	// When `online` last changed; unset if not known.
-	ChangeTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=change_time,json=changeTime,proto3" json:"change_time,omitempty"`
+	ChangeTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=change_time,json=changeTime,proto3" json:"change_time,omitempty"`
+	// Whether it is not known if the user is online; `online` is false then. So it is for some seconds after the instance
+	// that knew it was lost, of those whom no gateway has named again yet.
+	Unknown       bool `protobuf:"varint,5,opt,name=unknown,proto3" json:"unknown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -98,6 +101,13 @@ func (x *UserPresence) GetChangeTime() *timestamppb.Timestamp {
 		return x.ChangeTime
 	}
 	return nil
+}
+
+func (x *UserPresence) GetUnknown() bool {
+	if x != nil {
+		return x.Unknown
+	}
+	return false
 }
 
 // One session of a user, on one device.
@@ -253,7 +263,8 @@ type AttachRequest_Open_ struct {
 }
 
 type AttachRequest_Snapshot struct {
-	// Second: all sessions that the gateway has of this shard.
+	// Second: all sessions that the gateway has of this shard, in as many parts as it takes. Sessions that none of them
+	// names are gone.
 	Snapshot *AttachRequest_Changes `protobuf:"bytes,2,opt,name=snapshot,proto3,oneof"`
 }
 
@@ -599,6 +610,98 @@ func (x *GetShardPresenceResponse) GetPresences() []*UserPresence {
 	return nil
 }
 
+// Request of LocateShard.
+type LocateShardRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The shard.
+	Shard         uint32 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocateShardRequest) Reset() {
+	*x = LocateShardRequest{}
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocateShardRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocateShardRequest) ProtoMessage() {}
+
+func (x *LocateShardRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocateShardRequest.ProtoReflect.Descriptor instead.
+func (*LocateShardRequest) Descriptor() ([]byte, []int) {
+	return file_worldmesh_presence_v1_presence_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LocateShardRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+// Response of LocateShard.
+type LocateShardResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen anew at each start of an instance.
+	Incarnation   string `protobuf:"bytes,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocateShardResponse) Reset() {
+	*x = LocateShardResponse{}
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocateShardResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocateShardResponse) ProtoMessage() {}
+
+func (x *LocateShardResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocateShardResponse.ProtoReflect.Descriptor instead.
+func (*LocateShardResponse) Descriptor() ([]byte, []int) {
+	return file_worldmesh_presence_v1_presence_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LocateShardResponse) GetIncarnation() string {
+	if x != nil {
+		return x.Incarnation
+	}
+	return ""
+}
+
 // Request of WatchShardPresence.
 type WatchShardPresenceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -612,7 +715,7 @@ type WatchShardPresenceRequest struct {
 
 func (x *WatchShardPresenceRequest) Reset() {
 	*x = WatchShardPresenceRequest{}
-	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[10]
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +727,7 @@ func (x *WatchShardPresenceRequest) String() string {
 func (*WatchShardPresenceRequest) ProtoMessage() {}
 
 func (x *WatchShardPresenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[10]
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +740,7 @@ func (x *WatchShardPresenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchShardPresenceRequest.ProtoReflect.Descriptor instead.
 func (*WatchShardPresenceRequest) Descriptor() ([]byte, []int) {
-	return file_worldmesh_presence_v1_presence_service_proto_rawDescGZIP(), []int{10}
+	return file_worldmesh_presence_v1_presence_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchShardPresenceRequest) GetShard() uint32 {
@@ -665,7 +768,7 @@ type WatchShardPresenceResponse struct {
 
 func (x *WatchShardPresenceResponse) Reset() {
 	*x = WatchShardPresenceResponse{}
-	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[11]
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +780,7 @@ func (x *WatchShardPresenceResponse) String() string {
 func (*WatchShardPresenceResponse) ProtoMessage() {}
 
 func (x *WatchShardPresenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[11]
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +793,7 @@ func (x *WatchShardPresenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchShardPresenceResponse.ProtoReflect.Descriptor instead.
 func (*WatchShardPresenceResponse) Descriptor() ([]byte, []int) {
-	return file_worldmesh_presence_v1_presence_service_proto_rawDescGZIP(), []int{11}
+	return file_worldmesh_presence_v1_presence_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchShardPresenceResponse) GetPresences() []*UserPresence {
@@ -715,7 +818,7 @@ type AttachRequest_Open struct {
 
 func (x *AttachRequest_Open) Reset() {
 	*x = AttachRequest_Open{}
-	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[12]
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +830,7 @@ func (x *AttachRequest_Open) String() string {
 func (*AttachRequest_Open) ProtoMessage() {}
 
 func (x *AttachRequest_Open) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[12]
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,14 +873,16 @@ type AttachRequest_Changes struct {
 	// Grows by one with each message of the stream; echoed in the acknowledgement.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// The changes, in order.
-	Changes       []*AttachRequest_Change `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	Changes []*AttachRequest_Change `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Of a snapshot: whether another part of it follows.
+	More          bool `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AttachRequest_Changes) Reset() {
 	*x = AttachRequest_Changes{}
-	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[13]
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +894,7 @@ func (x *AttachRequest_Changes) String() string {
 func (*AttachRequest_Changes) ProtoMessage() {}
 
 func (x *AttachRequest_Changes) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[13]
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,6 +924,13 @@ func (x *AttachRequest_Changes) GetChanges() []*AttachRequest_Change {
 	return nil
 }
 
+func (x *AttachRequest_Changes) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 // What became of one session.
 type AttachRequest_Change struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -834,7 +946,7 @@ type AttachRequest_Change struct {
 
 func (x *AttachRequest_Change) Reset() {
 	*x = AttachRequest_Change{}
-	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[14]
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -846,7 +958,7 @@ func (x *AttachRequest_Change) String() string {
 func (*AttachRequest_Change) ProtoMessage() {}
 
 func (x *AttachRequest_Change) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[14]
+	mi := &file_worldmesh_presence_v1_presence_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,18 +999,19 @@ var File_worldmesh_presence_v1_presence_service_proto protoreflect.FileDescripto
 
 const file_worldmesh_presence_v1_presence_service_proto_rawDesc = "" +
 	"\n" +
-	",worldmesh/presence/v1/presence_service.proto\x12\x15worldmesh.presence.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"worldmesh/options/v1/options.proto\"\xb5\x01\n" +
+	",worldmesh/presence/v1/presence_service.proto\x12\x15worldmesh.presence.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"worldmesh/options/v1/options.proto\"\xcf\x01\n" +
 	"\fUserPresence\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x16\n" +
 	"\x06online\x18\x02 \x01(\bR\x06online\x127\n" +
 	"\adevices\x18\x03 \x03(\v2\x1d.worldmesh.presence.v1.DeviceR\adevices\x12;\n" +
 	"\vchange_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"changeTime\"\x8d\x01\n" +
+	"changeTime\x12\x18\n" +
+	"\aunknown\x18\x05 \x01(\bR\aunknown\"\x8d\x01\n" +
 	"\x06Device\x127\n" +
 	"\x12gateway_session_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x10gatewaySessionId\x12(\n" +
 	"\vdevice_name\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\n" +
 	"deviceName\x12 \n" +
-	"\aroom_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06roomId\"\xe3\x04\n" +
+	"\aroom_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06roomId\"\xf8\x04\n" +
 	"\rAttachRequest\x12?\n" +
 	"\x04open\x18\x01 \x01(\v2).worldmesh.presence.v1.AttachRequest.OpenH\x00R\x04open\x12J\n" +
 	"\bsnapshot\x18\x02 \x01(\v2,.worldmesh.presence.v1.AttachRequest.ChangesH\x00R\bsnapshot\x12H\n" +
@@ -907,10 +1020,11 @@ const file_worldmesh_presence_v1_presence_service_proto_rawDesc = "" +
 	"\n" +
 	"gateway_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\tgatewayId\x12+\n" +
 	"\vincarnation\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\vincarnation\x12\x1d\n" +
-	"\x05shard\x18\x03 \x01(\rB\a\xbaH\x04*\x02\x10\x10R\x05shard\x1am\n" +
+	"\x05shard\x18\x03 \x01(\rB\a\xbaH\x04*\x02\x10\x10R\x05shard\x1a\x81\x01\n" +
 	"\aChanges\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12P\n" +
-	"\achanges\x18\x02 \x03(\v2+.worldmesh.presence.v1.AttachRequest.ChangeB\t\xbaH\x06\x92\x01\x03\x10\x80 R\achanges\x1a\x7f\n" +
+	"\achanges\x18\x02 \x03(\v2+.worldmesh.presence.v1.AttachRequest.ChangeB\t\xbaH\x06\x92\x01\x03\x10\x80 R\achanges\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\x1a\x7f\n" +
 	"\x06Change\x12\"\n" +
 	"\auser_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12=\n" +
 	"\x06device\x18\x02 \x01(\v2\x1d.worldmesh.presence.v1.DeviceB\x06\xbaH\x03\xc8\x01\x01R\x06device\x12\x12\n" +
@@ -930,17 +1044,22 @@ const file_worldmesh_presence_v1_presence_service_proto_rawDesc = "" +
 	"\x05shard\x18\x01 \x01(\rB\a\xbaH\x04*\x02\x10\x10R\x05shard\x12&\n" +
 	"\buser_ids\x18\x02 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\auserIds\"]\n" +
 	"\x18GetShardPresenceResponse\x12A\n" +
-	"\tpresences\x18\x01 \x03(\v2#.worldmesh.presence.v1.UserPresenceR\tpresences\"b\n" +
+	"\tpresences\x18\x01 \x03(\v2#.worldmesh.presence.v1.UserPresenceR\tpresences\"3\n" +
+	"\x12LocateShardRequest\x12\x1d\n" +
+	"\x05shard\x18\x01 \x01(\rB\a\xbaH\x04*\x02\x10\x10R\x05shard\"7\n" +
+	"\x13LocateShardResponse\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\tR\vincarnation\"b\n" +
 	"\x19WatchShardPresenceRequest\x12\x1d\n" +
 	"\x05shard\x18\x01 \x01(\rB\a\xbaH\x04*\x02\x10\x10R\x05shard\x12&\n" +
 	"\buser_ids\x18\x02 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\auserIds\"_\n" +
 	"\x1aWatchShardPresenceResponse\x12A\n" +
-	"\tpresences\x18\x01 \x03(\v2#.worldmesh.presence.v1.UserPresenceR\tpresences2\xcb\x05\n" +
+	"\tpresences\x18\x01 \x03(\v2#.worldmesh.presence.v1.UserPresenceR\tpresences2\xcb\x06\n" +
 	"\x0fPresenceService\x12n\n" +
 	"\x06Attach\x12$.worldmesh.presence.v1.AttachRequest\x1a%.worldmesh.presence.v1.AttachResponse\"\x13\xaa\xd4\x18\x0f\b\x01\x1a\agateway \x020\x02(\x010\x01\x12\x99\x01\n" +
 	"\x10BatchGetPresence\x12..worldmesh.presence.v1.BatchGetPresenceRequest\x1a/.worldmesh.presence.v1.BatchGetPresenceResponse\"$\xaa\xd4\x18 \b\x03\x12\x06client\x1a\agateway\x1a\x05world \x03*\x02\b\x02\x12\x87\x01\n" +
 	"\rWatchPresence\x12+.worldmesh.presence.v1.WatchPresenceRequest\x1a,.worldmesh.presence.v1.WatchPresenceResponse\"\x19\xaa\xd4\x18\x15\b\x03\x12\x06client\x1a\agateway \x020\x01\x12\x8d\x01\n" +
-	"\x10GetShardPresence\x12..worldmesh.presence.v1.GetShardPresenceRequest\x1a/.worldmesh.presence.v1.GetShardPresenceResponse\"\x18\xaa\xd4\x18\x14\b\x01\x1a\bpresence \x03*\x02\b\x010\x02\x12\x91\x01\n" +
+	"\x10GetShardPresence\x12..worldmesh.presence.v1.GetShardPresenceRequest\x1a/.worldmesh.presence.v1.GetShardPresenceResponse\"\x18\xaa\xd4\x18\x14\b\x01\x1a\bpresence \x03*\x02\b\x010\x02\x12~\n" +
+	"\vLocateShard\x12).worldmesh.presence.v1.LocateShardRequest\x1a*.worldmesh.presence.v1.LocateShardResponse\"\x18\xaa\xd4\x18\x14\b\x01\x1a\bpresence \x01*\x02\b\x010\x02\x12\x91\x01\n" +
 	"\x12WatchShardPresence\x120.worldmesh.presence.v1.WatchShardPresenceRequest\x1a1.worldmesh.presence.v1.WatchShardPresenceResponse\"\x14\xaa\xd4\x18\x10\b\x01\x1a\bpresence \x020\x020\x01B\xef\x01\n" +
 	"\x19com.worldmesh.presence.v1B\x14PresenceServiceProtoP\x01ZFgithub.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1;presencev1\xa2\x02\x03WPX\xaa\x02\x15Worldmesh.Presence.V1\xca\x02\x15Worldmesh\\Presence\\V1\xe2\x02!Worldmesh\\Presence\\V1\\GPBMetadata\xea\x02\x17Worldmesh::Presence::V1b\x06proto3"
 
@@ -956,7 +1075,7 @@ func file_worldmesh_presence_v1_presence_service_proto_rawDescGZIP() []byte {
 	return file_worldmesh_presence_v1_presence_service_proto_rawDescData
 }
 
-var file_worldmesh_presence_v1_presence_service_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_worldmesh_presence_v1_presence_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_worldmesh_presence_v1_presence_service_proto_goTypes = []any{
 	(*UserPresence)(nil),               // 0: worldmesh.presence.v1.UserPresence
 	(*Device)(nil),                     // 1: worldmesh.presence.v1.Device
@@ -968,37 +1087,41 @@ var file_worldmesh_presence_v1_presence_service_proto_goTypes = []any{
 	(*WatchPresenceResponse)(nil),      // 7: worldmesh.presence.v1.WatchPresenceResponse
 	(*GetShardPresenceRequest)(nil),    // 8: worldmesh.presence.v1.GetShardPresenceRequest
 	(*GetShardPresenceResponse)(nil),   // 9: worldmesh.presence.v1.GetShardPresenceResponse
-	(*WatchShardPresenceRequest)(nil),  // 10: worldmesh.presence.v1.WatchShardPresenceRequest
-	(*WatchShardPresenceResponse)(nil), // 11: worldmesh.presence.v1.WatchShardPresenceResponse
-	(*AttachRequest_Open)(nil),         // 12: worldmesh.presence.v1.AttachRequest.Open
-	(*AttachRequest_Changes)(nil),      // 13: worldmesh.presence.v1.AttachRequest.Changes
-	(*AttachRequest_Change)(nil),       // 14: worldmesh.presence.v1.AttachRequest.Change
-	(*timestamppb.Timestamp)(nil),      // 15: google.protobuf.Timestamp
+	(*LocateShardRequest)(nil),         // 10: worldmesh.presence.v1.LocateShardRequest
+	(*LocateShardResponse)(nil),        // 11: worldmesh.presence.v1.LocateShardResponse
+	(*WatchShardPresenceRequest)(nil),  // 12: worldmesh.presence.v1.WatchShardPresenceRequest
+	(*WatchShardPresenceResponse)(nil), // 13: worldmesh.presence.v1.WatchShardPresenceResponse
+	(*AttachRequest_Open)(nil),         // 14: worldmesh.presence.v1.AttachRequest.Open
+	(*AttachRequest_Changes)(nil),      // 15: worldmesh.presence.v1.AttachRequest.Changes
+	(*AttachRequest_Change)(nil),       // 16: worldmesh.presence.v1.AttachRequest.Change
+	(*timestamppb.Timestamp)(nil),      // 17: google.protobuf.Timestamp
 }
 var file_worldmesh_presence_v1_presence_service_proto_depIdxs = []int32{
 	1,  // 0: worldmesh.presence.v1.UserPresence.devices:type_name -> worldmesh.presence.v1.Device
-	15, // 1: worldmesh.presence.v1.UserPresence.change_time:type_name -> google.protobuf.Timestamp
-	12, // 2: worldmesh.presence.v1.AttachRequest.open:type_name -> worldmesh.presence.v1.AttachRequest.Open
-	13, // 3: worldmesh.presence.v1.AttachRequest.snapshot:type_name -> worldmesh.presence.v1.AttachRequest.Changes
-	13, // 4: worldmesh.presence.v1.AttachRequest.changes:type_name -> worldmesh.presence.v1.AttachRequest.Changes
+	17, // 1: worldmesh.presence.v1.UserPresence.change_time:type_name -> google.protobuf.Timestamp
+	14, // 2: worldmesh.presence.v1.AttachRequest.open:type_name -> worldmesh.presence.v1.AttachRequest.Open
+	15, // 3: worldmesh.presence.v1.AttachRequest.snapshot:type_name -> worldmesh.presence.v1.AttachRequest.Changes
+	15, // 4: worldmesh.presence.v1.AttachRequest.changes:type_name -> worldmesh.presence.v1.AttachRequest.Changes
 	0,  // 5: worldmesh.presence.v1.BatchGetPresenceResponse.presences:type_name -> worldmesh.presence.v1.UserPresence
 	0,  // 6: worldmesh.presence.v1.WatchPresenceResponse.presences:type_name -> worldmesh.presence.v1.UserPresence
 	0,  // 7: worldmesh.presence.v1.GetShardPresenceResponse.presences:type_name -> worldmesh.presence.v1.UserPresence
 	0,  // 8: worldmesh.presence.v1.WatchShardPresenceResponse.presences:type_name -> worldmesh.presence.v1.UserPresence
-	14, // 9: worldmesh.presence.v1.AttachRequest.Changes.changes:type_name -> worldmesh.presence.v1.AttachRequest.Change
+	16, // 9: worldmesh.presence.v1.AttachRequest.Changes.changes:type_name -> worldmesh.presence.v1.AttachRequest.Change
 	1,  // 10: worldmesh.presence.v1.AttachRequest.Change.device:type_name -> worldmesh.presence.v1.Device
 	2,  // 11: worldmesh.presence.v1.PresenceService.Attach:input_type -> worldmesh.presence.v1.AttachRequest
 	4,  // 12: worldmesh.presence.v1.PresenceService.BatchGetPresence:input_type -> worldmesh.presence.v1.BatchGetPresenceRequest
 	6,  // 13: worldmesh.presence.v1.PresenceService.WatchPresence:input_type -> worldmesh.presence.v1.WatchPresenceRequest
 	8,  // 14: worldmesh.presence.v1.PresenceService.GetShardPresence:input_type -> worldmesh.presence.v1.GetShardPresenceRequest
-	10, // 15: worldmesh.presence.v1.PresenceService.WatchShardPresence:input_type -> worldmesh.presence.v1.WatchShardPresenceRequest
-	3,  // 16: worldmesh.presence.v1.PresenceService.Attach:output_type -> worldmesh.presence.v1.AttachResponse
-	5,  // 17: worldmesh.presence.v1.PresenceService.BatchGetPresence:output_type -> worldmesh.presence.v1.BatchGetPresenceResponse
-	7,  // 18: worldmesh.presence.v1.PresenceService.WatchPresence:output_type -> worldmesh.presence.v1.WatchPresenceResponse
-	9,  // 19: worldmesh.presence.v1.PresenceService.GetShardPresence:output_type -> worldmesh.presence.v1.GetShardPresenceResponse
-	11, // 20: worldmesh.presence.v1.PresenceService.WatchShardPresence:output_type -> worldmesh.presence.v1.WatchShardPresenceResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
+	10, // 15: worldmesh.presence.v1.PresenceService.LocateShard:input_type -> worldmesh.presence.v1.LocateShardRequest
+	12, // 16: worldmesh.presence.v1.PresenceService.WatchShardPresence:input_type -> worldmesh.presence.v1.WatchShardPresenceRequest
+	3,  // 17: worldmesh.presence.v1.PresenceService.Attach:output_type -> worldmesh.presence.v1.AttachResponse
+	5,  // 18: worldmesh.presence.v1.PresenceService.BatchGetPresence:output_type -> worldmesh.presence.v1.BatchGetPresenceResponse
+	7,  // 19: worldmesh.presence.v1.PresenceService.WatchPresence:output_type -> worldmesh.presence.v1.WatchPresenceResponse
+	9,  // 20: worldmesh.presence.v1.PresenceService.GetShardPresence:output_type -> worldmesh.presence.v1.GetShardPresenceResponse
+	11, // 21: worldmesh.presence.v1.PresenceService.LocateShard:output_type -> worldmesh.presence.v1.LocateShardResponse
+	13, // 22: worldmesh.presence.v1.PresenceService.WatchShardPresence:output_type -> worldmesh.presence.v1.WatchShardPresenceResponse
+	17, // [17:23] is the sub-list for method output_type
+	11, // [11:17] is the sub-list for method input_type
 	11, // [11:11] is the sub-list for extension type_name
 	11, // [11:11] is the sub-list for extension extendee
 	0,  // [0:11] is the sub-list for field type_name
@@ -1020,7 +1143,7 @@ func file_worldmesh_presence_v1_presence_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_worldmesh_presence_v1_presence_service_proto_rawDesc), len(file_worldmesh_presence_v1_presence_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	PresenceService_BatchGetPresence_FullMethodName   = "/worldmesh.presence.v1.PresenceService/BatchGetPresence"
 	PresenceService_WatchPresence_FullMethodName      = "/worldmesh.presence.v1.PresenceService/WatchPresence"
 	PresenceService_GetShardPresence_FullMethodName   = "/worldmesh.presence.v1.PresenceService/GetShardPresence"
+	PresenceService_LocateShard_FullMethodName        = "/worldmesh.presence.v1.PresenceService/LocateShard"
 	PresenceService_WatchShardPresence_FullMethodName = "/worldmesh.presence.v1.PresenceService/WatchShardPresence"
 )
 
@@ -38,18 +39,23 @@ const (
 type PresenceServiceClient interface {
 	// A gateway's stream to one shard: the sessions it has, and their changes. The stream is the lease: when it
 	// ends and is not opened again within the lease, all its sessions are offline at once.
-	// The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
+	// The first request is `open`, then a `snapshot` in as many parts as it takes, then `changes`; each part is
+	// acknowledged. An instance that another one has taken the shard over from ends the stream as UNAVAILABLE: open it
+	// again, and say everything.
 	Attach(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[AttachRequest, AttachResponse], error)
 	// The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
 	// devices, only they themselves see, the studio's servers, and services: see `UserPresence.devices`.
 	BatchGetPresence(ctx context.Context, in *BatchGetPresenceRequest, opts ...grpc.CallOption) (*BatchGetPresenceResponse, error)
 	// Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
 	// Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-	// is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+	// is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
 	// a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
 	WatchPresence(ctx context.Context, in *WatchPresenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPresenceResponse], error)
 	// The part of BatchGetPresence that one shard answers. Between instances of presence.
 	GetShardPresence(ctx context.Context, in *GetShardPresenceRequest, opts ...grpc.CallOption) (*GetShardPresenceResponse, error)
+	// Which instance the shard's calls reach. Each instance asks this of the shards that it holds: one that is not its own
+	// any more, for Envoy's hash has moved it, it lets go. Between instances of presence.
+	LocateShard(ctx context.Context, in *LocateShardRequest, opts ...grpc.CallOption) (*LocateShardResponse, error)
 	// The part of WatchPresence that one shard answers. Between instances of presence.
 	WatchShardPresence(ctx context.Context, in *WatchShardPresenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchShardPresenceResponse], error)
 }
@@ -114,6 +120,16 @@ func (c *presenceServiceClient) GetShardPresence(ctx context.Context, in *GetSha
 	return out, nil
 }
 
+func (c *presenceServiceClient) LocateShard(ctx context.Context, in *LocateShardRequest, opts ...grpc.CallOption) (*LocateShardResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LocateShardResponse)
+	err := c.cc.Invoke(ctx, PresenceService_LocateShard_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *presenceServiceClient) WatchShardPresence(ctx context.Context, in *WatchShardPresenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchShardPresenceResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &PresenceService_ServiceDesc.Streams[2], PresenceService_WatchShardPresence_FullMethodName, cOpts...)
@@ -143,18 +159,23 @@ type PresenceService_WatchShardPresenceClient = grpc.ServerStreamingClient[Watch
 type PresenceServiceServer interface {
 	// A gateway's stream to one shard: the sessions it has, and their changes. The stream is the lease: when it
 	// ends and is not opened again within the lease, all its sessions are offline at once.
-	// The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
+	// The first request is `open`, then a `snapshot` in as many parts as it takes, then `changes`; each part is
+	// acknowledged. An instance that another one has taken the shard over from ends the stream as UNAVAILABLE: open it
+	// again, and say everything.
 	Attach(grpc.BidiStreamingServer[AttachRequest, AttachResponse]) error
 	// The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
 	// devices, only they themselves see, the studio's servers, and services: see `UserPresence.devices`.
 	BatchGetPresence(context.Context, *BatchGetPresenceRequest) (*BatchGetPresenceResponse, error)
 	// Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
 	// Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-	// is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+	// is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
 	// a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
 	WatchPresence(*WatchPresenceRequest, grpc.ServerStreamingServer[WatchPresenceResponse]) error
 	// The part of BatchGetPresence that one shard answers. Between instances of presence.
 	GetShardPresence(context.Context, *GetShardPresenceRequest) (*GetShardPresenceResponse, error)
+	// Which instance the shard's calls reach. Each instance asks this of the shards that it holds: one that is not its own
+	// any more, for Envoy's hash has moved it, it lets go. Between instances of presence.
+	LocateShard(context.Context, *LocateShardRequest) (*LocateShardResponse, error)
 	// The part of WatchPresence that one shard answers. Between instances of presence.
 	WatchShardPresence(*WatchShardPresenceRequest, grpc.ServerStreamingServer[WatchShardPresenceResponse]) error
 	mustEmbedUnimplementedPresenceServiceServer()
@@ -178,6 +199,9 @@ func (UnimplementedPresenceServiceServer) WatchPresence(*WatchPresenceRequest, g
 }
 func (UnimplementedPresenceServiceServer) GetShardPresence(context.Context, *GetShardPresenceRequest) (*GetShardPresenceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetShardPresence not implemented")
+}
+func (UnimplementedPresenceServiceServer) LocateShard(context.Context, *LocateShardRequest) (*LocateShardResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LocateShard not implemented")
 }
 func (UnimplementedPresenceServiceServer) WatchShardPresence(*WatchShardPresenceRequest, grpc.ServerStreamingServer[WatchShardPresenceResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchShardPresence not implemented")
@@ -257,6 +281,24 @@ func _PresenceService_GetShardPresence_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PresenceService_LocateShard_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LocateShardRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PresenceServiceServer).LocateShard(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PresenceService_LocateShard_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PresenceServiceServer).LocateShard(ctx, req.(*LocateShardRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PresenceService_WatchShardPresence_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchShardPresenceRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -282,6 +324,10 @@ var PresenceService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetShardPresence",
 			Handler:    _PresenceService_GetShardPresence_Handler,
+		},
+		{
+			MethodName: "LocateShard",
+			Handler:    _PresenceService_LocateShard_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -428,8 +428,8 @@ type Input struct {
 	Body isInput_Body `protobuf_oneof:"body"`
 	// W3C trace context of the client frame, for the relay's span; empty for state.
 	Traceparent string `protobuf:"bytes,9,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
-	// The gateway's number for this input, unique for its member's session; 0 for state. The relay answers each
-	// numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
+	// The gateway's number for this input, unique for its member's session; 0 for state without a `rid`. The relay answers
+	// each numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
 	// is answered again and not done again.
 	Number        uint64 `protobuf:"varint,10,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from worldmesh.options.v1 import options_pb2 as worldmesh_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,worldmesh/presence/v1/presence_service.proto\x12\x15worldmesh.presence.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"worldmesh/options/v1/options.proto\"\xb5\x01\n\x0cUserPresence\x12\x17\n\x07user_id\x18\x01 \x01(\tR\x06userId\x12\x16\n\x06online\x18\x02 \x01(\x08R\x06online\x12\x37\n\x07\x64\x65vices\x18\x03 \x03(\x0b\x32\x1d.worldmesh.presence.v1.DeviceR\x07\x64\x65vices\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\"\x8d\x01\n\x06\x44\x65vice\x12\x37\n\x12gateway_session_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x10gatewaySessionId\x12(\n\x0b\x64\x65vice_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\ndeviceName\x12 \n\x07room_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06roomId\"\xe3\x04\n\rAttachRequest\x12?\n\x04open\x18\x01 \x01(\x0b\x32).worldmesh.presence.v1.AttachRequest.OpenH\x00R\x04open\x12J\n\x08snapshot\x18\x02 \x01(\x0b\x32,.worldmesh.presence.v1.AttachRequest.ChangesH\x00R\x08snapshot\x12H\n\x07\x63hanges\x18\x03 \x01(\x0b\x32,.worldmesh.presence.v1.AttachRequest.ChangesH\x00R\x07\x63hanges\x1a|\n\x04Open\x12(\n\ngateway_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\tgatewayId\x12+\n\x0bincarnation\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x0bincarnation\x12\x1d\n\x05shard\x18\x03 \x01(\rB\x07\xbaH\x04*\x02\x10\x10R\x05shard\x1am\n\x07\x43hanges\x12\x10\n\x03seq\x18\x01 \x01(\x04R\x03seq\x12P\n\x07\x63hanges\x18\x02 \x03(\x0b\x32+.worldmesh.presence.v1.AttachRequest.ChangeB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x07\x63hanges\x1a\x7f\n\x06\x43hange\x12\"\n\x07user_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12=\n\x06\x64\x65vice\x18\x02 \x01(\x0b\x32\x1d.worldmesh.presence.v1.DeviceB\x06\xbaH\x03\xc8\x01\x01R\x06\x64\x65vice\x12\x12\n\x04gone\x18\x03 \x01(\x08R\x04goneB\r\n\x04\x62ody\x12\x05\xbaH\x02\x08\x01\"-\n\x0e\x41ttachResponse\x12\x1b\n\tacked_seq\x18\x01 \x01(\x04R\x08\x61\x63kedSeq\"K\n\x17\x42\x61tchGetPresenceRequest\x12\x30\n\x08user_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\xc8\x01\x18\x01\"\x06r\x04\x10\x01\x18@R\x07userIds\"]\n\x18\x42\x61tchGetPresenceResponse\x12\x41\n\tpresences\x18\x01 \x03(\x0b\x32#.worldmesh.presence.v1.UserPresenceR\tpresences\"H\n\x14WatchPresenceRequest\x12\x30\n\x08user_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\xc8\x01\x18\x01\"\x06r\x04\x10\x01\x18@R\x07userIds\"Z\n\x15WatchPresenceResponse\x12\x41\n\tpresences\x18\x01 \x03(\x0b\x32#.worldmesh.presence.v1.UserPresenceR\tpresences\"`\n\x17GetShardPresenceRequest\x12\x1d\n\x05shard\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x10\x10R\x05shard\x12&\n\x08user_ids\x18\x02 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01R\x07userIds\"]\n\x18GetShardPresenceResponse\x12\x41\n\tpresences\x18\x01 \x03(\x0b\x32#.worldmesh.presence.v1.UserPresenceR\tpresences\"b\n\x19WatchShardPresenceRequest\x12\x1d\n\x05shard\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x10\x10R\x05shard\x12&\n\x08user_ids\x18\x02 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01R\x07userIds\"_\n\x1aWatchShardPresenceResponse\x12\x41\n\tpresences\x18\x01 \x03(\x0b\x32#.worldmesh.presence.v1.UserPresenceR\tpresences2\xcb\x05\n\x0fPresenceService\x12n\n\x06\x41ttach\x12$.worldmesh.presence.v1.AttachRequest\x1a%.worldmesh.presence.v1.AttachResponse\"\x13\xaa\xd4\x18\x0f\x08\x01\x1a\x07gateway \x02\x30\x02(\x01\x30\x01\x12\x99\x01\n\x10\x42\x61tchGetPresence\x12..worldmesh.presence.v1.BatchGetPresenceRequest\x1a/.worldmesh.presence.v1.BatchGetPresenceResponse\"$\xaa\xd4\x18 \x08\x03\x12\x06\x63lient\x1a\x07gateway\x1a\x05world \x03*\x02\x08\x02\x12\x87\x01\n\rWatchPresence\x12+.worldmesh.presence.v1.WatchPresenceRequest\x1a,.worldmesh.presence.v1.WatchPresenceResponse\"\x19\xaa\xd4\x18\x15\x08\x03\x12\x06\x63lient\x1a\x07gateway \x02\x30\x01\x12\x8d\x01\n\x10GetShardPresence\x12..worldmesh.presence.v1.GetShardPresenceRequest\x1a/.worldmesh.presence.v1.GetShardPresenceResponse\"\x18\xaa\xd4\x18\x14\x08\x01\x1a\x08presence \x03*\x02\x08\x01\x30\x02\x12\x91\x01\n\x12WatchShardPresence\x12\x30.worldmesh.presence.v1.WatchShardPresenceRequest\x1a\x31.worldmesh.presence.v1.WatchShardPresenceResponse\"\x14\xaa\xd4\x18\x10\x08\x01\x1a\x08presence \x02\x30\x02\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,worldmesh/presence/v1/presence_service.proto\x12\x15worldmesh.presence.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"worldmesh/options/v1/options.proto\"\xcf\x01\n\x0cUserPresence\x12\x17\n\x07user_id\x18\x01 \x01(\tR\x06userId\x12\x16\n\x06online\x18\x02 \x01(\x08R\x06online\x12\x37\n\x07\x64\x65vices\x18\x03 \x03(\x0b\x32\x1d.worldmesh.presence.v1.DeviceR\x07\x64\x65vices\x12;\n\x0b\x63hange_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nchangeTime\x12\x18\n\x07unknown\x18\x05 \x01(\x08R\x07unknown\"\x8d\x01\n\x06\x44\x65vice\x12\x37\n\x12gateway_session_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x10gatewaySessionId\x12(\n\x0b\x64\x65vice_name\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\ndeviceName\x12 \n\x07room_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06roomId\"\xf8\x04\n\rAttachRequest\x12?\n\x04open\x18\x01 \x01(\x0b\x32).worldmesh.presence.v1.AttachRequest.OpenH\x00R\x04open\x12J\n\x08snapshot\x18\x02 \x01(\x0b\x32,.worldmesh.presence.v1.AttachRequest.ChangesH\x00R\x08snapshot\x12H\n\x07\x63hanges\x18\x03 \x01(\x0b\x32,.worldmesh.presence.v1.AttachRequest.ChangesH\x00R\x07\x63hanges\x1a|\n\x04Open\x12(\n\ngateway_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\tgatewayId\x12+\n\x0bincarnation\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x0bincarnation\x12\x1d\n\x05shard\x18\x03 \x01(\rB\x07\xbaH\x04*\x02\x10\x10R\x05shard\x1a\x81\x01\n\x07\x43hanges\x12\x10\n\x03seq\x18\x01 \x01(\x04R\x03seq\x12P\n\x07\x63hanges\x18\x02 \x03(\x0b\x32+.worldmesh.presence.v1.AttachRequest.ChangeB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x07\x63hanges\x12\x12\n\x04more\x18\x03 \x01(\x08R\x04more\x1a\x7f\n\x06\x43hange\x12\"\n\x07user_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06userId\x12=\n\x06\x64\x65vice\x18\x02 \x01(\x0b\x32\x1d.worldmesh.presence.v1.DeviceB\x06\xbaH\x03\xc8\x01\x01R\x06\x64\x65vice\x12\x12\n\x04gone\x18\x03 \x01(\x08R\x04goneB\r\n\x04\x62ody\x12\x05\xbaH\x02\x08\x01\"-\n\x0e\x41ttachResponse\x12\x1b\n\tacked_seq\x18\x01 \x01(\x04R\x08\x61\x63kedSeq\"K\n\x17\x42\x61tchGetPresenceRequest\x12\x30\n\x08user_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\xc8\x01\x18\x01\"\x06r\x04\x10\x01\x18@R\x07userIds\"]\n\x18\x42\x61tchGetPresenceResponse\x12\x41\n\tpresences\x18\x01 \x03(\x0b\x32#.worldmesh.presence.v1.UserPresenceR\tpresences\"H\n\x14WatchPresenceRequest\x12\x30\n\x08user_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\xc8\x01\x18\x01\"\x06r\x04\x10\x01\x18@R\x07userIds\"Z\n\x15WatchPresenceResponse\x12\x41\n\tpresences\x18\x01 \x03(\x0b\x32#.worldmesh.presence.v1.UserPresenceR\tpresences\"`\n\x17GetShardPresenceRequest\x12\x1d\n\x05shard\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x10\x10R\x05shard\x12&\n\x08user_ids\x18\x02 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01R\x07userIds\"]\n\x18GetShardPresenceResponse\x12\x41\n\tpresences\x18\x01 \x03(\x0b\x32#.worldmesh.presence.v1.UserPresenceR\tpresences\"3\n\x12LocateShardRequest\x12\x1d\n\x05shard\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x10\x10R\x05shard\"7\n\x13LocateShardResponse\x12 \n\x0bincarnation\x18\x01 \x01(\tR\x0bincarnation\"b\n\x19WatchShardPresenceRequest\x12\x1d\n\x05shard\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x10\x10R\x05shard\x12&\n\x08user_ids\x18\x02 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01R\x07userIds\"_\n\x1aWatchShardPresenceResponse\x12\x41\n\tpresences\x18\x01 \x03(\x0b\x32#.worldmesh.presence.v1.UserPresenceR\tpresences2\xcb\x06\n\x0fPresenceService\x12n\n\x06\x41ttach\x12$.worldmesh.presence.v1.AttachRequest\x1a%.worldmesh.presence.v1.AttachResponse\"\x13\xaa\xd4\x18\x0f\x08\x01\x1a\x07gateway \x02\x30\x02(\x01\x30\x01\x12\x99\x01\n\x10\x42\x61tchGetPresence\x12..worldmesh.presence.v1.BatchGetPresenceRequest\x1a/.worldmesh.presence.v1.BatchGetPresenceResponse\"$\xaa\xd4\x18 \x08\x03\x12\x06\x63lient\x1a\x07gateway\x1a\x05world \x03*\x02\x08\x02\x12\x87\x01\n\rWatchPresence\x12+.worldmesh.presence.v1.WatchPresenceRequest\x1a,.worldmesh.presence.v1.WatchPresenceResponse\"\x19\xaa\xd4\x18\x15\x08\x03\x12\x06\x63lient\x1a\x07gateway \x02\x30\x01\x12\x8d\x01\n\x10GetShardPresence\x12..worldmesh.presence.v1.GetShardPresenceRequest\x1a/.worldmesh.presence.v1.GetShardPresenceResponse\"\x18\xaa\xd4\x18\x14\x08\x01\x1a\x08presence \x03*\x02\x08\x01\x30\x02\x12~\n\x0bLocateShard\x12).worldmesh.presence.v1.LocateShardRequest\x1a*.worldmesh.presence.v1.LocateShardResponse\"\x18\xaa\xd4\x18\x14\x08\x01\x1a\x08presence \x01*\x02\x08\x01\x30\x02\x12\x91\x01\n\x12WatchShardPresence\x12\x30.worldmesh.presence.v1.WatchShardPresenceRequest\x1a\x31.worldmesh.presence.v1.WatchShardPresenceResponse\"\x14\xaa\xd4\x18\x10\x08\x01\x1a\x08presence \x02\x30\x02\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,6 +62,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSHARDPRESENCEREQUEST'].fields_by_name['shard']._serialized_options = b'\272H\004*\002\020\020'
   _globals['_GETSHARDPRESENCEREQUEST'].fields_by_name['user_ids']._loaded_options = None
   _globals['_GETSHARDPRESENCEREQUEST'].fields_by_name['user_ids']._serialized_options = b'\272H\010\222\001\005\010\001\020\310\001'
+  _globals['_LOCATESHARDREQUEST'].fields_by_name['shard']._loaded_options = None
+  _globals['_LOCATESHARDREQUEST'].fields_by_name['shard']._serialized_options = b'\272H\004*\002\020\020'
   _globals['_WATCHSHARDPRESENCEREQUEST'].fields_by_name['shard']._loaded_options = None
   _globals['_WATCHSHARDPRESENCEREQUEST'].fields_by_name['shard']._serialized_options = b'\272H\004*\002\020\020'
   _globals['_WATCHSHARDPRESENCEREQUEST'].fields_by_name['user_ids']._loaded_options = None
@@ -74,38 +76,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRESENCESERVICE'].methods_by_name['WatchPresence']._serialized_options = b'\252\324\030\025\010\003\022\006client\032\007gateway \002'
   _globals['_PRESENCESERVICE'].methods_by_name['GetShardPresence']._loaded_options = None
   _globals['_PRESENCESERVICE'].methods_by_name['GetShardPresence']._serialized_options = b'\252\324\030\024\010\001\032\010presence \003*\002\010\0010\002'
+  _globals['_PRESENCESERVICE'].methods_by_name['LocateShard']._loaded_options = None
+  _globals['_PRESENCESERVICE'].methods_by_name['LocateShard']._serialized_options = b'\252\324\030\024\010\001\032\010presence \001*\002\010\0010\002'
   _globals['_PRESENCESERVICE'].methods_by_name['WatchShardPresence']._loaded_options = None
   _globals['_PRESENCESERVICE'].methods_by_name['WatchShardPresence']._serialized_options = b'\252\324\030\020\010\001\032\010presence \0020\002'
   _globals['_USERPRESENCE']._serialized_start=170
-  _globals['_USERPRESENCE']._serialized_end=351
-  _globals['_DEVICE']._serialized_start=354
-  _globals['_DEVICE']._serialized_end=495
-  _globals['_ATTACHREQUEST']._serialized_start=498
-  _globals['_ATTACHREQUEST']._serialized_end=1109
-  _globals['_ATTACHREQUEST_OPEN']._serialized_start=730
-  _globals['_ATTACHREQUEST_OPEN']._serialized_end=854
-  _globals['_ATTACHREQUEST_CHANGES']._serialized_start=856
-  _globals['_ATTACHREQUEST_CHANGES']._serialized_end=965
-  _globals['_ATTACHREQUEST_CHANGE']._serialized_start=967
-  _globals['_ATTACHREQUEST_CHANGE']._serialized_end=1094
-  _globals['_ATTACHRESPONSE']._serialized_start=1111
-  _globals['_ATTACHRESPONSE']._serialized_end=1156
-  _globals['_BATCHGETPRESENCEREQUEST']._serialized_start=1158
-  _globals['_BATCHGETPRESENCEREQUEST']._serialized_end=1233
-  _globals['_BATCHGETPRESENCERESPONSE']._serialized_start=1235
-  _globals['_BATCHGETPRESENCERESPONSE']._serialized_end=1328
-  _globals['_WATCHPRESENCEREQUEST']._serialized_start=1330
-  _globals['_WATCHPRESENCEREQUEST']._serialized_end=1402
-  _globals['_WATCHPRESENCERESPONSE']._serialized_start=1404
-  _globals['_WATCHPRESENCERESPONSE']._serialized_end=1494
-  _globals['_GETSHARDPRESENCEREQUEST']._serialized_start=1496
-  _globals['_GETSHARDPRESENCEREQUEST']._serialized_end=1592
-  _globals['_GETSHARDPRESENCERESPONSE']._serialized_start=1594
-  _globals['_GETSHARDPRESENCERESPONSE']._serialized_end=1687
-  _globals['_WATCHSHARDPRESENCEREQUEST']._serialized_start=1689
-  _globals['_WATCHSHARDPRESENCEREQUEST']._serialized_end=1787
-  _globals['_WATCHSHARDPRESENCERESPONSE']._serialized_start=1789
-  _globals['_WATCHSHARDPRESENCERESPONSE']._serialized_end=1884
-  _globals['_PRESENCESERVICE']._serialized_start=1887
-  _globals['_PRESENCESERVICE']._serialized_end=2602
+  _globals['_USERPRESENCE']._serialized_end=377
+  _globals['_DEVICE']._serialized_start=380
+  _globals['_DEVICE']._serialized_end=521
+  _globals['_ATTACHREQUEST']._serialized_start=524
+  _globals['_ATTACHREQUEST']._serialized_end=1156
+  _globals['_ATTACHREQUEST_OPEN']._serialized_start=756
+  _globals['_ATTACHREQUEST_OPEN']._serialized_end=880
+  _globals['_ATTACHREQUEST_CHANGES']._serialized_start=883
+  _globals['_ATTACHREQUEST_CHANGES']._serialized_end=1012
+  _globals['_ATTACHREQUEST_CHANGE']._serialized_start=1014
+  _globals['_ATTACHREQUEST_CHANGE']._serialized_end=1141
+  _globals['_ATTACHRESPONSE']._serialized_start=1158
+  _globals['_ATTACHRESPONSE']._serialized_end=1203
+  _globals['_BATCHGETPRESENCEREQUEST']._serialized_start=1205
+  _globals['_BATCHGETPRESENCEREQUEST']._serialized_end=1280
+  _globals['_BATCHGETPRESENCERESPONSE']._serialized_start=1282
+  _globals['_BATCHGETPRESENCERESPONSE']._serialized_end=1375
+  _globals['_WATCHPRESENCEREQUEST']._serialized_start=1377
+  _globals['_WATCHPRESENCEREQUEST']._serialized_end=1449
+  _globals['_WATCHPRESENCERESPONSE']._serialized_start=1451
+  _globals['_WATCHPRESENCERESPONSE']._serialized_end=1541
+  _globals['_GETSHARDPRESENCEREQUEST']._serialized_start=1543
+  _globals['_GETSHARDPRESENCEREQUEST']._serialized_end=1639
+  _globals['_GETSHARDPRESENCERESPONSE']._serialized_start=1641
+  _globals['_GETSHARDPRESENCERESPONSE']._serialized_end=1734
+  _globals['_LOCATESHARDREQUEST']._serialized_start=1736
+  _globals['_LOCATESHARDREQUEST']._serialized_end=1787
+  _globals['_LOCATESHARDRESPONSE']._serialized_start=1789
+  _globals['_LOCATESHARDRESPONSE']._serialized_end=1844
+  _globals['_WATCHSHARDPRESENCEREQUEST']._serialized_start=1846
+  _globals['_WATCHSHARDPRESENCEREQUEST']._serialized_end=1944
+  _globals['_WATCHSHARDPRESENCERESPONSE']._serialized_start=1946
+  _globals['_WATCHSHARDPRESENCERESPONSE']._serialized_end=2041
+  _globals['_PRESENCESERVICE']._serialized_start=2044
+  _globals['_PRESENCESERVICE']._serialized_end=2887
 # @@protoc_insertion_point(module_scope)

@@ -29,10 +29,15 @@ class UserPresence(_message.Message):
     ONLINE_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
     CHANGE_TIME_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """The user."""
     online: _builtins.bool
     """Whether the user has a session anywhere."""
+    unknown: _builtins.bool
+    """Whether it is not known if the user is online; `online` is false then. So it is for some seconds after the instance
+    that knew it was lost, of those whom no gateway has named again yet.
+    """
     @_builtins.property
     def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Device]:
         """One for each session; empty when not online, and empty for all but the user itself, servers of the studio (scope
@@ -50,10 +55,11 @@ class UserPresence(_message.Message):
         online: _builtins.bool = ...,
         devices: _abc.Iterable[Global___Device] | None = ...,
         change_time: _timestamp_pb2.Timestamp | None = ...,
+        unknown: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "devices", b"devices", "online", b"online", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_time", b"change_time", "devices", b"devices", "online", b"online", "unknown", b"unknown", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -131,8 +137,11 @@ class AttachRequest(_message.Message):
 
         SEQ_FIELD_NUMBER: _builtins.int
         CHANGES_FIELD_NUMBER: _builtins.int
+        MORE_FIELD_NUMBER: _builtins.int
         seq: _builtins.int
         """Grows by one with each message of the stream; echoed in the acknowledgement."""
+        more: _builtins.bool
+        """Of a snapshot: whether another part of it follows."""
         @_builtins.property
         def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttachRequest.Change]:
             """The changes, in order."""
@@ -142,10 +151,11 @@ class AttachRequest(_message.Message):
             *,
             seq: _builtins.int = ...,
             changes: _abc.Iterable[Global___AttachRequest.Change] | None = ...,
+            more: _builtins.bool = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "seq", b"seq"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "more", b"more", "seq", b"seq"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -188,7 +198,9 @@ class AttachRequest(_message.Message):
 
     @_builtins.property
     def snapshot(self) -> Global___AttachRequest.Changes:
-        """Second: all sessions that the gateway has of this shard."""
+        """Second: all sessions that the gateway has of this shard, in as many parts as it takes. Sessions that none of them
+        names are gone.
+        """
 
     @_builtins.property
     def changes(self) -> Global___AttachRequest.Changes:
@@ -380,6 +392,50 @@ class GetShardPresenceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetShardPresenceResponse: _TypeAlias = GetShardPresenceResponse  # noqa: Y015
+
+@_typing.final
+class LocateShardRequest(_message.Message):
+    """Request of LocateShard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    shard: _builtins.int
+    """The shard."""
+    def __init__(
+        self,
+        *,
+        shard: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocateShardRequest: _TypeAlias = LocateShardRequest  # noqa: Y015
+
+@_typing.final
+class LocateShardResponse(_message.Message):
+    """Response of LocateShard."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    incarnation: _builtins.str
+    """Chosen anew at each start of an instance."""
+    def __init__(
+        self,
+        *,
+        incarnation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incarnation", b"incarnation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocateShardResponse: _TypeAlias = LocateShardResponse  # noqa: Y015
 
 @_typing.final
 class WatchShardPresenceRequest(_message.Message):

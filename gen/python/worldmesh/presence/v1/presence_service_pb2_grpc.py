@@ -57,6 +57,11 @@ class PresenceServiceStub:
                 request_serializer=worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.GetShardPresenceRequest.SerializeToString,
                 response_deserializer=worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.GetShardPresenceResponse.FromString,
                 _registered_method=True)
+        self.LocateShard = channel.unary_unary(
+                '/worldmesh.presence.v1.PresenceService/LocateShard',
+                request_serializer=worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.LocateShardRequest.SerializeToString,
+                response_deserializer=worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.LocateShardResponse.FromString,
+                _registered_method=True)
         self.WatchShardPresence = channel.unary_stream(
                 '/worldmesh.presence.v1.PresenceService/WatchShardPresence',
                 request_serializer=worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.WatchShardPresenceRequest.SerializeToString,
@@ -73,7 +78,9 @@ class PresenceServiceServicer:
     def Attach(self, request_iterator, context):
         """A gateway's stream to one shard: the sessions it has, and their changes. The stream is the lease: when it
         ends and is not opened again within the lease, all its sessions are offline at once.
-        The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
+        The first request is `open`, then a `snapshot` in as many parts as it takes, then `changes`; each part is
+        acknowledged. An instance that another one has taken the shard over from ends the stream as UNAVAILABLE: open it
+        again, and say everything.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,7 +97,7 @@ class PresenceServiceServicer:
     def WatchPresence(self, request, context):
         """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
         Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-        is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+        is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
         a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -99,6 +106,14 @@ class PresenceServiceServicer:
 
     def GetShardPresence(self, request, context):
         """The part of BatchGetPresence that one shard answers. Between instances of presence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LocateShard(self, request, context):
+        """Which instance the shard's calls reach. Each instance asks this of the shards that it holds: one that is not its own
+        any more, for Envoy's hash has moved it, it lets go. Between instances of presence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,6 +148,11 @@ def add_PresenceServiceServicer_to_server(servicer, server):
                     servicer.GetShardPresence,
                     request_deserializer=worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.GetShardPresenceRequest.FromString,
                     response_serializer=worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.GetShardPresenceResponse.SerializeToString,
+            ),
+            'LocateShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.LocateShard,
+                    request_deserializer=worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.LocateShardRequest.FromString,
+                    response_serializer=worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.LocateShardResponse.SerializeToString,
             ),
             'WatchShardPresence': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchShardPresence,
@@ -251,6 +271,33 @@ class PresenceService:
             '/worldmesh.presence.v1.PresenceService/GetShardPresence',
             worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.GetShardPresenceRequest.SerializeToString,
             worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.GetShardPresenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LocateShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/worldmesh.presence.v1.PresenceService/LocateShard',
+            worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.LocateShardRequest.SerializeToString,
+            worldmesh_dot_presence_dot_v1_dot_presence__service__pb2.LocateShardResponse.FromString,
             options,
             channel_credentials,
             insecure,

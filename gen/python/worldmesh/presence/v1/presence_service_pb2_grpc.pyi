@@ -39,7 +39,9 @@ class PresenceServiceStub:
     Attach: _grpc.StreamStreamMultiCallable[_presence_service_pb2.AttachRequest, _presence_service_pb2.AttachResponse]
     """A gateway's stream to one shard: the sessions it has, and their changes. The stream is the lease: when it
     ends and is not opened again within the lease, all its sessions are offline at once.
-    The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
+    The first request is `open`, then a `snapshot` in as many parts as it takes, then `changes`; each part is
+    acknowledged. An instance that another one has taken the shard over from ends the stream as UNAVAILABLE: open it
+    again, and say everything.
     """
     BatchGetPresence: _grpc.UnaryUnaryMultiCallable[_presence_service_pb2.BatchGetPresenceRequest, _presence_service_pb2.BatchGetPresenceResponse]
     """The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
@@ -48,11 +50,15 @@ class PresenceServiceStub:
     WatchPresence: _grpc.UnaryStreamMultiCallable[_presence_service_pb2.WatchPresenceRequest, _presence_service_pb2.WatchPresenceResponse]
     """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
     Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-    is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+    is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
     a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
     """
     GetShardPresence: _grpc.UnaryUnaryMultiCallable[_presence_service_pb2.GetShardPresenceRequest, _presence_service_pb2.GetShardPresenceResponse]
     """The part of BatchGetPresence that one shard answers. Between instances of presence."""
+    LocateShard: _grpc.UnaryUnaryMultiCallable[_presence_service_pb2.LocateShardRequest, _presence_service_pb2.LocateShardResponse]
+    """Which instance the shard's calls reach. Each instance asks this of the shards that it holds: one that is not its own
+    any more, for Envoy's hash has moved it, it lets go. Between instances of presence.
+    """
     WatchShardPresence: _grpc.UnaryStreamMultiCallable[_presence_service_pb2.WatchShardPresenceRequest, _presence_service_pb2.WatchShardPresenceResponse]
     """The part of WatchPresence that one shard answers. Between instances of presence."""
 
@@ -67,7 +73,9 @@ class PresenceServiceAsyncStub(PresenceServiceStub):
     Attach: _aio.StreamStreamMultiCallable[_presence_service_pb2.AttachRequest, _presence_service_pb2.AttachResponse]  # type: ignore[assignment]
     """A gateway's stream to one shard: the sessions it has, and their changes. The stream is the lease: when it
     ends and is not opened again within the lease, all its sessions are offline at once.
-    The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
+    The first request is `open`, then a `snapshot` in as many parts as it takes, then `changes`; each part is
+    acknowledged. An instance that another one has taken the shard over from ends the stream as UNAVAILABLE: open it
+    again, and say everything.
     """
     BatchGetPresence: _aio.UnaryUnaryMultiCallable[_presence_service_pb2.BatchGetPresenceRequest, _presence_service_pb2.BatchGetPresenceResponse]  # type: ignore[assignment]
     """The presence of up to 200 users. Users who are not online are in the answer as such. Where they are, on which
@@ -76,11 +84,15 @@ class PresenceServiceAsyncStub(PresenceServiceStub):
     WatchPresence: _aio.UnaryStreamMultiCallable[_presence_service_pb2.WatchPresenceRequest, _presence_service_pb2.WatchPresenceResponse]  # type: ignore[assignment]
     """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
     Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-    is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+    is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
     a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
     """
     GetShardPresence: _aio.UnaryUnaryMultiCallable[_presence_service_pb2.GetShardPresenceRequest, _presence_service_pb2.GetShardPresenceResponse]  # type: ignore[assignment]
     """The part of BatchGetPresence that one shard answers. Between instances of presence."""
+    LocateShard: _aio.UnaryUnaryMultiCallable[_presence_service_pb2.LocateShardRequest, _presence_service_pb2.LocateShardResponse]  # type: ignore[assignment]
+    """Which instance the shard's calls reach. Each instance asks this of the shards that it holds: one that is not its own
+    any more, for Envoy's hash has moved it, it lets go. Between instances of presence.
+    """
     WatchShardPresence: _aio.UnaryStreamMultiCallable[_presence_service_pb2.WatchShardPresenceRequest, _presence_service_pb2.WatchShardPresenceResponse]  # type: ignore[assignment]
     """The part of WatchPresence that one shard answers. Between instances of presence."""
 
@@ -98,7 +110,9 @@ class PresenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_presence_service_pb2.AttachResponse], _abc.AsyncIterator[_presence_service_pb2.AttachResponse]]:
         """A gateway's stream to one shard: the sessions it has, and their changes. The stream is the lease: when it
         ends and is not opened again within the lease, all its sessions are offline at once.
-        The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
+        The first request is `open`, then a `snapshot` in as many parts as it takes, then `changes`; each part is
+        acknowledged. An instance that another one has taken the shard over from ends the stream as UNAVAILABLE: open it
+        again, and say everything.
         """
 
     @_abc_1.abstractmethod
@@ -119,7 +133,7 @@ class PresenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_presence_service_pb2.WatchPresenceResponse], _abc.AsyncIterator[_presence_service_pb2.WatchPresenceResponse]]:
         """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
         Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-        is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+        is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
         a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
         """
 
@@ -130,6 +144,16 @@ class PresenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_presence_service_pb2.GetShardPresenceResponse, _abc.Awaitable[_presence_service_pb2.GetShardPresenceResponse]]:
         """The part of BatchGetPresence that one shard answers. Between instances of presence."""
+
+    @_abc_1.abstractmethod
+    def LocateShard(
+        self,
+        request: _presence_service_pb2.LocateShardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_presence_service_pb2.LocateShardResponse, _abc.Awaitable[_presence_service_pb2.LocateShardResponse]]:
+        """Which instance the shard's calls reach. Each instance asks this of the shards that it holds: one that is not its own
+        any more, for Envoy's hash has moved it, it lets go. Between instances of presence.
+        """
 
     @_abc_1.abstractmethod
     def WatchShardPresence(

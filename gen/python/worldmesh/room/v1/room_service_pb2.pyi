@@ -511,8 +511,8 @@ class Input(_message.Message):
     traceparent: _builtins.str
     """W3C trace context of the client frame, for the relay's span; empty for state."""
     number: _builtins.int
-    """The gateway's number for this input, unique for its member's session; 0 for state. The relay answers each
-    numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
+    """The gateway's number for this input, unique for its member's session; 0 for state without a `rid`. The relay answers
+    each numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
     is answered again and not done again.
     """
     @_builtins.property

@@ -59,6 +59,14 @@ class KeyRing:
             return
         self._known = await self._keys.all(now)
 
+    async def rotate(self, now: datetime) -> SigningKey:
+        """Make the next key before its time, and return it: as always it is published for a while before it signs."""
+        await self.refresh(now)
+        if self._known[0].active_time <= now:
+            await self._make(now, now + self._rotation.lead)
+            self._known = await self._keys.all(now)
+        return self._known[0]
+
     async def _make(self, now: datetime, active: datetime) -> None:
         private = Ed25519PrivateKey.generate()
         key = SigningKey(

@@ -266,6 +266,13 @@ class GetJwksResponse(betterproto2.Message):
     The keys, newest first; a retired key stays until the last token that it signed has expired.
     """
 
+    server_time: "datetime.datetime | None" = betterproto2.field(
+        2, betterproto2.TYPE_MESSAGE, unwrap=lambda: ___google__protobuf__.Timestamp, optional=True
+    )
+    """
+    The time at identity, by which tokens are issued: who checks them by it need not trust its own clock.
+    """
+
 
 default_message_pool.register_message("worldmesh.identity.v1", "GetJwksResponse", GetJwksResponse)
 

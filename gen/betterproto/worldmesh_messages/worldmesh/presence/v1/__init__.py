@@ -14,6 +14,8 @@ __all__ = (
     "Device",
     "GetShardPresenceRequest",
     "GetShardPresenceResponse",
+    "LocateShardRequest",
+    "LocateShardResponse",
     "PresenceServiceStub",
     "UserPresence",
     "WatchPresenceRequest",
@@ -58,7 +60,8 @@ class AttachRequest(betterproto2.Message):
         2, betterproto2.TYPE_MESSAGE, optional=True, group="body"
     )
     """
-    Second: all sessions that the gateway has of this shard.
+    Second: all sessions that the gateway has of this shard, in as many parts as it takes. Sessions that none of them
+    names are gone.
     """
 
     changes: "AttachRequestChanges | None" = betterproto2.field(
@@ -111,6 +114,11 @@ class AttachRequestChanges(betterproto2.Message):
     changes: "list[AttachRequestChange]" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The changes, in order.
+    """
+
+    more: "bool" = betterproto2.field(3, betterproto2.TYPE_BOOL)
+    """
+    Of a snapshot: whether another part of it follows.
     """
 
 
@@ -248,6 +256,36 @@ default_message_pool.register_message("worldmesh.presence.v1", "GetShardPresence
 
 
 @dataclass(eq=False, repr=False)
+class LocateShardRequest(betterproto2.Message):
+    """
+    Request of LocateShard.
+    """
+
+    shard: "int" = betterproto2.field(1, betterproto2.TYPE_UINT32)
+    """
+    The shard.
+    """
+
+
+default_message_pool.register_message("worldmesh.presence.v1", "LocateShardRequest", LocateShardRequest)
+
+
+@dataclass(eq=False, repr=False)
+class LocateShardResponse(betterproto2.Message):
+    """
+    Response of LocateShard.
+    """
+
+    incarnation: "str" = betterproto2.field(1, betterproto2.TYPE_STRING)
+    """
+    Chosen anew at each start of an instance.
+    """
+
+
+default_message_pool.register_message("worldmesh.presence.v1", "LocateShardResponse", LocateShardResponse)
+
+
+@dataclass(eq=False, repr=False)
 class UserPresence(betterproto2.Message):
     """
     The presence of one user.
@@ -274,6 +312,12 @@ class UserPresence(betterproto2.Message):
     )
     """
     When `online` last changed; unset if not known.
+    """
+
+    unknown: "bool" = betterproto2.field(5, betterproto2.TYPE_BOOL)
+    """
+    Whether it is not known if the user is online; `online` is false then. So it is for some seconds after the instance
+    that knew it was lost, of those whom no gateway has named again yet.
     """
 
 
@@ -363,7 +407,9 @@ class PresenceServiceStub(betterproto2_grpclib.ServiceStub):
         """
         A gateway's stream to one shard: the sessions it has, and their changes. The stream is the lease: when it
         ends and is not opened again within the lease, all its sessions are offline at once.
-        The first request is `open`, then one `snapshot`, then `changes`; each is acknowledged.
+        The first request is `open`, then a `snapshot` in as many parts as it takes, then `changes`; each part is
+        acknowledged. An instance that another one has taken the shard over from ends the stream as UNAVAILABLE: open it
+        again, and say everything.
         """
 
         async for response in self._stream_stream(
@@ -410,7 +456,7 @@ class PresenceServiceStub(betterproto2_grpclib.ServiceStub):
         """
         Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
         Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-        is no change. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
+        is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
         a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
         """
 
@@ -440,6 +486,28 @@ class PresenceServiceStub(betterproto2_grpclib.ServiceStub):
             "/worldmesh.presence.v1.PresenceService/GetShardPresence",
             message,
             GetShardPresenceResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
+    async def locate_shard(
+        self,
+        message: "LocateShardRequest",
+        *,
+        timeout: "float | None" = None,
+        deadline: "Deadline | None" = None,
+        metadata: "MetadataLike | None" = None,
+    ) -> "LocateShardResponse":
+        """
+        Which instance the shard's calls reach. Each instance asks this of the shards that it holds: one that is not its own
+        any more, for Envoy's hash has moved it, it lets go. Between instances of presence.
+        """
+
+        return await self._unary_unary(
+            "/worldmesh.presence.v1.PresenceService/LocateShard",
+            message,
+            LocateShardResponse,
             timeout=timeout,
             deadline=deadline,
             metadata=metadata,

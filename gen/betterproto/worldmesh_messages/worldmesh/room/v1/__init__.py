@@ -480,8 +480,8 @@ class Input(betterproto2.Message):
 
     number: "int" = betterproto2.field(10, betterproto2.TYPE_UINT64)
     """
-    The gateway's number for this input, unique for its member's session; 0 for state. The relay answers each
-    numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
+    The gateway's number for this input, unique for its member's session; 0 for state without a `rid`. The relay answers
+    each numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
     is answered again and not done again.
     """
 

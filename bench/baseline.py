@@ -1,0 +1,37 @@
+"""What a benchmark came to before, and what is worse now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TOLERANCE = 0.20
+LOWER_IS_BETTER = (
+    "cpu_20x50x4",
+    "cpu_20x50x4_tls",
+    "cpu_20x50x10",
+    "idle_kb",
+    "idle_kb_tls",
+    "allocs_per_delivery",
+    "presence_core_bytes_per_user",
+)
+HIGHER_IS_BETTER = ("joins", "joins_tls", "delivered_share")
+"""Ratios to the floor of the same run, and figures that do not depend on how fast the machine is."""
+
+
+def regressions(baseline: Mapping[str, float], results: Mapping[str, float]) -> list[str]:
+    """The figures that are more than TOLERANCE worse than in the baseline."""
+    worse = []
+    for name in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER):
+        if name not in baseline or name not in results:
+            continue
+        before, now = baseline[name], results[name]
+        limit = before * (1 + TOLERANCE) if name in LOWER_IS_BETTER else before / (1 + TOLERANCE)
+        if now > limit if name in LOWER_IS_BETTER else now < limit:
+            worse.append(f"{name} is {now}, was {before}")
+    return worse
+
+
+def renewed(baseline: Mapping[str, float], results: Mapping[str, float]) -> dict[str, float]:
+    """The baseline, with what was measured now in the place of what was measured before."""
+    names = (*LOWER_IS_BETTER, *HIGHER_IS_BETTER)
+    return {n: results.get(n, baseline.get(n, 0.0)) for n in names if n in results or n in baseline}

@@ -1,0 +1,28 @@
+"""A benchmark that has become worse fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.baseline import regressions, renewed
+
+BASELINE = {"cpu_20x50x4": 1.5, "joins": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("results", "worse"),
+    [
+        ({"cpu_20x50x4": 1.5, "joins": 0.5}, []),
+        ({"cpu_20x50x4": 1.79, "joins": 0.42}, []),
+        ({"cpu_20x50x4": 1.81, "joins": 0.5}, ["cpu_20x50x4 is 1.81, was 1.5"]),
+        ({"cpu_20x50x4": 1.0, "joins": 0.41}, ["joins is 0.41, was 0.5"]),
+        ({"idle_kb": 100.0}, []),  # nothing to compare with
+    ],
+)
+def test_what_is_a_fifth_worse_is_told(results: dict[str, float], worse: list[str]) -> None:
+    assert regressions(BASELINE, results) == worse
+
+
+def test_a_part_renews_its_part() -> None:
+    kept = renewed(BASELINE, {"joins": 0.6, "p99_ms_20x50x10": 50.0})
+    assert kept == {"cpu_20x50x4": 1.5, "joins": 0.6}

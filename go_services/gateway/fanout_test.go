@@ -1,0 +1,62 @@
+package gateway
+
+import (
+	"testing"
+
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+)
+
+// left says that somebody has left.
+func (s *fakeStream) left(user string) *roomv1.Delivery {
+	at := frames.LogPosition{Epoch: 1, Seq: s.relay.seq.Add(1)}
+	return &roomv1.Delivery{
+		Channel:  roomv1.Channel_CHANNEL_ORDERED,
+		Position: &roomv1.LogPosition{Epoch: at.Epoch, Seq: at.Seq},
+		Frame: frames.NewEncoder().Event(frames.Event{
+			LogPosition: at, Body: frames.MemberLeft{Entity: 9, UserID: user},
+		}),
+	}
+}
+
+func TestWhoComesAndGoesIsToldBeforeWhatFollows(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	stream.deliver(stream.left("usr_x"), stream.left("usr_y"), stateOf(1, 1, 3.5), stream.left("usr_z"), stream.chat("so quiet"))
+	ann.hears("usr_x")
+	ann.hears("usr_y")
+	ann.hears("state_batch")
+	ann.hears("usr_z")
+	ann.hears("so quiet")
+	stream.deliver(stream.left("usr_v")) // nothing follows
+	ann.hears("usr_v")
+}
+
+func TestWhoEntersDoesNotHearWhatItsSnapshotTells(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	bob := l.enter("usr_bob", "")
+	stream.deliver(stream.left("usr_x"))
+	bob.say(`{"rid":2,"join":{"room_id":"plaza"}}`)
+	bob.hears("snapshot")
+	stream.deliver(stream.left("usr_y"), stream.chat("hello"))
+	for _, heard := range []string{"usr_x", "usr_y", "hello"} {
+		ann.hears(heard)
+	}
+	bob.hears("usr_y")
+	bob.hears("hello")
+}
+
+func TestAWhisperHasItsPlaceAmongWhoComesAndGoes(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	before, whisper, after := stream.left("usr_x"), stream.chat("psst"), stream.left("usr_y")
+	whisper.Links = []uint32{1}
+	stream.deliver(before, whisper, after)
+	for _, heard := range []string{"usr_x", "psst", "usr_y"} {
+		ann.hears(heard)
+	}
+}

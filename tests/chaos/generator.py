@@ -1,0 +1,65 @@
+"""The load generator (load/), as the tests speak to it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias, cast
+
+from tests.support.world import ROOT
+
+PROGRAM = ROOT / ".build/chaos/load"
+
+Result: TypeAlias = dict[str, Any]
+
+
+class Load:
+    """The load generator."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.marked = 0.0
+        self.ended = 0.0
+        """When it was told to stop, after which everybody leaves."""
+
+    def mark(self) -> None:
+        """Says that something goes wrong now."""
+        self.marked = time.monotonic()
+        self.tell("mark")
+
+    def tell(self, line: str) -> None:
+        """Gives it a command."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Result:
+        """Its next line."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the load generator has ended with {self._process.wait()}")
+        return cast("Result", json.loads(line))
+
+    def stop(self) -> Result:
+        """Ends it; what came of it."""
+        self.ended = time.monotonic()
+        self.tell("stop")
+        return self.answer()
+
+
+@contextmanager
+def crowd(plan: Result) -> Iterator[Load]:
+    """Fills rooms with people, as the plan says; they are all in when this is entered."""
+    process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        load = Load(process)
+        load.tell(json.dumps(plan))
+        load.answer()  # all are in
+        yield load
+    finally:
+        process.kill()
+        process.wait()

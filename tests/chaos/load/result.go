@@ -1,0 +1,186 @@
+package main
+
+import (
+	"slices"
+	"time"
+)
+
+// result is what came of it.
+type result struct {
+	Said       int `json:"said"`
+	Acked      int `json:"acked"`
+	Unanswered int `json:"unanswered"`
+	// Lost counts pairs of a message that was answered and a client of its room that has not heard it; Twice those that
+	// heard it more than once; Disorder events out of order; Gaps snapshots that told of a gap.
+	Lost     int `json:"lost"`
+	Twice    int `json:"twice"`
+	Disorder int `json:"disorder"`
+	Gaps     int `json:"gaps"`
+	Lefts    int `json:"room_left"`
+	// Moves is how often clients came back after the mark; MostMoves the most of one client. Of those who read slowly it
+	// is SlowMoves.
+	Moves     int `json:"reconnects"`
+	MostMoves int `json:"most_reconnects"`
+	SlowMoves int `json:"slow_reconnects"`
+	// Came and Went count the members of whom rooms have said after the mark that they have entered or left.
+	Came int `json:"came"`
+	Went int `json:"went"`
+	// WrongMembers counts pairs of a client and a member whom it does not see though that one is in, or sees though not;
+	// WrongPlaces pairs of a client and a member whom it sees elsewhere than where that one has gone last.
+	WrongMembers int `json:"wrong_members"`
+	WrongPlaces  int `json:"wrong_places"`
+	// Refused counts what was not done; Untimely those refusals that did not say when to try again.
+	Refused  int `json:"refused"`
+	Untimely int `json:"untimely"`
+	// AckP50, AckP99 and Longest are from saying to the answer. LiveP50 and LiveP99 are over rooms: from the mark to the
+	// first answer to something said after it; StateP99 to the next state.
+	LiveP50  float64 `json:"live_p50_ms"`
+	LiveP99  float64 `json:"live_p99_ms"`
+	StateP99 float64 `json:"state_p99_ms"`
+	AckP50   float64 `json:"ack_p50_ms"`
+	AckP99   float64 `json:"ack_p99_ms"`
+	Longest  float64 `json:"longest_ms"`
+	// CalmStepP99 and StepP99 are how old steps of others were when they were seen, before the mark and after it.
+	CalmStepP99 float64 `json:"calm_step_p99_ms"`
+	StepP99     float64 `json:"step_p99_ms"`
+	// CalmOthersP99 and OthersP99 are the same without the first room, which may be busy.
+	CalmOthersP99 float64 `json:"calm_others_step_p99_ms"`
+	OthersP99     float64 `json:"others_step_p99_ms"`
+	// BackAfter is how long it took until all were in who were called, or had lost their connections; Away who is not.
+	BackAfter float64 `json:"back_after_ms"`
+	Away      int     `json:"away"`
+	Clients   int     `json:"clients"`
+	// Dead are the clients that have not come back.
+	Dead  []int                     `json:"dead"`
+	Notes map[string]map[string]int `json:"notes"`
+}
+
+func (l *load) result() result {
+	l.mu.Lock()
+	mark := l.mark
+	r := result{Notes: l.notes}
+	l.mu.Unlock()
+	var live, state, acks, calm, steps, calmOthers, others []float64
+	done := map[*room]map[string]time.Time{}
+	for i, room := range l.rooms {
+		room.mu.Lock()
+		r.Said += len(room.said)
+		r.Acked += len(room.done)
+		acks = append(acks, room.latencies...)
+		done[room] = map[string]time.Time{}
+		first, next := time.Duration(-1), time.Duration(-1)
+		for text, at := range room.done {
+			done[room][text] = at
+			if d := at.Sub(mark); room.said[text].After(mark) && (first < 0 || d < first) {
+				first = d
+			}
+		}
+		for _, at := range room.states {
+			if at.After(mark) {
+				next = at.Sub(mark)
+				break
+			}
+		}
+		for _, s := range room.steps {
+			all, rest := &steps, &others
+			if s.seen.Before(mark) {
+				all, rest = &calm, &calmOthers
+			}
+			*all = append(*all, ms(s.age))
+			if i > 0 {
+				*rest = append(*rest, ms(s.age))
+			}
+		}
+		r.Came, r.Went = r.Came+len(room.came), r.Went+len(room.went)
+		r.Refused, r.Untimely = r.Refused+room.refusals, r.Untimely+room.untimely
+		room.mu.Unlock()
+		live, state = append(live, ms(first)), append(state, ms(next))
+	}
+	r.Unanswered = r.Said - r.Acked
+	for _, c := range l.clients {
+		c.mu.Lock()
+		if c.dead {
+			r.Dead = append(r.Dead, c.index)
+			c.mu.Unlock()
+			continue
+		}
+		for text := range done[c.room] {
+			switch n := c.heard[text]; {
+			case n == 0 && c.late && c.room.saidBefore(text, c.since):
+			case n == 0:
+				r.Lost++
+			case n > 1:
+				r.Twice++
+			}
+		}
+		r.Disorder += c.disorder
+		r.Gaps += c.gaps
+		r.Lefts += c.lefts
+		if c.slow != nil {
+			r.SlowMoves += c.backs
+		} else {
+			r.Moves += c.backs
+			r.MostMoves = max(r.MostMoves, c.backs)
+		}
+		c.mu.Unlock()
+	}
+	r.WrongMembers, r.WrongPlaces = l.wrong()
+	r.LiveP50, r.LiveP99, r.StateP99 = percentile(live, 0.5), percentile(live, 0.99), percentile(state, 0.99)
+	r.AckP50, r.AckP99, r.Longest = percentile(acks, 0.5), percentile(acks, 0.99), percentile(acks, 1)
+	r.CalmStepP99, r.StepP99 = percentile(calm, 0.99), percentile(steps, 0.99)
+	r.CalmOthersP99, r.OthersP99 = percentile(calmOthers, 0.99), percentile(others, 0.99)
+	r.BackAfter, r.Away = l.back.told()
+	r.Clients = len(l.clients)
+	return r
+}
+
+// wrong compares what each client sees of its room with what is true: who is in, and where each has gone last.
+func (l *load) wrong() (members, places int) {
+	truth := map[*room]map[uint32][3]float32{}
+	departed := map[*room]int{}
+	for _, c := range l.clients {
+		c.mu.Lock()
+		if truth[c.room] == nil {
+			truth[c.room] = map[uint32][3]float32{}
+		}
+		switch {
+		case c.dead: // it may be in or not: its place is held for a while
+			departed[c.room]++
+		case c.in:
+			truth[c.room][c.sees.entity] = c.sees.self()
+		default:
+			members++
+		}
+		c.mu.Unlock()
+	}
+	for _, c := range l.clients {
+		c.mu.Lock()
+		if c.in {
+			seen := 0
+			for entity, at := range truth[c.room] {
+				m, sees := c.sees.members[entity]
+				if sees {
+					seen++
+				} else {
+					members++
+				}
+				if sees && m.at != at {
+					places++
+				}
+			}
+			members += max(len(c.sees.members)-seen-departed[c.room], 0)
+		}
+		c.mu.Unlock()
+	}
+	return members, places
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func percentile(values []float64, share float64) float64 {
+	if len(values) == 0 {
+		return -1
+	}
+	slices.Sort(values)
+	return values[min(int(share*float64(len(values))), len(values)-1)]
+}

@@ -1,0 +1,245 @@
+"""More comes than there is room for."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import resource
+import ssl
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+from websockets.exceptions import ConnectionClosed
+from worldmesh.identity.v1 import identity_service_pb2 as identity
+from worldmesh.presence.v1 import presence_service_pb2 as presence
+
+from tests.chaos.generator import Result
+from tests.chaos.probe import hello
+from tests.support.world import ROOT, World
+
+from .row import GATEWAY, NONE_LOST, Fault, Row, Scene, Setup, pid_of
+
+OVERLOADED = 4100
+_COMERS = 200
+_AT_ONCE = 32
+
+
+@contextmanager
+def _few_descriptors(pid: int) -> Iterator[None]:
+    """The process may have no more files open than it has now."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    greatest = max(int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir())
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (greatest + 1, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+async def _come(url: str, tls: ssl.SSLContext, token: str, stay: AsyncExitStack) -> str:
+    """Open a socket: how that ended. One that is let in stays."""
+    try:
+        await stay.enter_async_context(hello(url, tls, token))
+    except ConnectionClosed as error:
+        return str(error.rcvd.code) if error.rcvd else "cut"
+    except (OSError, TimeoutError) as error:
+        return type(error).__name__
+    return "let in"
+
+
+async def _crowd(world: World, url: str, pid: int, token: str) -> tuple[Counter[str], str]:
+    """Many come while there are no descriptors, and one comes afterwards: how that ended."""
+    tls = ssl.create_default_context(cafile=world.addresses["ca"])
+    at_once = asyncio.Semaphore(_AT_ONCE)
+
+    async def come() -> str:
+        async with at_once:
+            return await _come(url, tls, token, stay)
+
+    async with AsyncExitStack() as stay:
+        with _few_descriptors(pid):
+            ends = Counter(await asyncio.gather(*(come() for _ in range(_COMERS))))
+        return ends, await _come(url, tls, token, stay)
+
+
+def _out_of_descriptors(scene: Scene) -> None:
+    """A gateway may open no more files, and many come."""
+    world, name = scene.world, GATEWAY(scene.rng)
+    url = str(world.addresses["gateways_wss"][int(name.rpartition("-")[2])])
+    token = world.guest("comer").access_token
+    scene.mark()
+    ends, after = asyncio.run(_crowd(world, url, pid_of(world, name), token))
+    scene.figures |= {
+        "turned_away": ends.pop(str(OVERLOADED), 0),
+        "let_in": ends.pop("let in", 0),
+        "unheard": ends.total(),
+        "unheard_why": dict(ends),
+        "let_in_after": after == "let in",
+    }
+
+
+def _turned_away(result: Result) -> list[str]:
+    wrong = [f"{result['unheard']} heard nothing: {result['unheard_why']}"] if result["unheard"] else []
+    wrong += [] if result["turned_away"] else ["nobody was turned away"]
+    return wrong + ([] if result["let_in_after"] else ["when there were descriptors again nobody was let in"])
+
+
+def _offer(scene: Scene) -> None:
+    """A method of a service in Python and one of a service in Go are called more often than can be answered."""
+    world = scene.world
+    guest = world.guest("offer")
+    scene.mark()
+    scene.figures["offered"] = {}
+    scene.figures["goodput"] = {}
+    for method, request in (
+        ("/worldmesh.identity.v1.IdentityService/GetSelf", identity.GetSelfRequest()),
+        (
+            "/worldmesh.presence.v1.PresenceService/BatchGetPresence",
+            presence.BatchGetPresenceRequest(user_ids=[guest.user_id]),
+        ),
+    ):
+        plan = {
+            "target": world.addresses["grpc"],
+            "ca": world.addresses["ca"],
+            "token": guest.access_token,
+            "method": method,
+            "request": base64.b64encode(request.SerializeToString()).decode(),
+            "times": list(_PROMISED),
+            "seconds": 5,
+        }
+        # Whoever offers must not take the processor from those who answer.
+        command = ["nice", "-n", "10", str(OFFER)]
+        done = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, check=True, timeout=90)
+        calm, *crowded = json.loads(done.stdout)
+        name = method.rpartition("/")[2]
+        scene.figures["offered"][name] = [calm, *crowded]
+        for each in crowded:
+            share = each["good_per_s"] / calm["good_per_s"]
+            scene.figures["goodput"][f"{name} at {each['times']:g} x"] = round(share, 3)
+
+
+def _goodput(result: Result) -> list[str]:
+    wrong = []
+    for name, (_, *crowded) in result["offered"].items():
+        for each in crowded:
+            share = result["goodput"][f"{name} at {each['times']:g} x"]
+            if share < _PROMISED[each["times"]]:
+                wrong.append(f"{name} at {each['times']:g} times its capacity: goodput {share:.2f}")
+            if each["silent_per_s"]:
+                wrong.append(f"{name}: {each['silent_per_s']:.0f} a second were refused without a time to try again")
+    return wrong
+
+
+OFFER = ROOT / ".build/chaos/offer"
+# So many times the capacity are offered, and at least such a share of it must be answered.
+_PROMISED = {3.0: 0.9, 10.0: 0.8}
+
+
+def _told(command: str) -> Fault:
+    """Has the crowd do something at once."""
+
+    def fault(scene: Scene) -> None:
+        scene.mark()
+        scene.load.tell(command)
+
+    return fault
+
+
+def _resident(scene: Scene) -> float:
+    """Memory of both gateways, in MB."""
+    pids = [pid_of(scene.world, f"gateway-{n}") for n in range(2)]
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
+    return sum(pages) * resource.getpagesize() / 2**20
+
+
+@contextmanager
+def _memory(scene: Scene) -> Iterator[None]:
+    """How much memory gateways take a client, with what they use to begin with."""
+    before = _resident(scene)
+    yield
+    scene.figures |= {"gateways_mb_before": before, "gateways_mb": _resident(scene)}
+
+
+def _all_back(result: Result) -> list[str]:
+    wrong = [f"{result['away']} of {result['clients']} are not back"] if result["away"] else []
+    if result["back_after_ms"] > _BACK_MS:
+        wrong.append(f"all were back after {result['back_after_ms']:.0f} ms")
+    if (kb := 1024 * result["gateways_mb"] / result["clients"]) > _KB_A_CLIENT + _FIXED_MB * 1024 / result["clients"]:
+        wrong.append(f"gateways take {kb:.0f} KB a client")
+    return wrong
+
+
+def _all_in(result: Result) -> list[str]:
+    return _all_back(result) + ([f"{result['room_left']} were sent away"] if result["room_left"] else [])
+
+
+def _others_as_before(result: Result) -> list[str]:
+    calm, now = result["calm_others_step_p99_ms"], result["others_step_p99_ms"]
+    return [f"others' steps were seen after {now:.0f} ms (p99), before after {calm:.0f} ms"] if now > 2 * calm else []
+
+
+_BACK_MS = 15_000
+# What a gateway may take: for a client what TLS and its buffers need when all shake hands at once, and a base.
+_KB_A_CLIENT, _FIXED_MB = 150, 200
+# All come from one address here.
+_ROOMY = Setup(overrides={"gateway": {"WORLDMESH_GATEWAY_SOCKETS_PER_ADDRESS": "0"}})
+
+ROWS = (
+    Row(
+        12,
+        "gateway out of file descriptors",
+        _out_of_descriptors,
+        f"new sockets are closed with 4100 (come back later), old ones unharmed; {NONE_LOST}",
+        3000,
+        check=_turned_away,
+    ),
+    Row(
+        11,
+        "everybody loses the connection at once, and comes back",
+        _told("drop"),
+        f"all back ≤ 15 s; {NONE_LOST}",
+        _BACK_MS,
+        seconds=16,
+        reconnects=2,
+        setup=_ROOMY,
+        crowd={"copies": 4, "rate": 0.1, "words": 1},
+        around=(_memory,),
+        check=_all_back,
+    ),
+    Row(
+        211,
+        "three times as many as are in come at once",
+        _told("come"),
+        f"all in ≤ 15 s; nobody is sent away; memory of gateways bounded; {NONE_LOST}",
+        _BACK_MS,
+        seconds=16,
+        setup=_ROOMY,
+        crowd={"copies": 4, "late": 3, "rate": 0.1, "words": 1},
+        around=(_memory,),
+        check=_all_in,
+    ),
+    Row(
+        6,
+        "members of a room walk ten times as often",
+        _told("busy"),
+        f"others' steps are seen within 2 × calm (p99); {NONE_LOST}",
+        3000,
+        seconds=10,
+        crowd={"busy": 40},
+        check=_others_as_before,
+    ),
+    Row(
+        27,
+        "3 and 10 times as many calls are offered as can be answered",
+        _offer,
+        f"goodput ≥ 90 % and 80 % of capacity; what is refused says when to try again; {NONE_LOST}",
+        5000,
+        seconds=1,
+        crowd={"rate": 0.2, "words": 1},
+        check=_goodput,
+    ),
+)

@@ -1,0 +1,390 @@
+"""Networks that stall, lose, delay and cut."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from tests.chaos.generator import Result
+from tests.chaos.metrics import Sample, counting
+from tests.chaos.network import Link
+from tests.chaos.presence import presence
+from tests.chaos.second_mesh import WAY, second_mesh
+
+from .row import NONE_LOST, Fault, Row, Scene, Setup
+
+RELAYS, GATEWAYS = ("relay-0", "relay-1"), ("gateway-0", "gateway-1")
+TO_REDIS = tuple(Link(relay, "redis") for relay in RELAYS)
+TO_MESH = tuple(Link(gateway, "mesh") for gateway in GATEWAYS)
+TO_GATEWAYS = tuple(Link("clients", gateway) for gateway in GATEWAYS)
+
+SERVERS = Setup(links=(*TO_REDIS, *TO_MESH))
+"""The network between the processes may be bad."""
+CLIENTS = Setup(links=TO_GATEWAYS)
+"""The network between clients and gateways may be bad."""
+
+APART = Setup(links=(WAY,), beside=second_mesh)
+"""One gateway has a mesh of its own, whose network to one relay may be bad."""
+
+LEASE_MS = 18_000
+"""Of relays."""
+
+Bad: TypeAlias = Callable[[Scene, str], None]
+"""Makes a link bad."""
+
+
+def one(links: Sequence[Link]) -> Callable[[random.Random], Sequence[Link]]:
+    """One of the links, by the seed."""
+    return lambda rng: [rng.choice(links)]
+
+
+def each(links: Sequence[Link]) -> Callable[[random.Random], Sequence[Link]]:
+    """All of them."""
+    return lambda _: links
+
+
+def during(which: Callable[[random.Random], Sequence[Link]], bad: Bad, seconds: float) -> Fault:
+    """Makes links bad for a while."""
+
+    def fault(scene: Scene) -> None:
+        links = which(scene.rng)
+        scene.mark()
+        for link in links:
+            bad(scene, link.name)
+        time.sleep(seconds)
+        for link in links:
+            scene.network.heal(link.name)
+
+    return fault
+
+
+def stalls(scene: Scene, link: str) -> None:
+    """Nothing gets through, and nobody is told."""
+    scene.network.stall(link)
+
+
+def swallows(scene: Scene, link: str) -> None:
+    """Answers do not come back; what is sent arrives."""
+    scene.network.stall(link, "down")
+
+
+def delays(scene: Scene, link: str) -> None:
+    """200 ms there and back."""
+    scene.network.delay(link, 100)
+
+
+def loses(scene: Scene, link: str) -> None:
+    """2 % of packets, and now and then the connection."""
+    scene.network.lose(link, share=0.02, resets=0.05, seed=scene.rng.randrange(1 << 30))
+
+
+def ends(scene: Scene, link: str) -> None:
+    """All connections end, and new ones are refused."""
+    scene.network.cut(link)
+
+
+def thin(scene: Scene, link: str) -> None:
+    """8 KB/s a connection."""
+    scene.network.slow(link, 8, "down")
+
+
+def narrow(scene: Scene, link: str) -> None:
+    """32 KB/s a connection."""
+    scene.network.slow(link, 32)
+
+
+def fenced_ms(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
+    """Until the relay ended its rooms because it had not heard from Redis."""
+    lost = 'worldmesh_relay_room_ends_total{why="lease lost"}'
+    ends = [s.at for s in samples if s.total(lost) > samples[0].total(lost)]
+    return {"fenced_ms": (ends[0] - scene.load.marked) * 1000 if ends else -1.0}
+
+
+def fenced(result: Result) -> list[str]:
+    """At two thirds of the lease."""
+    most = LEASE_MS * 2 / 3 + 1000
+    return [] if 0 <= result["fenced_ms"] <= most else [f"fenced after {result['fenced_ms']:.0f} ms, not {most:.0f}"]
+
+
+def unseen(result: Result) -> list[str]:
+    """The others see nobody come or go."""
+    return [f"others saw {result[what]} members who {what}" for what in ("came", "went") if result[what]]
+
+
+def expire_once(result: Result) -> list[str]:
+    """The users of one gateway are said to be offline once and online again once, and nobody else is."""
+    wrong = [f"{what} {result[what]}" for what in ("flapped", "gone_once") if result[what]]
+    return wrong if result["back_once"] else [*wrong, "nobody was said to be offline"]
+
+
+HEARTBEATS = 'worldmesh_gateway_closes_total{code="4002"}'
+SOCKETS = 'worldmesh_gateway_sockets{dialect="flatbuffers"}'
+
+
+def found_ms(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
+    """Until the gateway had given up the last socket of which it heard nothing, and how many those were."""
+    last, began = samples[-1].total(HEARTBEATS), samples[0].total(HEARTBEATS)
+    at = next(s.at for s in samples if s.total(HEARTBEATS) == last)
+    return {"found": last - began, "found_ms": (at - scene.load.marked) * 1000}
+
+
+def found(result: Result) -> list[str]:
+    """All half-open sockets are found in time."""
+    wrong = (
+        [] if result["found"] == result["reconnects"] > 0 else [f"{result['found']} of {result['reconnects']} found"]
+    )
+    return wrong + ([f"found after {result['found_ms']:.0f} ms"] if result["found_ms"] > 12_000 else [])
+
+
+def reads_slowly(scene: Scene) -> None:
+    """Some of each room read nothing for a while, or 1 KB/s."""
+    scene.mark()
+    scene.load.tell("slow")
+    time.sleep(25)
+    scene.load.tell("unslow")
+
+
+def dropped(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
+    """What gateways did not send to those who read slowly, and by how many MB they grew."""
+    first, last = samples[0], samples[-1]
+    memory = "process_resident_memory_bytes"
+    grown = [s.values[g][memory] - first.values[g][memory] for s in samples for g in s.values]
+    drops = 'worldmesh_gateway_queue_drops_total{channel="%s"}'
+    return {
+        "dropped_state": last.total(drops % "state") - first.total(drops % "state"),
+        "slow_closed": last.total(drops % "ordered") - first.total(drops % "ordered"),
+        "grown_mb": round(max(grown) / 1e6, 1),
+    }
+
+
+MEMORY_MB = 64
+
+
+def undisturbed(result: Result) -> list[str]:
+    """The others see steps as soon as ever; what is dropped is counted; memory is bounded."""
+    wrong = [] if result["dropped_state"] else ["no state was dropped"]
+    if result["step_p99_ms"] > 2 * result["calm_step_p99_ms"]:
+        wrong.append(f"steps are seen after {result['step_p99_ms']:.0f} ms, {result['calm_step_p99_ms']:.0f} when calm")
+    if result["grown_mb"] > MEMORY_MB:
+        wrong.append(f"a gateway grew by {result['grown_mb']} MB")
+    return wrong
+
+
+STAY = {"patience": 60}
+"""Clients who do not look for another gateway by themselves."""
+
+
+def told(result: Result) -> list[str]:
+    """Clients of a gateway that reaches no relay are told that the room is not there."""
+    return [] if result["room_left"] else ["nobody was told"]
+
+
+ROWS = (
+    Row(
+        3,
+        "relay cut from Redis",
+        during(one(TO_REDIS), stalls, 16),
+        f"fences itself at 2/3 of its lease (12 s); rooms live again at the other relay ≤ 3 s later; {NONE_LOST}",
+        16_000,
+        seconds=22,
+        setup=SERVERS,
+        around=(counting(RELAYS, fenced_ms),),
+        check=fenced,
+    ),
+    Row(
+        4,
+        "relay cut from one gateway only",
+        during(each((WAY,)), stalls, 12),
+        f"that gateway's members go on when it is back; the others see nothing; {NONE_LOST}",
+        16_000,
+        seconds=18,
+        setup=APART,
+        crowd=STAY,
+        check=unseen,
+    ),
+    Row(
+        9,
+        "sockets that read nothing, or 1 KB/s",
+        reads_slowly,
+        f"the others' p99 ≤ 2 × calm; memory grows ≤ {MEMORY_MB} MB; only state is dropped, and counted; {NONE_LOST}",
+        3000,
+        seconds=30,
+        crowd={"slow": [0, 0, 1024, 1024]},
+        around=(counting(GATEWAYS, dropped),),
+        check=undisturbed,
+    ),
+    Row(
+        10,
+        "half-open sockets",
+        during(one(TO_GATEWAYS), stalls, 14),
+        f"found ≤ 12 s; clients come back by another gateway, and the others see nothing; {NONE_LOST}",
+        20_000,
+        seconds=18,
+        reconnects=1,
+        setup=CLIENTS,
+        around=(counting(GATEWAYS, found_ms),),
+        check=lambda result: found(result) + unseen(result),
+    ),
+    Row(
+        14,
+        "gateway cut from presence",
+        during(one(TO_MESH), stalls, 18),
+        f"its users expire once, and come back once; {NONE_LOST}",
+        25_000,
+        seconds=26,
+        setup=SERVERS,
+        crowd=STAY,
+        around=(presence,),
+        check=lambda result: expire_once(result) + unseen(result),
+    ),
+    Row(
+        130,
+        "gateway cut from the mesh",
+        during(one(TO_MESH), stalls, 10),
+        f"its members go on when it is back; the others see nothing; {NONE_LOST}",
+        12_000,
+        seconds=16,
+        setup=SERVERS,
+        crowd=STAY,
+        check=unseen,
+    ),
+    Row(
+        131,
+        "gateway cut from the mesh for long",
+        during(one(TO_MESH), stalls, 26),
+        f"its members are told after 20 s, and come back to the room when it is back; {NONE_LOST}",
+        35_000,
+        seconds=34,
+        gaps=True,
+        setup=SERVERS,
+        crowd=STAY,
+        check=told,
+    ),
+    Row(
+        132,
+        "gateway cut from the mesh, and clients who go elsewhere when they hear nothing",
+        during(one(TO_MESH), stalls, 15),
+        f"clients are at another gateway after 7 s; the others see nothing; {NONE_LOST}",
+        9000,
+        seconds=20,
+        reconnects=1,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        133,
+        "gateway's connections to the mesh end, and new ones are refused for 5 s",
+        during(one(TO_MESH), ends, 5),
+        f"its members go on when it is back; the others see nothing; {NONE_LOST}",
+        8000,
+        seconds=12,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        134,
+        "200 ms more between gateways and the mesh, there and back",
+        during(each(TO_MESH), delays, 10),
+        f"everything is later by as much, nothing else; {NONE_LOST}",
+        3000,
+        seconds=12,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        135,
+        "2 % loss between gateways and the mesh",
+        during(each(TO_MESH), loses, 10),
+        f"stalls of 200 ms and more; streams open again; the others see nothing; {NONE_LOST}",
+        8000,
+        seconds=14,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        136,
+        "200 ms more between relays and Redis, there and back",
+        during(each(TO_REDIS), delays, 10),
+        f"what is ordered is later by as much; steps are as ever; {NONE_LOST}",
+        3000,
+        seconds=12,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        137,
+        "2 % loss between relays and Redis",
+        during(each(TO_REDIS), loses, 10),
+        f"what is ordered stalls now and then; steps are as ever; {NONE_LOST}",
+        6000,
+        seconds=14,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        138,
+        "Redis takes what relays write and does not answer for 5 s",
+        during(each(TO_REDIS), swallows, 5),
+        f"what is ordered waits or is refused with RetryInfo, and is not written twice; {NONE_LOST}",
+        8000,
+        seconds=12,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        139,
+        "slow links between relays and Redis (32 KB/s)",
+        during(each(TO_REDIS), narrow, 10),
+        f"what is ordered gathers into larger writes, or is refused with RetryInfo; {NONE_LOST}",
+        12_000,
+        seconds=16,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        140,
+        "200 ms more between clients and gateways, there and back",
+        during(each(TO_GATEWAYS), delays, 10),
+        f"everything is later by as much, nothing else; {NONE_LOST}",
+        3000,
+        seconds=12,
+        setup=CLIENTS,
+        check=unseen,
+    ),
+    Row(
+        141,
+        "2 % loss between clients and gateways",
+        during(each(TO_GATEWAYS), loses, 10),
+        f"stalls; who loses the connection comes back, and the others see nothing; {NONE_LOST}",
+        8000,
+        seconds=14,
+        reconnects=20,
+        setup=CLIENTS,
+        check=unseen,
+    ),
+    Row(
+        142,
+        "slow links between clients and gateways (8 KB/s)",
+        during(each(TO_GATEWAYS), thin, 12),
+        f"state is dropped, ordered is late; who reads too slowly for that comes back later; {NONE_LOST}",
+        20_000,
+        seconds=18,
+        reconnects=2,
+        setup=CLIENTS,
+        check=unseen,
+    ),
+    Row(
+        143,
+        "relay cut from one gateway only, for long",
+        during(each((WAY,)), stalls, 26),
+        f"that gateway's members are told after 20 s, and come back when it is back; {NONE_LOST}",
+        35_000,
+        seconds=34,
+        gaps=True,
+        setup=APART,
+        crowd=STAY,
+        check=told,
+    ),
+)

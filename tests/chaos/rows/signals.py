@@ -1,0 +1,141 @@
+"""Processes that die, stop or are restarted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+from tests.chaos.generator import Result
+from tests.chaos.presence import presence, rebuilt
+from tests.support.world import World
+
+from .row import GATEWAY, NONE_LOST, PRESENCE, RELAY, Row, Scene, end, just, kill, pid_of, stop, whole
+
+
+def restart(world: World, name: str) -> None:
+    """Ends a process and waits until the one that takes its place is ready."""
+    before = pid_of(world, name)
+    os.kill(before, signal.SIGTERM)
+    limit = time.monotonic() + 60
+    while pid_of(world, name) == before:
+        if time.monotonic() > limit:
+            raise TimeoutError(f"{name} does not end")
+        time.sleep(0.2)
+
+
+def roll(scene: Scene) -> None:
+    """Restarts all relays, then all gateways, then the mesh's Envoy, one after another."""
+    whole(scene.world)
+    scene.mark()
+    for name in ("relay-0", "relay-1", "gateway-0", "gateway-1", "envoy-mesh"):
+        restart(scene.world, name)
+
+
+def flush(scene: Scene) -> None:
+    """Has Redis forget everything."""
+    host, _, port = str(scene.world.addresses["redis"]).partition(":")
+    scene.mark()
+    address = (host, int(port))
+    with scene.history.befalls("flush"), socket.create_connection(address, timeout=5) as connection:
+        connection.sendall(b"FLUSHALL\r\n")
+        if (answer := connection.recv(64)) != b"+OK\r\n":
+            raise RuntimeError(f"FLUSHALL was answered with {answer!r}")
+
+
+LEASE_MS = 8_000
+"""How long presence keeps the sessions of a gateway that is gone."""
+
+
+def gone_once(result: Result) -> list[str]:
+    """Those who do not come back are said to be offline once, and nobody else is."""
+    dead = len(result["dead"] or [])
+    wrong = [f"{what} {result[what]}" for what in ("flapped", "back_once") if result[what]]
+    if not dead or result["gone_once"] != dead:
+        wrong.append(f"{result['gone_once']} of {dead} who did not come back were said to be offline")
+    if result["expired_ms"] > LEASE_MS + 2000:
+        wrong.append(f"the last of them after {result['expired_ms']:.0f} ms")
+    return wrong
+
+
+def nobody_flaps(result: Result) -> list[str]:
+    """Nobody is said to be offline, and whoever asks for it soon hears who is online."""
+    wrong = [f"{what} {result[what]}" for what in ("flapped", "back_once", "gone_once") if result[what]]
+    return wrong + ([f"presence knew all after {result['rebuilt_ms']:.0f} ms"] if result["rebuilt_ms"] > 5000 else [])
+
+
+def timely(result: Result) -> list[str]:
+    """Some are refused, and all of them are told when to try again."""
+    wrong = [] if result["refused"] else ["nothing was refused"]
+    return wrong + ([f"{result['untimely']} were not told when to try again"] if result["untimely"] else [])
+
+
+ROWS = (
+    Row(1, "relay `kill -9`", kill(RELAY), f"rooms live again ≤ 3 s; {NONE_LOST}", 3000),
+    Row(
+        2,
+        "relay SIGSTOP 10 s, then SIGCONT",
+        stop(RELAY, 10),
+        f"new owner ≤ 6 s; the woken one can write nothing; {NONE_LOST}",
+        6000,
+        seconds=16,
+    ),
+    Row(
+        7,
+        "gateway `kill -9`",
+        kill(GATEWAY),
+        f"clients resume elsewhere; presence says offline once, within its lease, of those who don't; {NONE_LOST}",
+        6000,
+        seconds=12,
+        reconnects=1,
+        crowd={"mortal": 1},
+        around=(presence,),
+        check=gone_once,
+    ),
+    Row(
+        8,
+        "gateway SIGTERM",
+        end(GATEWAY),
+        f"clients move, spread over the drain; {NONE_LOST}",
+        6000,
+        seconds=10,
+        reconnects=1,
+    ),
+    Row(
+        13,
+        "presence `kill -9`",
+        kill(PRESENCE),
+        f"rebuilt from gateways ≤ 5 s; nobody flaps; rooms notice nothing; {NONE_LOST}",
+        3000,
+        seconds=10,
+        around=(presence, rebuilt),
+        check=nobody_flaps,
+    ),
+    Row(
+        17,
+        "Redis stopped for 10 s",
+        stop(just("valkey"), 10),
+        f"state goes on; ordered refused with RetryInfo; nothing false acknowledged; {NONE_LOST}",
+        15000,
+        seconds=18,
+        check=timely,
+    ),
+    Row(18, "Redis FLUSHALL", flush, f"rooms claimed again in a newer era; {NONE_LOST}", 5000),
+    Row(
+        23,
+        "mesh Envoy `kill -9`",
+        kill(just("envoy-mesh")),
+        f"streams open again; {NONE_LOST}",
+        8000,
+        seconds=10,
+    ),
+    Row(
+        26,
+        "rolling restart of relays, gateways and Envoy",
+        roll,
+        f"{NONE_LOST}; clients move at most once a gateway",
+        6000,
+        reconnects=2,
+    ),
+)

@@ -1,0 +1,48 @@
+"""The faults that people notice most, at a small size and for a short time. All of them, under load: `make chaos`."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.chaos import Chaos, Size, chaotic
+from tests.chaos.generator import PROGRAM
+from tests.chaos.rows import ROWS
+from tests.chaos.rows.network import SERVERS, TO_MESH, during, one, stalls
+from tests.chaos.rows.row import Row, just, stop
+from tests.chaos.run import misheard
+from tests.support.world import ROOT
+
+
+def shortly(number: int, seconds: float) -> Row:
+    """A row of the table, with less waiting and without what else is watched."""
+    return dataclasses.replace(ROWS[number], seconds=seconds, around=())
+
+
+ROWS_HERE = [
+    shortly(1, 2),
+    shortly(7, 3),
+    shortly(18, 2),
+    dataclasses.replace(shortly(17, 5), fault=stop(just("valkey"), 3)),
+    dataclasses.replace(shortly(130, 5), fault=during(one(TO_MESH), stalls, 4)),
+]
+
+
+@pytest.fixture(scope="module")
+def chaos() -> Iterator[Chaos]:
+    """A world whose processes reach each other through the fault proxy."""
+    programs = ["./tests/chaos/load", "./tests/chaos/proxy", "./tests/chaos/history"]
+    PROGRAM.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["go", "build", "-o", f"{PROGRAM.parent}/", *programs], cwd=ROOT, check=True)
+    with chaotic(SERVERS, Size(rooms=3, members=6, calm=1)) as running:
+        yield running
+
+
+@pytest.mark.parametrize("row", ROWS_HERE, ids=lambda row: f"{row.number}")
+def test_under_a_fault_everybody_hears_everything_once_and_sees_everybody(chaos: Chaos, row: Row) -> None:
+    result = chaos.run(row, seed=row.number)
+    assert result["acked"] > 0
+    assert misheard(row, result) == []
