@@ -287,12 +287,13 @@ func (r *Room) Detach(now time.Time, link Link, in In, session string) {
 	r.emit(func() { r.sink.Done(link, in) })
 }
 
+// find is the member of a link, or of a session that has no connection: by another, it has come in again since.
 func (r *Room) find(link Link, session string) *member {
 	if m := r.byLink[link]; m != nil {
 		return m
 	}
 	for _, m := range r.members {
-		if m.Session == session && session != "" {
+		if m.Session == session && session != "" && m.speaks == (Link{}) {
 			return m
 		}
 	}
