@@ -112,13 +112,14 @@ def _offer(scene: Scene) -> None:
             "seconds": 5,
         }
         # Whoever offers must not take the processor from those who answer.
-        command = ["nice", "-n", "10", str(OFFER)]
+        command = ["nice", "-n", "19", str(OFFER)]
         done = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, check=True, timeout=90)
         calm, *crowded = json.loads(done.stdout)
         name = method.rpartition("/")[2]
         scene.figures["offered"][name] = [calm, *crowded]
         for each in crowded:
             share = each["good_per_s"] / calm["good_per_s"]
+            each["really_times"] = round(each["offered_per_s"] / calm["good_per_s"], 1)  # what this machine could offer
             scene.figures["goodput"][f"{name} at {each['times']:g} x"] = round(share, 3)
 
 
