@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 )
 
 // backoff waits longer each time, with jitter.
@@ -15,14 +17,5 @@ func (b *backoff) reset() { b.next = 0 }
 
 func (b *backoff) sleep(ctx context.Context) {
 	b.next = min(max(b.next*2, b.least), b.most)
-	sleep(ctx, b.next/2+rand.N(b.next/2))
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
+	_ = kit.Sleep(ctx, b.next/2+rand.N(b.next/2))
 }

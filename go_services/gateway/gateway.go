@@ -189,7 +189,7 @@ func (g *Gateway) drain(ctx context.Context) {
 		for _, c := range g.all() { // also those that were shaking hands
 			c.do(ctx, c.with((*session.Session).Drain))
 		}
-		sleep(ctx, 20*time.Millisecond)
+		_ = kit.Sleep(ctx, 20*time.Millisecond)
 	}
 	for _, c := range g.all() {
 		c.socket.Abort()

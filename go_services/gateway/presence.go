@@ -64,7 +64,7 @@ func (p *presence) flush(ctx context.Context) {
 	defer cancel()
 	for _, s := range p.shards {
 		for s.behind() && ctx.Err() == nil {
-			sleep(ctx, 10*time.Millisecond)
+			_ = kit.Sleep(ctx, 10*time.Millisecond)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/presence/shard"
 )
 
-// gcPercent lets the heap grow by a quarter between collections. What presence holds has hardly a pointer to follow, so
-// they are cheap; and a quarter of a million users' sessions is less than as much again. GOGC goes before.
+// gcPercent lets the heap grow by a quarter between collections, and not by as much again: what presence holds has hardly
+// a pointer to follow, so collections are cheap. GOGC goes before.
 const gcPercent = 25
 
 // Run is presence from its settings to its end.

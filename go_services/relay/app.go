@@ -7,6 +7,7 @@ import (
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/relay/history"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
@@ -25,7 +26,12 @@ func Run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = client.Close() }()
-	register(app, cfg, store.NewRedis(client))
+	h := register(app, cfg, store.NewRedis(client))
+	if cfg.HistoryDir != "" {
+		if h.tenure.store, err = history.Record(cfg.HistoryDir, h.tenure.me, h.tenure.store, app.Log); err != nil {
+			return err
+		}
+	}
 	return app.Run(ctx)
 }
 

@@ -22,6 +22,9 @@ type Config struct {
 	Hold time.Duration `env:"WORLDMESH_RELAY_HOLD" envDefault:"30s"`
 	// RecordDir is a folder into which every room of this relay is recorded: what members do and say. Empty: none is.
 	RecordDir string `env:"WORLDMESH_RELAY_RECORD_DIR"`
+	// HistoryDir is a folder into which the relay writes what it asks of Redis about rooms and is told, for tests under
+	// faults (relay/history). Empty: it does not.
+	HistoryDir string `env:"WORLDMESH_RELAY_HISTORY_DIR"`
 }
 
 func (c Config) address() string { return cmp.Or(c.Address, c.GRPCAddr) }

@@ -10,6 +10,7 @@ import (
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
@@ -212,7 +213,7 @@ func (l *liveRoom) writer() {
 		default:
 			l.metrics.appendFailures.Inc()
 			l.stalled(err)
-			if sleep(l.hub.ctx, wait) != nil {
+			if kit.Sleep(l.hub.ctx, wait) != nil {
 				return
 			}
 			wait = min(2*wait, 250*time.Millisecond)
@@ -435,7 +436,7 @@ func (l *liveRoom) epoch() uint64 {
 func (l *liveRoom) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, giveAwayTime)
 	defer cancel()
-	for l.waits() && sleep(ctx, 2*time.Millisecond) == nil { //nolint:revive // a condition of the core has no signal
+	for l.waits() && kit.Sleep(ctx, 2*time.Millisecond) == nil { //nolint:revive // a condition of the core has no signal
 	}
 }
 

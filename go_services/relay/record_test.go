@@ -114,7 +114,7 @@ func (nothing) Refused(room.Link, room.In, commonv1.ErrorReason, string)  {}
 func (nothing) Removed(room.Link, room.In, commonv1.ErrorReason)          {}
 func (nothing) Event(*room.Entry)                                         {}
 func (nothing) Again(*room.Entry, uint64)                                 {}
-func (nothing) Told(*room.Entry, room.Link)                               {}
+func (nothing) Told(*room.Entry, ...room.Link)                            {}
 func (nothing) Done(room.Link, room.In)                                   {}
 func (nothing) Failed(room.Link, room.In, commonv1.ErrorReason, string)   {}
 func (nothing) Corrected(room.Link, frames.EntityState)                   {}

@@ -23,7 +23,7 @@ var (
 	errDraining    = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_DRAINING, "the relay is shutting down")
 	errSlowGateway = kit.NewError(codes.ResourceExhausted, commonv1.ErrorReason_ERROR_REASON_SLOW_CONSUMER,
 		"the gateway takes deliveries too slowly")
-	errSuperseded = kit.NewError(codes.Aborted, commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE,
+	errSuperseded = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE,
 		"another stream of the gateway has taken the place of this one")
 	errOpenExpected = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
 		"the first request must be open, and only the first")

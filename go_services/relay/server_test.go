@@ -307,7 +307,7 @@ func TestAGatewayIsToldThatAnotherOfItsStreamsHasTakenThePlaceOfThisOne(t *testi
 	for err == nil {
 		_, err = newest.rpc.Recv()
 	}
-	if kit.StatusOf(err).Code() != codes.Aborted {
+	if kit.StatusOf(err).Code() != codes.Unavailable {
 		t.Fatal(err)
 	}
 	again, _ := r.open(t, "gateway-0", "room_a", seen(newest.opened.GetEpoch(), 1), rejoin(1, "usr_ann", 1))

@@ -67,7 +67,18 @@ func (s *sink) Again(e *room.Entry, stream uint64) {
 	}
 }
 
-func (s *sink) Told(e *room.Entry, to room.Link) { s.to(to, room.In{}, eventDelivery(e)) }
+func (s *sink) Told(e *room.Entry, to ...room.Link) {
+	st := s.room.streams[to[0].Stream]
+	if st == nil {
+		return
+	}
+	d := eventDelivery(e)
+	for _, link := range to {
+		d.Links = append(d.Links, link.ID)
+	}
+	st.push(d)
+	s.count(d.Channel, 1)
+}
 
 func eventDelivery(e *room.Entry) *roomv1.Delivery {
 	return &roomv1.Delivery{

@@ -173,7 +173,7 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, s
 		switch {
 		case yields:
 			q.StealAfter = 0
-			if err := sleep(ctx, yieldTime); err != nil {
+			if err := kit.Sleep(ctx, yieldTime); err != nil {
 				return claim, false, err
 			}
 		case alive:
@@ -273,20 +273,9 @@ func (t *tenure) begin(ctx context.Context) error {
 		if !said {
 			t.log.WarnContext(ctx, "waiting for the lease", "error", err.Error())
 		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := kit.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return nil //nolint:nilerr // the service ends
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
 	}
 }
 

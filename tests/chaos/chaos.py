@@ -15,34 +15,35 @@ from pathlib import Path
 import httpx
 
 from tests.chaos.generator import Result, crowd
+from tests.chaos.history import History
 from tests.chaos.network import Network, network
 from tests.chaos.rows.row import Row, Scene, Setup, whole
 from tests.support.world import Guest, World, free_base, running_world
 
-CALM_SECONDS = 3.0
-
 
 @dataclass(frozen=True)
 class Size:
-    """How many people there are."""
+    """How many people there are, how many steps each makes a second, and for how long nothing goes wrong."""
 
     rooms: int = 20
     members: int = 50
     rate: float = 4.0
+    calm: float = 3.0
 
 
 class Chaos:
     """A world under load in which things go wrong."""
 
-    def __init__(self, world: World, network: Network, size: Size) -> None:
+    def __init__(self, world: World, network: Network, history: History, size: Size) -> None:
         self._world = world
         self._network = network
+        self._history = history
         self._size = size
 
-    def _create(self, number: int, headers: dict[str, str]) -> str:
+    def _create(self, http: httpx.Client, number: int) -> str:
         room = {"display_name": f"Chaos {number}", "capacity": 1000}
         body = {"room": room, "request_id": uuid.uuid4().hex}
-        response = httpx.post(f"{self._world.rest}/v1/rooms", json=body, headers=headers)
+        response = http.post(f"{self._world.rest}/v1/rooms", json=body)
         response.raise_for_status()
         return str(response.json()["room"]["room_id"])
 
@@ -53,10 +54,10 @@ class Chaos:
         plan = self._plan(row, [p.access_token for p in people])
         with crowd(plan) as load, ExitStack() as around:
             users = [p.user_id for p in people]
-            scene = Scene(self._world, random.Random(seed), load, self._network, users)
+            scene = Scene(self._world, random.Random(seed), load, self._network, self._history, users)
             for watch in row.around:
                 around.enter_context(watch(scene))
-            time.sleep(CALM_SECONDS)
+            time.sleep(self._size.calm)
             try:
                 row.fault(scene)
             finally:
@@ -64,19 +65,21 @@ class Chaos:
             time.sleep(max(0.0, load.marked + row.seconds - time.monotonic()))
             scene.result = load.stop()
             around.close()
-            return scene.result | scene.figures
+            return scene.result | scene.figures | self._history.check()
 
     def _people(self) -> list[Guest]:
         count = self._size.rooms * self._size.members
-        with ThreadPoolExecutor(8) as pool:  # tokens are short-lived: each run has people of its own
-            return list(pool.map(lambda _: self._world.guest("chaos"), range(count)))
+        with httpx.Client() as http, ThreadPoolExecutor(8) as pool:
+            # Tokens are short-lived: each run has people of its own.
+            return list(pool.map(lambda _: self._world.guest("chaos", http), range(count)))
 
     def _plan(self, row: Row, tokens: list[str]) -> Result:
-        owner = self._world.guest("chaos")
+        with httpx.Client(headers=self._world.guest("chaos").headers) as http:
+            rooms = [self._create(http, n) for n in range(self._size.rooms)]
         return {
             "urls": self._network.gateways(self._world.addresses["gateways_wss"]),
             "ca": self._world.addresses["ca"],
-            "rooms": [self._create(n, owner.headers) for n in range(self._size.rooms)],
+            "rooms": rooms,
             "tokens": tokens,
             "rate": self._size.rate,
             "seconds": 280,
@@ -91,10 +94,11 @@ def chaotic(setup: Setup, size: Size) -> Iterator[Chaos]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         net = stack.enter_context(network(setup.links, base))
-        told = stack.enter_context(setup.beside(base)) if setup.beside else {}
+        told = stack.enter_context(setup.beside(base, folder)) if setup.beside else {}
+        history = History(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         overrides: dict[str, dict[str, str]] = {}
-        for part in (setup.overrides, net.overrides, told):
+        for part in (setup.overrides, net.overrides, told, history.overrides):
             for name, settings in part.items():
                 overrides.setdefault(name, {}).update(settings)
         world = running_world(folder, scale=dict(setup.scale), base=base, overrides=overrides)
-        yield Chaos(stack.enter_context(world), net, size)
+        yield Chaos(stack.enter_context(world), net, history, size)

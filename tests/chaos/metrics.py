@@ -35,12 +35,12 @@ class Sample:
         return sum(values.get(name, 0.0) for values in self.values.values())
 
 
-def sample(scene: Scene, instances: Sequence[str]) -> Sample:
+def sample(http: httpx.Client, scene: Scene, instances: Sequence[str]) -> Sample:
     """Asks now."""
     values = {}
     for name in instances:
         try:
-            text = httpx.get(scene.world.addresses["admin"][name], timeout=2).text
+            text = http.get(scene.world.addresses["admin"][name]).text
         except httpx.HTTPError:
             continue
         values[name] = {line[1]: float(line[2]) for line in _LINE.finditer(text)}
@@ -56,20 +56,21 @@ def counting(instances: Sequence[str], read: Reading) -> Callable[[Scene], Abstr
 
     @contextmanager
     def around(scene: Scene) -> Iterator[None]:
-        samples = [sample(scene, instances)]
-        ended = threading.Event()
+        with httpx.Client(timeout=2) as http:
+            samples = [sample(http, scene, instances)]
+            ended = threading.Event()
 
-        def go_on() -> None:
-            while not ended.wait(0.2):
-                samples.append(sample(scene, instances))
+            def go_on() -> None:
+                while not ended.wait(0.2):
+                    samples.append(sample(http, scene, instances))
 
-        thread = threading.Thread(target=go_on)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+            thread = threading.Thread(target=go_on)
+            thread.start()
+            try:
+                yield
+            finally:
+                ended.set()
+                thread.join()
         scene.figures |= read(scene, [s for s in samples if s.at < scene.load.ended])
 
     return around

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
-from worldmesh_mesh.topology import HOST, MESH, REDIS, WSS
+from worldmesh_mesh.catalogue import load_catalogue
+from worldmesh_mesh.paths import CATALOGUE
+from worldmesh_mesh.topology import HOST, MAX_INSTANCES, MESH, REDIS, SERVICES, WSS
 
 from tests.support.world import ROOT
 
@@ -28,7 +30,7 @@ class Link:
     source: str
     """An instance, or `clients`."""
     target: str
-    """`redis`, `mesh`, or of clients a gateway."""
+    """`redis`, `mesh`, of clients a gateway, or of a mesh of its own (second_mesh.py) a relay."""
 
     @property
     def name(self) -> str:
@@ -43,8 +45,14 @@ class Link:
                 return REDIS
             case "mesh":
                 return MESH
-            case gateway:
-                return WSS + int(gateway.rpartition("-")[2])
+            case instance:
+                service, _, number = instance.partition("-")
+                return WSS + int(number) if service == "gateway" else _grpc_offset(service, int(number))
+
+    @property
+    def by_connect(self) -> bool:
+        """Whether the source says by CONNECT where it wants to go: Envoy to a relay."""
+        return self.target.startswith("relay")
 
     def setting(self, address: str) -> dict[str, dict[str, str]]:
         """What has the source go by this link."""
@@ -55,6 +63,11 @@ class Link:
                 return {self.source: {"WORLDMESH_MESH_ADDR": address}}
             case _:
                 return {}
+
+
+def _grpc_offset(service: str, number: int) -> int:
+    index = [s.name for s in load_catalogue(CATALOGUE)].index(service)
+    return SERVICES + (index * MAX_INSTANCES + number) * 2
 
 
 class Network:
@@ -70,6 +83,7 @@ class Network:
                     "name": link.name,
                     "listen": f"{HOST}:{base + self._links[link.name]}",
                     "upstream": f"{HOST}:{base + link.offset}",
+                    "connect": link.by_connect,
                 }
                 for link in links
             ]

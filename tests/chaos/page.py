@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.chaos.chaos import Size
 from tests.chaos.generator import Result
 from tests.chaos.rows import ROWS
+from tests.chaos.rows.row import Row
 from tests.support.world import ROOT
 
 PAGE = ROOT / "docs/faults.md"
@@ -18,16 +19,77 @@ def write_page(results: dict[int, Result], size: Size) -> None:
     old, _, tail = rest.partition(end)
     rows = {int(line.split("|")[1]): line for line in old.splitlines() if line.startswith("| ") and line[2].isdigit()}
     for number, r in results.items():
-        row = ROWS[number]
-        rows[number] = (
-            f"| {number} | {row.name} | {row.promise} | {r['seeds']} × {size.rooms} × {size.members} | {r['acked']} "
-            f"| {r['lost']} / {r['twice']} / {r['disorder']} | {r['live_p50_ms']:.0f} / {r['live_p99_ms']:.0f} "
-            f"| {r['state_p99_ms']:.0f} | {r['longest_ms']:.0f} | {r['most_reconnects']:.0f} |"
-        )
+        rows[number] = _line(ROWS[number], r, size)
     table = "\n".join(rows[n] for n in sorted(rows))
-    columns = "| # | fault | promise | runs × rooms × members | answered | lost / twice / out of order "
-    columns += (
-        "| live again, ms p50 / p99 | state again, ms p99 | longest answer, ms | most reconnects of a client |\n|"
-        + "---|" * 10
+    PAGE.write_text(f"{head}{begin}\n{_HEAD}\n{table}\n{end}{tail}")
+
+
+_COLUMNS = (
+    "#",
+    "fault",
+    "promise",
+    "runs × rooms × members",
+    "answered",
+    "lost / twice / out of order",
+    "live again, ms p50 / p99",
+    "state again, ms p99",
+    "longest answer, ms",
+    "steps seen, ms p99 calm / then",
+    "most reconnects of a client",
+    "what else",
+)
+_HEAD = f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}"
+
+_EVERY_ROW = frozenset(
+    {
+        "seeds",
+        "said",
+        "acked",
+        "unanswered",
+        "lost",
+        "twice",
+        "disorder",
+        "gaps",
+        "room_left",
+        "reconnects",
+        "most_reconnects",
+        "slow_reconnects",
+        "came",
+        "went",
+        "wrong_members",
+        "wrong_places",
+        "refused",
+        "untimely",
+        "live_p50_ms",
+        "live_p99_ms",
+        "state_p99_ms",
+        "ack_p50_ms",
+        "ack_p99_ms",
+        "longest_ms",
+        "calm_step_p99_ms",
+        "step_p99_ms",
+    }
+)
+"""What the load generator says of every run; a row's own figures are told by their names."""
+
+_IF_ANY = ("refused", "room_left", "came", "went")
+"""Told only when there was something."""
+
+
+def _line(row: Row, r: Result, size: Size) -> str:
+    own = [key for key in _IF_ANY if r[key]] + [key for key in r if key not in _EVERY_ROW]
+    cells = (
+        str(row.number),
+        row.name,
+        row.promise,
+        f"{r['seeds']} × {size.rooms} × {size.members}",
+        str(r["acked"]),
+        f"{r['lost']} / {r['twice']} / {r['disorder']}",
+        f"{r['live_p50_ms']:.0f} / {r['live_p99_ms']:.0f}",
+        f"{r['state_p99_ms']:.0f}",
+        f"{r['longest_ms']:.0f}",
+        f"{r['calm_step_p99_ms']:.0f} / {r['step_p99_ms']:.0f}",
+        f"{r['most_reconnects']:.0f}",
+        ", ".join(f"{key} {r[key]:.10g}" for key in own),
     )
-    PAGE.write_text(f"{head}{begin}\n{columns}\n{table}\n{end}{tail}")
+    return f"| {' | '.join(cells)} |"

@@ -34,6 +34,8 @@ def broken(row: Row, result: Result) -> list[str]:
     live = max(result["live_p99_ms"], result["longest_ms"])
     if not 0 <= result["live_p99_ms"] <= live <= row.live_ms:
         wrong.append(f"rooms lived again after {live:.0f} ms, not {row.live_ms:.0f}")
+    if not result["linearizable"]:
+        wrong.append(f"what relays were told of Redis is not linearizable: {result['history_why']}")
     if result["most_reconnects"] > row.reconnects:
         wrong.append(f"a client had to come back {result['most_reconnects']} times")
     return wrong + row.check(result)
@@ -48,6 +50,8 @@ def merged(results: list[Result]) -> Result:
     for key, first in results[0].items():
         if key in SUMS:
             out[key] = sum(r[key] for r in results)
+        elif isinstance(first, bool):
+            out[key] = all(r[key] for r in results)
         elif isinstance(first, int | float):
             out[key] = round(max(r[key] for r in results), 1)
     return out
@@ -61,8 +65,11 @@ def by_setup(numbers: Sequence[int]) -> dict[Setup, list[Row]]:
     return groups
 
 
-def run(numbers: Sequence[int], size: Size, seeds: range) -> tuple[dict[int, Result], bool]:
-    """Runs rows, each with each seed. The results by row, and whether all was as promised."""
+def run(numbers: Sequence[int], size: Size, seeds: range, *, page: bool) -> tuple[dict[int, Result], bool]:
+    """Runs rows, each with each seed. The results by row, and whether all was as promised.
+
+    The page has each row's result as soon as there is one.
+    """
     results: dict[int, Result] = {}
     kept = True
     for setup, rows in by_setup(numbers).items():
@@ -81,6 +88,8 @@ def run(numbers: Sequence[int], size: Size, seeds: range) -> tuple[dict[int, Res
                         say(f"  {result}")
                     runs.append(result)
                 results[row.number] = merged(runs)
+                if page:
+                    write_page({row.number: results[row.number]}, size)
     return dict(sorted(results.items())), kept
 
 
@@ -99,9 +108,7 @@ def main() -> int:
         parser.error(f"no such rows: {unknown}; there are {sorted(ROWS)}")
     size = Size(arguments.rooms, arguments.members)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    results, kept = run(numbers, size, seeds)
-    if arguments.page:
-        write_page(results, size)
+    results, kept = run(numbers, size, seeds, page=arguments.page)
     print(json.dumps(results))
     return int(not kept)
 

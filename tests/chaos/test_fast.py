@@ -27,17 +27,17 @@ ROWS_HERE = [
     shortly(7, 3),
     shortly(18, 2),
     dataclasses.replace(shortly(17, 5), fault=stop(just("valkey"), 3)),
-    dataclasses.replace(shortly(4, 5), fault=during(one(TO_MESH), stalls, 4)),
+    dataclasses.replace(shortly(130, 5), fault=during(one(TO_MESH), stalls, 4)),
 ]
 
 
 @pytest.fixture(scope="module")
 def chaos() -> Iterator[Chaos]:
     """A world whose processes reach each other through the fault proxy."""
-    programs = ["./tests/chaos/load", "./tests/chaos/proxy"]
+    programs = ["./tests/chaos/load", "./tests/chaos/proxy", "./tests/chaos/history"]
     PROGRAM.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["go", "build", "-o", f"{PROGRAM.parent}/", *programs], cwd=ROOT, check=True)
-    with chaotic(SERVERS, Size(rooms=3, members=6)) as running:
+    with chaotic(SERVERS, Size(rooms=3, members=6, calm=1)) as running:
         yield running
 
 

@@ -71,7 +71,7 @@ func (*nowhere) Refused(room.Link, room.In, commonv1.ErrorReason, string)  {}
 func (*nowhere) Removed(room.Link, room.In, commonv1.ErrorReason)          {}
 func (*nowhere) Event(*room.Entry)                                         {}
 func (*nowhere) Again(*room.Entry, uint64)                                 {}
-func (*nowhere) Told(*room.Entry, room.Link)                               {}
+func (*nowhere) Told(*room.Entry, ...room.Link)                            {}
 func (*nowhere) Done(room.Link, room.In)                                   {}
 func (*nowhere) Failed(room.Link, room.In, commonv1.ErrorReason, string)   {}
 func (*nowhere) Corrected(room.Link, frames.EntityState)                   {}

@@ -1,52 +1,94 @@
 package roomsim
 
 import (
+	"bufio"
 	"fmt"
+	"hash/crc32"
 	"hash/fnv"
 	"io"
+	"slices"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
 )
 
 // Fingerprint tells states apart: two worlds with the same one go on alike.
 func (w *World) Fingerprint() uint64 {
-	h := fnv.New64a()
-	_, _ = fmt.Fprintf(h, "%d %v\n%v%v", w.era, w.faults, w.store, w.before)
+	sum := fnv.New64a()
+	h := bufio.NewWriterSize(sum, 8<<10)
+	s := w.store
+	_, _ = fmt.Fprintf(h, "%d %v %d\n%v%v", w.era, w.faults, w.now.UnixMilli(), s, s.past)
+	_, _ = fmt.Fprintf(h, "%t %t %t %d %v %t %t\n", s.down, s.fails, s.mute, s.switches, s.holder, s.forgot, w.lost)
 	for _, l := range w.late {
-		_, _ = fmt.Fprintf(h, "late %v %d\n", l.owner, len(l.entries))
+		l.print(h)
 	}
 	for _, r := range w.relays {
 		r.print(h)
 	}
 	for _, g := range w.gateways {
-		_, _ = fmt.Fprintf(h, "gateway %d %t %v %v\n", g.host, g.opened, g.members, g.queue)
+		_, _ = fmt.Fprintf(h, "gateway %d %t %v %v %v\n", g.host, g.opened, g.members, g.queue, g.inside)
 		if g.stream != nil {
 			g.stream.print(h)
 		}
 	}
 	for _, c := range w.clients {
-		_, _ = fmt.Fprintf(h, "client %d %d %t %v %v %v %v\n", c.said, c.session, c.in, c.asked, c.acked, c.heard, c.seen)
+		_, _ = fmt.Fprintf(h, "client %d %d %d %v %t %v\n", len(c.acts), c.sessions, c.rids, c.acked, c.refused, c.bookmark)
+		for _, d := range c.older {
+			d.print(h)
+		}
+		c.device.print(h)
 	}
-	return h.Sum64()
+	_ = h.Flush()
+	return sum.Sum64()
+}
+
+func (d *device) print(h io.Writer) {
+	_, _ = fmt.Fprintf(h, "device %d %s %t %t %t %t %t %t %t %v %v %v %v %v\n", d.gateway.index, d.session, d.in, d.wasIn, d.away,
+		d.over, d.unsure, d.leaving, d.retry, d.asked, d.again, d.from, d.seen, d.heard)
 }
 
 func (r *relay) print(h io.Writer) {
-	_, _ = fmt.Fprintf(h, "relay %t %t %d %v %d %t %d\n", r.alive, r.paused, r.incarnation, r.owner, r.wantEra, r.frozen,
-		len(r.unwritten))
+	_, _ = fmt.Fprintf(h, "relay %t %t %d %d %d %d %d\n", r.alive, r.paused, r.incarnation, r.era, r.switches,
+		r.renewed.UnixMilli(), r.swept.UnixMilli())
+	_, _ = fmt.Fprintf(h, "%v %d %t %d %t\n", r.owner, r.wantEra, r.frozen, r.goesTo, r.tried)
+	printEntries(h, r.unwritten)
 	if r.core != nil {
-		_, _ = fmt.Fprintf(h, "%x\n", r.core.Hash())
+		// How many streams there have been does not matter.
+		_, _ = fmt.Fprintf(h, "%x\n", r.core.HashBy(func(id uint64) uint64 { return uint64(slices.Index(r.order, id) + 1) }))
 	}
 	if r.writing != nil {
-		_, _ = fmt.Fprintf(h, "writing %d %v %t %v\n", len(r.writing.entries), r.writing.owner, r.writing.done, r.writing.err)
+		r.writing.print(h)
 	}
-	for _, s := range append(r.incoming, r.all()...) {
+	for _, s := range r.incoming {
+		s.print(h)
+	}
+	for _, s := range r.all() {
 		s.print(h)
 	}
 }
 
+func (w *write) print(h io.Writer) {
+	_, _ = fmt.Fprintf(h, "write %v %t %v", w.owner, w.done, w.err)
+	printEntries(h, w.entries)
+}
+
+func printEntries(h io.Writer, entries []*room.Entry) {
+	for _, e := range entries {
+		_, _ = fmt.Fprintf(h, " %v %s %s", e.LogPosition, e.Author, e.Key)
+	}
+	_, _ = fmt.Fprintln(h)
+}
+
 func (s *stream) print(h io.Writer) {
-	_, _ = fmt.Fprintf(h, "stream %d %d %d %t %t up", s.id, s.gateway.index, s.relay.index, s.ended, s.dropped)
+	_, _ = fmt.Fprintf(h, "stream %d %d %t %t up", s.gateway.index, s.relay.index, s.ended, s.dropped)
 	for _, m := range s.up {
+		if open := m.GetOpen(); open != nil {
+			p := open.GetSeen()
+			_, _ = fmt.Fprintf(h, " opens after %d.%d.%d", p.GetEpoch(), p.GetSeq(), p.GetSub())
+			for _, rejoin := range open.GetRejoins() {
+				_, _ = fmt.Fprintf(h, " %d %d", rejoin.GetLink(), rejoin.GetJoin().GetResume().GetSeq())
+			}
+		}
 		for _, in := range m.GetInputs().GetInputs() {
 			_, _ = fmt.Fprintf(h, " %d", in.GetNumber())
 		}
@@ -62,7 +104,8 @@ func (s *stream) print(h io.Writer) {
 func printResponse(h io.Writer, m *roomv1.AttachResponse) {
 	for _, d := range m.GetDeliveries().GetDeliveries() {
 		p := d.GetPosition()
-		_, _ = fmt.Fprintf(h, " %d.%d.%d>%v@%d", p.GetEpoch(), p.GetSeq(), p.GetSub(), d.GetLinks(), d.GetAnswered())
+		_, _ = fmt.Fprintf(h, " %d.%d.%d>%v@%d %x", p.GetEpoch(), p.GetSeq(), p.GetSub(), d.GetLinks(), d.GetAnswered(),
+			crc32.ChecksumIEEE(d.GetFrame()))
 	}
 	if o := m.GetOpened(); o != nil {
 		_, _ = fmt.Fprintf(h, " opened %d", o.GetEpoch())

@@ -2,8 +2,10 @@ package roomsim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/roomlink"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
@@ -15,7 +17,8 @@ type gateway struct {
 	index   int
 	members *roomlink.Members
 	queue   *roomlink.Queue
-	clients map[uint32]*client
+	open    map[uint64]bool // numbers of inputs that were not answered
+	devices map[uint32]*device
 	inside  map[uint32]bool
 	stream  *stream
 	host    int // the relay that the room is said to be at, or -1
@@ -24,7 +27,7 @@ type gateway struct {
 
 // stream is a gRPC stream: what was sent and not received yet.
 type stream struct {
-	id      uint64
+	id      uint64 // given by the relay that takes it
 	gateway *gateway
 	relay   *relay
 	up      []*roomv1.AttachRequest
@@ -40,25 +43,89 @@ func newGateway(w *World, index int) *gateway {
 }
 
 func (g *gateway) reset() {
-	g.members, g.queue = roomlink.NewMembers(), &roomlink.Queue{}
-	g.clients, g.inside = map[uint32]*client{}, map[uint32]bool{}
+	g.members, g.queue, g.open = roomlink.NewMembers(), &roomlink.Queue{}, map[uint64]bool{}
+	g.devices, g.inside = map[uint32]*device{}, map[uint32]bool{}
 	g.stream, g.host, g.opened = nil, -1, false
 }
 
-func (g *gateway) enter(c *client, join *roomv1.Input_Join) *roomlink.Member {
+func positionMessage(p *frames.LogPosition) *roomv1.LogPosition {
+	if p == nil {
+		return nil
+	}
+	return &roomv1.LogPosition{Epoch: p.Epoch, Seq: p.Seq, Sub: p.Sub}
+}
+
+// enter sends a device's join, and gives it a link.
+func (g *gateway) enter(d *device, rid uint32, number uint64) uint32 {
+	user := d.client.user()
+	join := &roomv1.Input_Join{
+		User: &commonv1.PublicUser{UserId: user, Username: user}, GatewaySessionId: d.session, Resume: positionMessage(d.seen),
+	}
 	m := g.members.Enter(join)
-	g.clients[m.Link] = c
-	g.world.numbers++
-	g.queue.Put(&roomv1.Input{
-		Link: m.Link, Rid: 1, Number: g.world.numbers, Body: &roomv1.Input_Join_{Join: join},
+	g.devices[m.Link] = d
+	g.put(&roomv1.Input{Link: m.Link, Rid: rid, Number: number, Body: &roomv1.Input_Join_{Join: join}})
+	return m.Link
+}
+
+// forward sends what a device does.
+func (g *gateway) forward(d *device, rid uint32, number uint64, act Act) {
+	in := &roomv1.Input{Link: d.link, Rid: rid, Number: number}
+	id := d.client.messageID(act.Text)
+	switch act.Kind {
+	case Leave:
+		in.Body = &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{GatewaySessionId: d.session}}
+	case Whisper:
+		to := g.world.clients[act.To].user()
+		in.Body = &roomv1.Input_Whisper_{Whisper: &roomv1.Input_Whisper{TargetUserId: to, Text: act.Text, ClientMessageId: id}}
+	default:
+		in.Body = &roomv1.Input_Chat_{Chat: &roomv1.Input_Chat{Text: act.Text, ClientMessageId: id}}
+	}
+	g.put(in)
+}
+
+// exit takes a device out whose connection is lost.
+func (g *gateway) exit(d *device, number uint64) {
+	g.put(&roomv1.Input{
+		Link: d.link, Number: number, Body: &roomv1.Input_Detach_{Detach: &roomv1.Input_Detach{GatewaySessionId: d.session}},
 	})
-	return m
+	g.unlink(d.link)
+}
+
+func (g *gateway) put(in *roomv1.Input) {
+	g.queue.Put(in)
+	g.open[in.GetNumber()] = true
+}
+
+func (g *gateway) unlink(link uint32) {
+	delete(g.devices, link)
+	delete(g.inside, link)
+	g.members.Leave(link)
+}
+
+// idle says whether nobody is in.
+func (g *gateway) idle() bool { return len(g.devices) == 0 && (g.stream != nil || len(g.open) > 0) }
+
+// timePassed ends an attachment that nobody is in for a while, with all that waits in it.
+func (g *gateway) timePassed() {
+	if g.idle() {
+		g.endAttachment()
+	}
+}
+
+func (g *gateway) endAttachment() {
+	if g.stream != nil {
+		g.stream.dropped, g.stream.down = true, nil
+	}
+	g.reset()
 }
 
 func (g *gateway) actions() []action {
 	var all []action
+	if g.idle() && len(g.open) == 0 {
+		all = append(all, action{fmt.Sprintf("gateway %d ends its attachment", g.index), g.endAttachment})
+	}
 	if g.stream == nil {
-		if len(g.clients) > 0 {
+		if len(g.devices) > 0 || len(g.open) > 0 {
 			all = append(all, g.connections()...)
 		}
 		return all
@@ -81,13 +148,13 @@ func (g *gateway) connections() []action {
 	if target < 0 || !g.world.relays[target].answers() {
 		target = slices.IndexFunc(g.world.relays, (*relay).answers)
 	}
-	if target < 0 {
+	if target < 0 || g.world.relays[target].unnoticed(g) > 1 {
 		return nil
 	}
 	all := []action{g.connection(target)}
 	if g.world.faults.Misroutes > 0 {
 		for i, r := range g.world.relays {
-			if i != target && r.answers() {
+			if i != target && r.answers() && r.unnoticed(g) <= 1 {
 				other := g.connection(i)
 				all = append(all, action{other.name + " by mistake", func() {
 					g.world.faults.Misroutes--
@@ -101,16 +168,18 @@ func (g *gateway) connections() []action {
 
 func (g *gateway) connection(relay int) action {
 	return action{fmt.Sprintf("gateway %d attaches at relay %d", g.index, relay), func() {
-		g.world.streams++
-		s := &stream{id: g.world.streams, gateway: g, relay: g.world.relays[relay]}
+		s := &stream{gateway: g, relay: g.world.relays[relay]}
 		g.stream, g.opened = s, false
 		g.queue.Reopen(g.members.Steps())
-		if g.world.setup.Broken == ForgetUnanswered || g.world.setup.Broken == RepeatOutOfOrder {
-			g.spoil()
-		}
+		g.spoil()
 		open := g.members.Open("room", fmt.Sprint(g.index), &roomv1.RoomConfig{}, func(uint32) *roomv1.Input_State { return nil })
 		if g.world.setup.Broken == IgnoreSeen && open.Seen != nil {
 			open.Seen.Seq--
+		}
+		if g.world.setup.Broken == ForgetBehind {
+			for _, rejoin := range open.GetRejoins() {
+				rejoin.GetJoin().Resume = nil
+			}
 		}
 		s.up = append(s.up, &roomv1.AttachRequest{Body: &roomv1.AttachRequest_Open_{Open: open}})
 		s.relay.incoming = append(s.relay.incoming, s)
@@ -119,18 +188,23 @@ func (g *gateway) connection(relay int) action {
 
 // spoil breaks the repetition of what was not answered.
 func (g *gateway) spoil() {
-	waiting := g.queue.Take(nil, g.queue.Len())
-	g.queue = &roomlink.Queue{}
-	if g.world.setup.Broken == RepeatOutOfOrder {
+	switch g.world.setup.Broken {
+	case RepeatOutOfOrder:
+		waiting := g.queue.Take(nil, g.queue.Len())
+		g.queue = &roomlink.Queue{}
 		slices.Reverse(waiting)
 		for _, in := range waiting {
 			g.queue.Put(in)
 		}
-		return
-	}
-	for _, in := range waiting {
-		if in.GetJoin() != nil {
-			g.queue.Put(in)
+	case ForgetUnanswered:
+		waiting := g.queue.Take(nil, g.queue.Len())
+		g.queue = &roomlink.Queue{}
+		for _, in := range waiting {
+			if in.GetJoin() != nil {
+				g.queue.Put(in)
+			} else {
+				delete(g.open, in.GetNumber())
+			}
 		}
 	}
 }
@@ -154,6 +228,7 @@ func (g *gateway) receive() {
 			return
 		}
 		g.opened = true
+		g.world.openedBy(body.Opened.GetEpoch(), body.Opened.GetIncarnation())
 	case *roomv1.AttachResponse_Moved_:
 		g.members.Moved(body.Moved.GetEpoch())
 		host := -1
@@ -168,6 +243,14 @@ func (g *gateway) receive() {
 	}
 }
 
+// openedBy looks whether two relays are visible in the same epoch.
+func (w *World) openedBy(epoch uint64, relay string) {
+	if before, known := w.opened[epoch]; known && before != relay && !w.lost {
+		w.fail("relays %s and %s both have the room in epoch %d", before, relay, epoch)
+	}
+	w.opened[epoch] = relay
+}
+
 // leaveStream gives the stream up: the relay learns of it, unless it is paused, when it looks.
 func (g *gateway) leaveStream(host int) {
 	g.stream.dropped = true
@@ -176,90 +259,48 @@ func (g *gateway) leaveStream(host int) {
 }
 
 func (g *gateway) deliver(d *roomv1.Delivery) {
-	if d.GetAnswered() != 0 {
-		g.queue.Answered(d.GetAnswered())
+	if number := d.GetAnswered(); number != 0 {
+		g.queue.Answered(number)
+		delete(g.open, number)
 	}
-	news := g.members.Accept(d)
-	for _, link := range d.GetLinks() {
-		switch c := g.clients[link]; {
-		case c == nil || d.GetAnswered() == 0:
-		case string(d.GetFrame()) == refusal:
-			c.refused(d.GetAnswered())
-			return
-		default:
-			c.answered(d.GetAnswered())
+	if !g.members.Accept(d) {
+		return
+	}
+	m := d.GetMembership()
+	if frame := d.GetFrame(); len(frame) > 0 {
+		links := d.GetLinks()
+		if len(links) == 0 {
+			links = slices.Sorted(maps.Keys(g.inside))
+		}
+		for _, link := range links {
+			if to := g.devices[link]; to != nil {
+				to.receives(frame)
+			}
 		}
 	}
-	if !news && g.world.setup.Broken != AcceptTwice {
+	if m == nil || g.devices[m.GetLink()] == nil {
 		return
 	}
-	if m := d.GetMembership(); m != nil {
-		g.became(d, m)
-		return
-	}
-	if len(d.GetFrame()) == 0 {
-		return
-	}
-	p := d.GetPosition()
-	at, text := frames.LogPosition{Epoch: p.GetEpoch(), Seq: p.GetSeq(), Sub: p.GetSub()}, string(d.GetFrame())
-	links := d.GetLinks()
-	if len(links) == 0 {
-		for link := range g.inside {
-			links = append(links, link)
-		}
-	}
-	slices.Sort(links)
-	for _, link := range links {
-		if c := g.clients[link]; c != nil {
-			c.hears(at, text)
-		}
-	}
-}
-
-func (g *gateway) became(d *roomv1.Delivery, m *roomv1.Membership) {
-	c := g.clients[m.GetLink()]
-	if c == nil {
-		return
-	}
-	switch m.GetOutcome().(type) {
-	case *roomv1.Membership_JoinedEntity:
+	if _, in := m.GetOutcome().(*roomv1.Membership_JoinedEntity); in {
 		g.inside[m.GetLink()] = true
-		p := d.GetPosition()
-		flags := string(d.GetFrame())
-		c.joined(frames.LogPosition{Epoch: p.GetEpoch(), Seq: p.GetSeq(), Sub: p.GetSub()}, flags[0] == '1', flags[1] == '1')
-	default:
-		delete(g.clients, m.GetLink())
-		delete(g.inside, m.GetLink())
-		g.members.Leave(m.GetLink())
-		if c.gateway != g || c.member.Link != m.GetLink() {
-			return
-		}
-		if g.world.lossy() { // it is told, and comes back
-			c.lost(g)
-			return
-		}
-		g.world.fail("client %d was put out of the room: %v", c.index, m)
+	} else {
+		g.unlink(m.GetLink())
 	}
 }
 
 func (g *gateway) faultActions() []action {
-	if g.world.faults.GatewayCrashes == 0 || len(g.world.gateways) < 2 || len(g.clients) == 0 {
+	if g.world.faults.GatewayCrashes == 0 || len(g.world.gateways) < 2 || len(g.devices) == 0 {
 		return nil
 	}
 	return []action{{fmt.Sprintf("gateway %d crashes", g.index), func() {
 		g.world.faults.GatewayCrashes--
-		if g.stream != nil {
-			g.stream.dropped, g.stream.down = true, nil
+		var lost []*device
+		for _, link := range slices.Sorted(maps.Keys(g.devices)) {
+			lost = append(lost, g.devices[link])
 		}
-		lost := make([]*client, 0, len(g.clients))
-		for _, c := range g.world.clients {
-			if c.gateway == g {
-				lost = append(lost, c)
-			}
-		}
-		g.reset()
-		for _, c := range lost {
-			c.lost(g.world.gateways[(g.index+1)%len(g.world.gateways)])
+		g.endAttachment()
+		for _, d := range lost {
+			d.crashed()
 		}
 	}}}
 }

@@ -4,23 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	flatbuffers "github.com/google/flatbuffers/go"
-	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
-	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
-	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	real "github.com/worldmesh/worldmesh/go_services/relay"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
-const (
-	roomID  = "room"
-	refusal = "refused"
-)
-
-// relay is a relay with at most one room, as relay/live_room.go and hub.go drive it.
+// relay is a relay with at most one room, as relay/live_room.go, hub.go and tenure.go drive it.
 type relay struct {
 	world       *World
 	index       int
@@ -28,15 +21,23 @@ type relay struct {
 	alive       bool
 	paused      bool
 	incoming    []*stream // that it has not looked at yet
+	era         uint64
+	switches    int       // of the store's servers that it knows of
+	renewed     time.Time // its lease
+	swept       time.Time
 
-	core      *room.Room
+	live      *real.Driven
+	core      *room.Room // of live
 	owner     store.Owner
 	streams   map[uint64]*stream
 	order     []uint64 // of the streams
+	lastID    uint64   // of a stream
 	unwritten []*room.Entry
 	writing   *write
 	wantEra   uint64
 	frozen    bool // gives the room away when its log is written
+	goesTo    int  // the relay that it gives the room to, or -1
+	tried     bool // to give it away, and the store had forgotten something
 }
 
 // write is an append on its way: asked, done by the store, and then learned of.
@@ -53,41 +54,73 @@ func (r *relay) me() store.Owner {
 
 func (r *relay) answers() bool { return r.alive && !r.paused }
 
+// unnoticed is how many streams of a gateway are over without this relay knowing it. A gateway waits longer after each
+// attempt: it does not come back again and again before the relay notices even one.
+func (r *relay) unnoticed(g *gateway) (n int) {
+	for _, s := range append(r.all(), r.incoming...) {
+		if s.gateway == g && s.dropped {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *relay) action(what string, do func()) action {
+	return action{fmt.Sprintf("relay %d %s", r.index, what), do}
+}
+
 func (r *relay) actions() []action {
 	if !r.alive {
-		return []action{{fmt.Sprintf("relay %d starts again", r.index), func() { r.alive = true }}}
+		if r.world.store.down {
+			return nil
+		}
+		return []action{r.action("starts again", r.begin)}
 	}
 	var all []action
 	if r.writing != nil && !r.writing.done { // it is on its way, also if the relay is paused
 		all = append(all, action{fmt.Sprintf("the store writes for relay %d", r.index), func() { r.writing.arrive(r.world) }})
 	}
 	if r.paused {
-		return append(all, action{fmt.Sprintf("relay %d goes on", r.index), func() { r.paused = false }})
+		return append(all, r.action("goes on", r.goOn))
 	}
 	if len(r.incoming) > 0 {
-		all = append(all, action{fmt.Sprintf("relay %d takes a stream", r.index), r.accept})
+		all = append(all, r.action("takes a stream", r.accept))
 	}
-	for _, id := range r.order {
-		s := r.streams[id]
+	for _, s := range r.all() {
 		if s.dropped {
-			all = append(all, action{fmt.Sprintf("relay %d learns that stream %d is over", r.index, id), func() { r.drop(s) }})
+			all = append(all, r.action(fmt.Sprintf("learns that stream %d is over", s.id), func() { r.drop(s) }))
 		} else if len(s.up) > 0 && !r.frozen {
-			all = append(all, action{fmt.Sprintf("relay %d takes inputs of stream %d", r.index, id), func() { r.take(s) }})
+			all = append(all, r.action(fmt.Sprintf("takes inputs of stream %d", s.id), func() { r.take(s) }))
 		}
 	}
-	switch {
-	case r.writing != nil && r.writing.done:
-		all = append(all, action{fmt.Sprintf("relay %d learns what the store did", r.index), r.learn})
-	case r.writing == nil && r.wantEra != 0:
-		all = append(all, action{fmt.Sprintf("relay %d claims the room again", r.index), r.claimAgain})
-	case r.writing == nil && len(r.unwritten) > 0:
-		all = append(all, action{fmt.Sprintf("relay %d writes", r.index), r.write})
-	case r.core != nil && r.writing == nil && r.ownerInStore().Epoch != r.owner.Epoch:
-		all = append(all, action{fmt.Sprintf("relay %d looks after its room", r.index), r.lookAfter})
-	case r.frozen:
-		all = append(all, action{fmt.Sprintf("relay %d gives the room away", r.index), r.giveAway})
+	if r.core != nil && r.swept != r.world.now {
+		all = append(all, r.action("looks at its holds and its lease", r.sweep))
 	}
-	return all
+	if r.switches != r.world.store.switches && !r.world.store.down && r.world.setup.Broken != IgnoreFailOver {
+		all = append(all, r.action("renews its lease at another server", r.renew))
+	}
+	return append(all, r.writes()...)
+}
+
+// writes is what it does to the store next.
+func (r *relay) writes() []action {
+	switch {
+	case r.core == nil:
+		return nil
+	case r.writing != nil && r.writing.done:
+		return []action{r.action("learns what the store did", r.learn)}
+	case r.writing != nil:
+		return nil
+	case r.wantEra != 0:
+		return []action{r.action("claims the room again", r.claimAgain)}
+	case len(r.unwritten) > 0:
+		return []action{r.action("writes", func() { r.writing = &write{entries: r.unwritten, owner: r.owner} })}
+	case r.robbed() || r.forgotten():
+		return []action{r.action("looks after its room", r.lookAfter)}
+	case r.frozen:
+		return []action{r.action("gives the room away", r.giveAway)}
+	}
+	return nil
 }
 
 func (r *relay) faultActions() []action {
@@ -95,22 +128,48 @@ func (r *relay) faultActions() []action {
 	if !r.alive || r.paused {
 		return nil
 	}
-	if r.world.faults.Crashes > 0 {
-		all = append(all, action{fmt.Sprintf("relay %d crashes", r.index), r.crash})
+	f := &r.world.faults
+	if f.Crashes > 0 {
+		all = append(all, r.action("crashes", r.crash))
 	}
-	if r.world.faults.Pauses > 0 && r.core != nil {
-		all = append(all, action{fmt.Sprintf("relay %d is paused", r.index), r.pause})
+	if f.Pauses > 0 && r.core != nil {
+		all = append(all, r.action("is paused", r.pause))
 	}
-	if r.world.faults.Moves > 0 && r.core != nil && !r.frozen {
-		all = append(all, action{fmt.Sprintf("relay %d is to give the room away", r.index), func() {
-			r.world.faults.Moves--
-			r.frozen = true
+	if f.Moves > 0 && r.core != nil && !r.frozen {
+		all = append(all, r.action("is to give the room away", func() {
+			f.Moves--
+			r.frozen, r.goesTo = true, (r.index+1)%len(r.world.relays)
 			if r.world.setup.Broken == ReleaseBeforeLog {
 				r.giveAway()
 			}
-		}})
+		}))
+	}
+	if f.Stalls > 0 && r.core != nil && r.writing != nil && r.core.LogWorks() {
+		all = append(all, r.action("finds the log slow", func() {
+			f.Stalls--
+			r.core.SetLog(false)
+		}))
+	}
+	if f.Stalls > 0 && r.frozen && (r.writing != nil || len(r.unwritten) > 0) {
+		all = append(all, r.action("waits no longer for the log", func() {
+			f.Stalls--
+			r.lose(r.destination())
+		}))
 	}
 	return all
+}
+
+func (r *relay) begin() {
+	r.alive = true
+	r.era = 0
+	r.renew()
+}
+
+func (r *relay) goOn() {
+	r.paused = false
+	if !r.world.store.down {
+		r.renewed = r.world.now
+	}
 }
 
 func (r *relay) crash() {
@@ -121,9 +180,6 @@ func (r *relay) crash() {
 		s.ended, s.up, s.down = true, nil, nil
 	}
 	r.incoming = nil
-	if r.writing != nil && !r.writing.done { // it may still arrive
-		r.world.late = append(r.world.late, r.writing)
-	}
 	r.forget()
 }
 
@@ -131,7 +187,7 @@ func (r *relay) crash() {
 func (r *relay) pause() {
 	r.world.faults.Pauses--
 	r.paused = true
-	for _, s := range append(r.incoming, r.all()...) {
+	for _, s := range append(slices.Clone(r.incoming), r.all()...) {
 		s.ended = true
 	}
 }
@@ -144,8 +200,50 @@ func (r *relay) all() []*stream {
 	return streams
 }
 
+// forget ends the room here. A write that is on its way may still arrive.
 func (r *relay) forget() {
-	r.core, r.streams, r.order, r.unwritten, r.writing, r.wantEra, r.frozen = nil, nil, nil, nil, nil, 0, false
+	if r.writing != nil && !r.writing.done {
+		r.world.late = append(r.world.late, r.writing)
+	}
+	r.live, r.core, r.streams, r.order, r.unwritten, r.writing = nil, nil, nil, nil, nil, nil
+	r.lastID, r.wantEra, r.frozen, r.tried = 0, 0, false, false
+}
+
+// renew is tenure.renew, at a server that may have forgotten something.
+func (r *relay) renew() {
+	renewal, _ := r.world.store.Renew(context.Background(), store.Relay{ID: fmt.Sprint(r.index)}, time.Hour)
+	r.switches, r.renewed = r.world.store.switches, r.world.now
+	if renewal.Era >= r.era && renewal.EraReplicationID == renewal.ReplicationID {
+		r.era = renewal.Era
+	} else {
+		r.advance(max(r.era, renewal.Era), renewal.ReplicationID)
+	}
+	r.want()
+}
+
+// advance is tenure.advance.
+func (r *relay) advance(from uint64, replicationID string) {
+	if r.world.era <= from {
+		r.world.era = from + 1
+	}
+	r.era = max(r.era, r.world.era)
+	_ = r.world.store.SetEra(context.Background(), r.world.era, replicationID)
+}
+
+// moveOn is tenure.forgotten: the store does not know what was written in the room's era.
+func (r *relay) moveOn() {
+	if era := r.owner.Epoch / store.EpochsPerEra; r.era <= era {
+		renewal, _ := r.world.store.Renew(context.Background(), store.Relay{ID: fmt.Sprint(r.index)}, time.Hour)
+		r.advance(max(era, renewal.Era), renewal.ReplicationID)
+	}
+	r.want()
+}
+
+// want has the room claimed again, if it is not of the era already.
+func (r *relay) want() {
+	if r.core != nil && r.era > r.owner.Epoch/store.EpochsPerEra {
+		r.wantEra = r.era
+	}
 }
 
 // accept takes a new stream: claims the room if need be, or says where it is.
@@ -163,8 +261,12 @@ func (r *relay) accept() {
 		return
 	}
 	if r.core == nil {
-		owner, ok := r.claim()
-		if !ok {
+		owner, err := r.claim()
+		switch {
+		case err != nil:
+			s.ended = true // the same
+			return
+		case !sameStart(owner, r.me()):
 			r.moved(s, owner)
 			return
 		}
@@ -174,36 +276,68 @@ func (r *relay) accept() {
 			other.ended = true
 		}
 	}
+	r.lastID++
+	s.id = r.lastID
 	r.streams[s.id] = s
 	r.order = append(r.order, s.id)
 	s.down = append(s.down, &roomv1.AttachResponse{Body: &roomv1.AttachResponse_Opened_{
-		Opened: &roomv1.AttachResponse_Opened{Epoch: r.owner.Epoch},
+		Opened: &roomv1.AttachResponse_Opened{
+			Epoch: r.owner.Epoch, Incarnation: r.owner.Relay + "/" + r.owner.Incarnation,
+		},
 	}})
-	var seen *frames.LogPosition
-	if p := open.GetSeen(); p != nil {
-		seen = &frames.LogPosition{Epoch: p.GetEpoch(), Seq: p.GetSeq(), Sub: p.GetSub()}
-	}
-	var rejoins []room.Rejoin
-	for _, rejoin := range open.GetRejoins() {
-		rejoins = append(rejoins, room.Rejoin{Link: rejoin.GetLink(), Join: joinOf(rejoin.GetJoin())})
-	}
-	r.core.Attached(s.id, seen, rejoins)
+	r.live.Attach(s.id, open)
 	r.changed()
 }
 
-func (r *relay) ownerInStore() store.Owner {
-	owners, _ := r.world.store.Owners(context.Background(), []string{roomID})
-	return owners[0].Owner
+// robbed says whether the store knows of a newer owner.
+func (r *relay) robbed() bool {
+	owner := r.world.store.owners().Owner
+	return owner.Epoch > r.owner.Epoch && !sameStart(owner, r.owner)
 }
 
-// lookAfter is what a relay does from time to time: it may have been robbed, or forgotten.
+// forgotten says whether the store knows less than this relay.
+func (r *relay) forgotten() bool {
+	now := r.world.store.owners()
+	switch {
+	case r.world.setup.Broken == IgnoreFailOver, now.Owner.Epoch > r.owner.Epoch:
+		return false
+	case now.Owner.Epoch < r.owner.Epoch:
+		return true
+	}
+	return now.Owner.Relay != "" && !sameStart(now.Owner, r.owner) || before(now.Last, r.core.Position())
+}
+
+// lookAfter is hub.checkOwners.
 func (r *relay) lookAfter() {
-	if owner := r.ownerInStore(); owner.Epoch > r.owner.Epoch {
-		r.lose(owner)
+	switch {
+	case r.world.store.down:
+		return
+	case r.robbed():
+		r.lose(r.world.store.owners().Owner)
+	default:
+		r.moveOn()
+	}
+}
+
+// sweep is hub.sweep.
+func (r *relay) sweep() {
+	now := r.world.now
+	r.swept = now
+	if now.Sub(r.renewed) >= validFor {
+		r.lose(store.Owner{})
 		return
 	}
-	r.world.era++
-	r.wantEra = r.world.era
+	switch r.world.setup.Broken {
+	case HoldNeverEnds:
+	case HoldEndsAtOnce:
+		r.core.Time(now.Add(hold))
+	default:
+		r.core.Time(now)
+	}
+	r.changed()
+	if len(r.order) == 0 && r.core.Len() == 0 && r.core.Waiting() == 0 && !r.frozen {
+		r.frozen, r.goesTo = true, -1
+	}
 }
 
 func (r *relay) moved(s *stream, owner store.Owner) {
@@ -213,149 +347,149 @@ func (r *relay) moved(s *stream, owner store.Owner) {
 	s.ended = true
 }
 
-func (r *relay) claim() (store.Owner, bool) {
-	q := store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.world.era}
-	var claim store.Claim
+// claim is tenure.claim: takes the room, or says whose it is.
+func (r *relay) claim() (store.Owner, error) {
+	if r.world.now.Sub(r.renewed) >= validFor {
+		return store.Owner{}, errStore
+	}
+	q := store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.era}
 	for {
-		r.world.write(func() { claim, _ = r.world.store.Claim(context.Background(), q) })
+		claim, err := r.world.store.claim(q)
+		if err != nil {
+			return store.Owner{}, err
+		}
 		if claim.Granted {
-			break
+			r.goLive(claim)
+			return r.owner, nil
 		}
 		var owner int
 		_, _ = fmt.Sscan(claim.Owner.Relay, &owner)
 		other := r.world.relays[owner]
 		alive := other.answers() && other.me().Incarnation == claim.Owner.Incarnation
 		if alive && r.world.setup.Broken != StealFromTheAlive {
-			return claim.Owner, false
+			return claim.Owner, nil
 		}
 		q.StealAfter = claim.Owner.Epoch
 	}
+}
+
+func (r *relay) goLive(claim store.Claim) {
 	r.forget()
-	r.owner, r.streams = claim.Owner, map[uint64]*stream{}
+	r.owner, r.streams, r.swept = claim.Owner, map[uint64]*stream{}, r.world.now
 	past := claim.Past()
 	switch r.world.setup.Broken {
 	case LoseTail:
 		past.Tail = nil
 	case SeqFromZero:
-		past.Last = frames.LogPosition{}
+		past.Last.Seq, past.Last.Sub = 0, 0
 	case NoDedupe:
 		for i := range past.Tail {
 			past.Tail[i].Key = ""
 		}
 	}
-	cfg := room.Config{Capacity: 50, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Hold: time.Minute}
-	r.core = room.New(roomID, cfg, sink{r}, r.world.now, past)
-	return r.owner, true
-}
-
-func joinOf(j *roomv1.Input_Join) room.Join {
-	join := room.Join{
-		User:    frames.User{ID: j.GetUser().GetUserId(), Username: j.GetUser().GetUsername()},
-		Session: j.GetGatewaySessionId(),
+	capacity := r.world.setup.Capacity
+	if capacity == 0 {
+		capacity = 2*len(r.world.clients) + 1
 	}
-	if p := j.GetResume(); p != nil {
-		join.Resume = &frames.LogPosition{Epoch: p.GetEpoch(), Seq: p.GetSeq(), Sub: p.GetSub()}
-	}
-	return join
+	cfg := room.Config{Capacity: capacity, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Hold: hold}
+	r.live = real.NewDriven(roomID, cfg, r.world.now, past, func(s room.Sink) room.Sink {
+		if r.world.setup.Broken == NoBug {
+			return s
+		}
+		return &spoiled{Sink: s, relay: r}
+	})
+	r.core = r.live.Core()
 }
 
 // take plays the oldest message of a stream.
 func (r *relay) take(s *stream) {
 	inputs := s.up[0].GetInputs().GetInputs()
 	s.up = s.up[1:]
-	for _, message := range inputs {
-		link, in := room.Link{Stream: s.id, ID: message.GetLink()}, room.In{RID: message.GetRid(), Number: message.GetNumber()}
-		switch body := message.GetBody().(type) {
-		case *roomv1.Input_Join_:
-			r.core.Join(r.world.now, link, in, joinOf(body.Join))
-		case *roomv1.Input_Chat_:
-			r.core.Chat(r.world.now, link, in, body.Chat.GetText(), body.Chat.GetClientMessageId())
-			if r.world.setup.Broken == AckBeforeLog {
-				sink{r}.Done(link, in)
-			}
-		}
+	for _, in := range inputs {
+		r.live.Play(r.world.now, s.id, r.spoil(s, in))
 	}
 	r.changed()
 }
 
 func (r *relay) drop(s *stream) {
 	delete(r.streams, s.id)
-	r.order = without(r.order, s.id)
-	r.core.StreamEnded(r.world.now, s.id)
+	r.order = slices.DeleteFunc(r.order, func(id uint64) bool { return id == s.id })
+	r.live.Detach(r.world.now, s.id)
 	r.changed()
 }
 
-func without(ids []uint64, id uint64) []uint64 {
-	var rest []uint64
-	for _, other := range ids {
-		if other != id {
-			rest = append(rest, other)
-		}
-	}
-	return rest
-}
-
-// changed gathers what is to be written.
+// changed gathers what is to be written, and sends what comes out.
 func (r *relay) changed() {
 	entries := r.core.TakeUnlogged()
 	r.unwritten = append(r.unwritten, entries...)
 	if r.world.setup.Broken == DeliverBeforeLog {
 		r.core.Logged(len(entries))
 	}
+	for _, s := range r.all() {
+		for _, d := range r.live.Take(s.id) {
+			if !s.ended && !s.dropped {
+				s.down = append(s.down, &roomv1.AttachResponse{Body: &roomv1.AttachResponse_Deliveries_{
+					Deliveries: &roomv1.AttachResponse_Deliveries{Deliveries: []*roomv1.Delivery{d}},
+				}})
+			}
+		}
+	}
 }
-
-func (r *relay) write() { r.writing = &write{entries: r.unwritten, owner: r.owner} }
 
 // arrive is the store's part of a write.
 func (w *write) arrive(world *World) {
 	w.done = true
-	world.write(func() {
-		owner := w.owner
-		if b := world.setup.Broken; b == NoFence || b == StealFromTheAlive {
-			owners, _ := world.store.Owners(context.Background(), []string{roomID})
-			owner = owners[0].Owner
-		}
-		w.err = world.store.Append(context.Background(), roomID, owner, w.entries)
-	})
+	owner := w.owner
+	if b := world.setup.Broken; b == NoFence || b == StealFromTheAlive {
+		owner = world.store.owners().Owner
+	}
+	w.err = world.store.append(owner, w.entries)
 }
 
+// learn is the rest of liveRoom.writer.
 func (r *relay) learn() {
 	w := r.writing
 	r.writing = nil
+	broken := r.world.setup.Broken
 	switch {
-	case w.err == nil:
+	case w.err == nil, broken == TrustFailedWrite && errors.Is(w.err, errStore),
+		broken == KeepAfterFence && errors.Is(w.err, store.ErrFenced):
+		r.core.SetLog(true)
 		r.unwritten = r.unwritten[len(w.entries):]
-		if r.world.setup.Broken != DeliverBeforeLog {
+		if broken != DeliverBeforeLog {
 			r.core.Logged(len(w.entries))
 		}
 		r.changed()
-	case errors.Is(w.err, store.ErrForgotten):
-		r.world.era++
-		r.wantEra = r.world.era
-	case r.world.setup.Broken == KeepAfterFence:
-		r.unwritten = r.unwritten[len(w.entries):]
-		r.core.Logged(len(w.entries))
-		r.changed()
-	default:
+	case errors.Is(w.err, store.ErrForgotten) && !r.world.store.down:
+		r.moveOn()
+	case errors.Is(w.err, store.ErrFenced):
 		r.lose(store.Owner{})
+	default: // it is tried again
+		r.core.SetLog(false)
 	}
 }
 
 // claimAgain takes the room in a newer era, and logs again what the store has forgotten.
 func (r *relay) claimAgain() {
-	q := store.ClaimRequest{Room: roomID, Owner: r.owner, Held: r.owner.Epoch, Era: r.wantEra}
-	if r.world.setup.Broken != NoRelog {
-		q.Past = r.core.Past()
+	q := store.ClaimRequest{Room: roomID, Owner: r.owner, Held: r.owner.Epoch, Era: r.wantEra, Past: r.core.Past()}
+	switch r.world.setup.Broken {
+	case NoRelog:
+		q.Past = room.Past{}
+	case ReclaimUnfenced:
+		q.Held = max(q.Held, r.world.store.owners().Owner.Epoch+1)
 	}
-	r.wantEra = 0
-	var claim store.Claim
-	r.world.write(func() { claim, _ = r.world.store.Claim(context.Background(), q) })
-	if !claim.Granted {
+	claim, err := r.world.store.claim(q)
+	switch {
+	case err != nil:
+		r.core.SetLog(false)
+	case !claim.Granted:
 		r.lose(claim.Owner)
-		return
+	default:
+		r.wantEra = 0
+		r.owner = claim.Owner
+		r.core.Reclaimed(r.owner.Epoch)
+		r.core.SetLog(true)
 	}
-	r.owner = claim.Owner
-	r.core.Reclaimed(r.owner.Epoch)
 }
 
 // lose ends a room that is not this relay's any more.
@@ -368,107 +502,20 @@ func (r *relay) lose(owner store.Owner) {
 	r.forget()
 }
 
+// giveAway is the end of liveRoom.giveAway.
 func (r *relay) giveAway() {
-	var err error
-	r.world.write(func() { err = r.world.store.Release(context.Background(), roomID, r.owner, r.core.Position()) })
-	if errors.Is(err, store.ErrForgotten) {
-		r.world.era++
-		r.wantEra = r.world.era
+	err := r.world.store.release(r.owner, r.core)
+	if errors.Is(err, store.ErrForgotten) && !r.tried && !r.world.store.down {
+		r.tried = true
+		r.moveOn()
 		return
 	}
-	r.lose(store.Owner{Address: fmt.Sprint((r.index + 1) % len(r.world.relays))})
+	r.lose(r.destination())
 }
 
-// sink makes deliveries of what comes out of the room, as relay/sink.go does; a frame is what was said.
-type sink struct{ relay *relay }
-
-var _ room.Sink = sink{}
-
-func (s sink) push(stream uint64, d *roomv1.Delivery) {
-	if to := s.relay.streams[stream]; to != nil && !to.ended && !to.dropped {
-		to.down = append(to.down, &roomv1.AttachResponse{Body: &roomv1.AttachResponse_Deliveries_{
-			Deliveries: &roomv1.AttachResponse_Deliveries{Deliveries: []*roomv1.Delivery{d}},
-		}})
+func (r *relay) destination() store.Owner {
+	if r.goesTo < 0 {
+		return store.Owner{}
 	}
+	return store.Owner{Address: fmt.Sprint(r.goesTo)}
 }
-
-func (s sink) to(link room.Link, in room.In, d *roomv1.Delivery) {
-	d.Links, d.Answered = []uint32{link.ID}, in.Number
-	s.push(link.Stream, d)
-}
-
-func position(p frames.LogPosition) *roomv1.LogPosition {
-	return &roomv1.LogPosition{Epoch: p.Epoch, Seq: p.Seq, Sub: p.Sub}
-}
-
-func flag(b bool) byte {
-	if b {
-		return '1'
-	}
-	return '0'
-}
-
-func (s sink) Joined(to room.Link, in room.In, snap frames.Snapshot) {
-	s.to(to, in, &roomv1.Delivery{
-		Frame: []byte{flag(snap.Resumed), flag(snap.Gap)}, Position: position(snap.LogPosition),
-		Membership: &roomv1.Membership{
-			Link: to.ID, Outcome: &roomv1.Membership_JoinedEntity{JoinedEntity: snap.SelfEntity},
-		},
-	})
-}
-
-func (s sink) Refused(to room.Link, in room.In, reason commonv1.ErrorReason, _ string) {
-	s.to(to, in, &roomv1.Delivery{
-		Membership: &roomv1.Membership{Link: to.ID, Outcome: &roomv1.Membership_Refused{Refused: reason}},
-	})
-}
-
-func (s sink) Removed(to room.Link, in room.In, reason commonv1.ErrorReason) {
-	s.to(to, in, &roomv1.Delivery{
-		Membership: &roomv1.Membership{Link: to.ID, Outcome: &roomv1.Membership_Removed{Removed: reason}},
-	})
-}
-
-func event(e *room.Entry) *roomv1.Delivery {
-	return &roomv1.Delivery{Frame: []byte(textOf(e)), Position: position(e.LogPosition)}
-}
-
-// textOf is what was said, or a mark of the event.
-func textOf(e *room.Entry) string {
-	var body, table flatbuffers.Table
-	clientv1.GetRootAsServerFrame(e.Frame, 0).Body(&body)
-	var event clientv1.RoomEvent
-	event.Init(body.Bytes, body.Pos)
-	if event.BodyType() != clientv1.EventBodyChatMessage || !event.Body(&table) {
-		return fmt.Sprintf("%s %d", event.BodyType(), e.Seq)
-	}
-	var chat clientv1.ChatMessage
-	chat.Init(table.Bytes, table.Pos)
-	return string(chat.Text())
-}
-
-func (s sink) Event(e *room.Entry) {
-	for _, id := range s.relay.order {
-		s.push(id, event(e))
-	}
-}
-
-func (s sink) Again(e *room.Entry, stream uint64) { s.push(stream, event(e)) }
-
-func (s sink) Told(e *room.Entry, to room.Link) {
-	if s.relay.world.setup.Broken != DropResumeReplay {
-		s.to(to, room.In{}, event(e))
-	}
-}
-
-func (s sink) Done(to room.Link, in room.In) { s.to(to, in, &roomv1.Delivery{}) }
-
-func (s sink) Failed(to room.Link, in room.In, reason commonv1.ErrorReason, _ string) {
-	if !s.relay.world.lossy() {
-		s.relay.world.fail("an input of link %v was refused: %s", to, reason)
-	}
-	s.to(to, in, &roomv1.Delivery{Frame: []byte(refusal)})
-}
-
-func (s sink) Corrected(room.Link, frames.EntityState)                   {}
-func (s sink) State(uint64, []frames.EntityState, []frames.EntityValues) {}

@@ -3,6 +3,7 @@ package roomsim
 import (
 	"fmt"
 	"math/rand/v2"
+	"time"
 )
 
 // settleLimit bounds how long a world may take to come to rest without faults.
@@ -38,68 +39,93 @@ type search struct {
 func (s *search) from(choices []int) {
 	w := New(s.setup)
 	for _, choice := range choices {
-		w.Step(choice)
+		w.do(w.next()[choice])
 	}
-	for s.visit(w) {
-		n := w.Choices()
-		for other := 1; other < n; other++ {
+	for {
+		next, more := s.visit(w)
+		if !more {
+			return
+		}
+		for other := 1; other < len(next); other++ {
 			s.from(append(choices[:len(choices):len(choices)], other))
 			if s.found.Err != nil || s.found.Truncated {
 				return
 			}
 		}
 		choices = append(choices[:len(choices):len(choices)], 0)
-		w.Step(0) // the first of them needs not be reached anew
+		w.do(next[0]) // the first of them needs not be reached anew
 	}
 }
 
-// visit checks a state; false if nothing new can follow.
-func (s *search) visit(w *World) bool {
+// visit checks a state, and says what may follow; false if nothing new can.
+func (s *search) visit(w *World) ([]action, bool) {
 	print := w.Fingerprint()
 	if _, known := s.seen[print]; known {
-		return false
+		return nil, false
+	}
+	if len(s.seen) >= s.limit {
+		s.found.Truncated = true
+		return nil, false
 	}
 	s.seen[print] = struct{}{}
 	s.found.States++
-	if len(s.seen) >= s.limit {
-		s.found.Truncated = true
-		return false
-	}
-	settled := len(w.actions()) == 0
+	ordinary := w.actions()
+	settled := len(ordinary) == 0
 	if err := w.Check(settled); err != nil {
 		s.found.Err, s.found.Trace = err, w.Trace()
-		return false
+		return nil, false
 	}
 	if settled {
 		s.found.Ends++
 	}
-	return w.Choices() > 0
+	next := append(ordinary, w.faultActions()...)
+	return next, len(next) > 0
 }
 
-// Play runs a random schedule: so many steps with faults among them, and then what it takes to come to rest.
+// Play runs a random schedule: so many steps with faults among them, then what it takes to come to rest, and then until
+// everybody is out whose connection is lost.
 func Play(setup Setup, seed uint64, steps int) Found {
 	random := rand.New(rand.NewPCG(seed, 0))
 	w := New(setup)
 	for range steps {
-		ordinary, faults := len(w.actions()), len(w.faultActions())
-		if ordinary+faults == 0 {
-			break
+		ordinary, faults := w.actions(), w.faultActions()
+		switch {
+		case len(ordinary)+len(faults) == 0:
+		case len(ordinary) == 0 || len(faults) > 0 && random.IntN(12) == 0:
+			w.do(faults[random.IntN(len(faults))])
+		default:
+			w.do(ordinary[random.IntN(len(ordinary))])
 		}
-		choice := 0
-		if ordinary == 0 || faults > 0 && random.IntN(12) == 0 {
-			choice = ordinary + random.IntN(faults)
-		} else {
-			choice = random.IntN(ordinary)
-		}
-		w.Step(choice)
 		if w.failure != nil {
 			return Found{Err: w.failure, Trace: w.Trace()}
 		}
 	}
-	settled := w.Settle(settleLimit)
-	err := w.Check(settled)
-	if err == nil && !settled {
-		err = fmt.Errorf("it does not come to rest within %d steps", settleLimit)
+	err := w.comeToRest()
+	if err == nil {
+		w.visit() // a relay that takes the room begins to count anew
+		err = w.comeToRest()
+	}
+	if err == nil {
+		w.pass(hold + time.Second)
+		err = w.comeToRest()
+	}
+	if err == nil {
+		err = w.CheckAfterHold()
 	}
 	return Found{States: len(w.trace), Err: err, Trace: w.Trace()}
+}
+
+// visit lets somebody enter, so that the room is live.
+func (w *World) visit() {
+	c := &client{world: w, index: len(w.clients)}
+	w.clients = append(w.clients, c)
+	c.enter(w.gateways[0], nil)
+}
+
+// comeToRest lets everything happen that can, and checks what came of it.
+func (w *World) comeToRest() error {
+	if !w.Settle(settleLimit) {
+		return fmt.Errorf("it does not come to rest within %d steps", settleLimit)
+	}
+	return w.Check(true)
 }

@@ -20,6 +20,8 @@ const (
 // Entry is one event of a room's ordered channel, as it is logged.
 type Entry struct {
 	frames.LogPosition
+	// After is the Sub of the entry before it: how many whispers an event follows. The log's own, and not kept in it.
+	After  uint32
 	TimeMS uint64
 	// Author is the user by whose input it came, or empty.
 	Author string
@@ -158,6 +160,7 @@ func (r *Room) number(public bool) frames.LogPosition {
 
 // publish numbers an entry and hands it to the log; `then` happens when it is logged, before anybody hears of it.
 func (r *Room) publish(now time.Time, e Entry, body frames.EventBody, then func()) {
+	e.After = r.last.Sub
 	e.LogPosition, e.TimeMS = r.number(body != nil && len(e.To) == 0), uint64(now.UnixMilli())
 	if body != nil {
 		frame := r.encode.Event(frames.Event{LogPosition: e.LogPosition, TimeMS: e.TimeMS, Body: body})
@@ -184,18 +187,45 @@ func (r *Room) tell(e *Entry) {
 	case len(e.To) == 0:
 		r.sink.Event(e)
 	default:
-		for _, user := range e.To {
-			if link := r.linkOf(user); link != (Link{}) {
-				r.sink.Told(e, link)
-			}
-		}
+		r.whisper(e, r.audience(e))
 	}
 }
 
-// linkOf is where a user hears; the zero Link if nowhere.
+// audience is where those hear to whom alone an entry goes.
+func (r *Room) audience(e *Entry) []Link {
+	links := make([]Link, 0, len(e.To))
+	for _, user := range e.To {
+		if link := r.linkOf(user); link != (Link{}) {
+			links = append(links, link)
+		}
+	}
+	return links
+}
+
+// whisper tells an entry to links, those of a stream together: what a gateway has seen, all of its members must have.
+func (r *Room) whisper(e *Entry, to []Link) {
+	for len(to) > 0 {
+		stream := to[0].Stream
+		var here, elsewhere []Link
+		for _, link := range to {
+			if link.Stream == stream {
+				here = append(here, link)
+			} else {
+				elsewhere = append(elsewhere, link)
+			}
+		}
+		r.sink.Told(e, here...)
+		to = elsewhere
+	}
+}
+
+// linkOf is where a user hears; the zero Link if nowhere. It goes by what is logged: who has asked to leave still hears
+// what was said before.
 func (r *Room) linkOf(userID string) Link {
-	if m := r.byUser[userID]; m != nil {
-		return m.link
+	for _, m := range r.shown {
+		if m.User.ID == userID {
+			return m.link
+		}
 	}
 	return Link{}
 }

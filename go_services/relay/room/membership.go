@@ -47,7 +47,7 @@ func (r *Room) Join(now time.Time, link Link, in In, join Join) {
 		return
 	}
 	if old != nil {
-		r.removed(old, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
+		r.replaced(old)
 		r.remove(now, old, Entry{Author: old.User.ID}, nil)
 	}
 	if len(r.members) >= r.cfg.Capacity {
@@ -67,7 +67,7 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 		speaks: link, walk: newWalk(now), seen: &recent{},
 		state: frames.EntityState{Entity: r.lastEntity, Position: r.cfg.Spawn},
 	}
-	for _, e := range r.tail { // who comes back may say again what it said before
+	for _, e := range slices.Concat(r.tail, r.pending) { // who comes back may say again what it said before
 		if join.Resume != nil && e.Author == m.User.ID {
 			m.seen.add(e.Key)
 		}
@@ -86,8 +86,8 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 		}
 	})
 	r.emit(func() {
-		if m.speaks != link { // its connection was lost meanwhile
-			r.sink.Done(link, in)
+		if m.speaks != link {
+			r.tooLate(m, link, in)
 			return
 		}
 		m.link = link
@@ -99,7 +99,8 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 
 // rebind gives a member who is in another connection.
 func (r *Room) rebind(m *member, link Link, in In, join Join) {
-	delete(r.byLink, m.speaks)
+	before := m.speaks // it may not have heard yet that it is in
+	delete(r.byLink, before)
 	m.speaks, m.leaves = link, time.Time{}
 	r.byLink[link] = m
 	if m.astray { // nobody will say where it was: it is where its snapshot says
@@ -107,17 +108,27 @@ func (r *Room) rebind(m *member, link Link, in In, join Join) {
 		r.markDirty(m)
 	}
 	r.emit(func() {
-		if old := m.link; old != (Link{}) {
-			r.sink.Removed(old, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
+		if before != (Link{}) {
+			r.sink.Removed(before, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 		}
 		m.link = Link{}
-		if m.speaks != link { // its connection was lost meanwhile
-			r.sink.Done(link, in)
+		if m.speaks != link {
+			r.tooLate(m, link, in)
 			return
 		}
 		m.link = link
 		r.resume(m, in, join.Resume)
 	})
+}
+
+// tooLate answers a join whose member has left, or has another connection, before it was logged. Who was replaced learns
+// it by the answer, for nothing after that may reach its gateway; whose connection was lost does not listen.
+func (r *Room) tooLate(m *member, link Link, in In) {
+	if m.left {
+		r.sink.Done(link, in)
+		return
+	}
+	r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 }
 
 // resume tells a member that it is in as it was, and what it has missed.
@@ -255,11 +266,7 @@ func (r *Room) again(e *Entry, stream uint64) {
 		r.sink.Again(e, stream)
 		return
 	}
-	for _, user := range e.To {
-		if link := r.linkOf(user); link.Stream == stream && link != (Link{}) {
-			r.sink.Told(e, link)
-		}
-	}
+	r.whisper(e, slices.DeleteFunc(r.audience(e), func(to Link) bool { return to.Stream != stream }))
 }
 
 // Leave lets a member out, by its link, or by its session if the link is not known: the leave of an earlier stream. It
@@ -270,6 +277,7 @@ func (r *Room) Leave(now time.Time, link Link, in In, session string) {
 		r.emit(func() { r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED) })
 		return
 	}
+	m.left = true
 	r.remove(now, m, Entry{Author: m.User.ID, Key: inputKey(m.Session, in)}, func() {
 		r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED)
 	})
@@ -304,11 +312,19 @@ func (r *Room) StreamEnded(now time.Time, stream uint64) {
 			m.link = Link{}
 		}
 	}
+	for _, m := range r.shown { // also of those who have asked to leave
+		if m.link.Stream == stream {
+			m.link = Link{}
+		}
+	}
 }
 
 func (r *Room) disconnect(now time.Time, m *member) {
 	delete(r.byLink, m.speaks)
-	m.speaks, m.link = Link{}, Link{}
+	if m.link == m.speaks { // else it still hears by the connection before, until that is told
+		m.link = Link{}
+	}
+	m.speaks = Link{}
 	m.leaves = now.Add(r.cfg.Hold)
 }
 
@@ -346,12 +362,14 @@ func (r *Room) remove(now time.Time, m *member, e Entry, then func()) {
 	})
 }
 
-// removed tells a member that it is no longer in, when all before is told.
-func (r *Room) removed(m *member, in In, reason commonv1.ErrorReason) {
+// replaced tells a member that another connection takes its place, when all before is told. It may not have heard yet
+// that it is in.
+func (r *Room) replaced(m *member) {
+	link := m.speaks
 	r.emit(func() {
-		if m.link != (Link{}) {
-			r.sink.Removed(m.link, in, reason)
-			m.link = Link{}
+		m.link = Link{}
+		if link != (Link{}) {
+			r.sink.Removed(link, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 		}
 	})
 }

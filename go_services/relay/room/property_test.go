@@ -54,7 +54,13 @@ func (w *witness) Event(e *Entry) {
 
 func (w *witness) Again(*Entry, uint64) {}
 
-func (w *witness) Told(e *Entry, to Link) {
+func (w *witness) Told(e *Entry, to ...Link) {
+	for _, link := range to {
+		w.told(e, link)
+	}
+}
+
+func (w *witness) told(e *Entry, to Link) {
 	w.mustBeLogged(e)
 	w.mustBeIn(to)
 	if seen := w.in[to]; e.Compare(seen) <= 0 || e.Seq > seen.Seq+1 {
@@ -199,7 +205,7 @@ func (quiet) Refused(Link, In, commonv1.ErrorReason, string)            {}
 func (quiet) Removed(Link, In, commonv1.ErrorReason)                    {}
 func (quiet) Event(*Entry)                                              {}
 func (quiet) Again(*Entry, uint64)                                      {}
-func (quiet) Told(*Entry, Link)                                         {}
+func (quiet) Told(*Entry, ...Link)                                      {}
 func (quiet) Done(Link, In)                                             {}
 func (quiet) Failed(Link, In, commonv1.ErrorReason, string)             {}
 func (quiet) Corrected(Link, frames.EntityState)                        {}

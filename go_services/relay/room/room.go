@@ -57,8 +57,8 @@ type Sink interface {
 	Event(e *Entry)
 	// Again is the same for one stream that has missed it.
 	Again(e *Entry, stream uint64)
-	// Told is for one member: a whisper, or something that it alone has missed.
-	Told(e *Entry, to Link)
+	// Told is for some members of one stream: a whisper, or something that one alone has missed.
+	Told(e *Entry, to ...Link)
 	// Done answers an input.
 	Done(to Link, in In)
 	// Failed answers an input.
@@ -75,6 +75,8 @@ type member struct {
 	link Link
 	// speaks is where its inputs come from.
 	speaks Link
+	// left says that it has asked to leave.
+	left bool
 	// leaves is when a member without a connection leaves; zero if it has one.
 	leaves time.Time
 	state  frames.EntityState
@@ -273,13 +275,17 @@ func (m *member) frame() frames.Member {
 }
 
 // Hash tells apart what matters of two rooms: who is in and where, what was said, what waits.
-func (r *Room) Hash() uint64 {
+func (r *Room) Hash() uint64 { return r.HashBy(func(stream uint64) uint64 { return stream }) }
+
+// HashBy is Hash with other names for the streams.
+func (r *Room) HashBy(name func(stream uint64) uint64) uint64 {
+	named := func(link Link) Link { return Link{Stream: name(link.Stream), ID: link.ID} }
 	h := fnv.New64a()
 	write := func(format string, args ...any) { _, _ = fmt.Fprintf(h, format, args...) }
 	write("%d %d %v %v %v %d %d %v", r.epoch, r.lastEntity, r.last, r.released, r.floor, r.published, r.logged, r.logBroken)
 	for _, m := range r.members {
-		write("|%v %v %v %v %v %v %t %t %q %v", m.Record, m.link, m.speaks, m.leaves.UnixNano(), m.state, m.walk.saved, m.shown,
-			m.astray, m.values, m.seen.keys)
+		write("|%v %v %v %v %v %v %t %t %q %v", m.Record, named(m.link), named(m.speaks), m.leaves.UnixNano(), m.state, m.walk.saved,
+			m.shown, m.astray, m.values, m.seen.keys)
 	}
 	for _, m := range r.shown {
 		write("|%d", m.Entity)

@@ -303,8 +303,10 @@ func (s *story) Again(e *Entry, stream uint64) {
 	s.printf("-> %s: missed event %s %s", s.all(stream), positionText(e.LogPosition), entryText(e))
 }
 
-func (s *story) Told(e *Entry, to Link) {
-	s.printf("-> %s: told %s %s", s.name(to), positionText(e.LogPosition), entryText(e))
+func (s *story) Told(e *Entry, to ...Link) {
+	for _, link := range to {
+		s.printf("-> %s: told %s %s", s.name(link), positionText(e.LogPosition), entryText(e))
+	}
 }
 
 func (s *story) Done(to Link, in In) { s.printf("-> %s: ok", s.name(to)) }

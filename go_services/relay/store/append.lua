@@ -1,7 +1,7 @@
 -- Appends to a room's log. KEYS: its record, its log, its members.
 -- ARGV: epoch, relay, incarnation, keep (ms), keep the log (ms), greatest length, greatest age (ms), then for each entry:
--- epoch, seq, sub, time, entry, joined entity (0: none), member, left entity (0: none). Answers 'ok', 'fenced' or
--- 'forgotten'.
+-- epoch, seq, sub, sub of the entry before, time, entry, joined entity (0: none), member, left entity (0: none). Answers
+-- 'ok', 'fenced' or 'forgotten'.
 local function number(value) return tonumber(value or '0') or 0 end
 local function text(n) return string.format('%.0f', n) end
 local record = redis.call('HMGET', KEYS[1], 'epoch', 'relay', 'incarnation', 'seq', 'sub', 'entity')
@@ -11,19 +11,20 @@ if epoch > mine or owner == '' then return 'fenced' end
 if owner ~= ARGV[2] or record[3] ~= ARGV[3] then return 'forgotten' end
 local seq, sub, entity, newest = number(record[4]), number(record[5]), number(record[6]), 0
 local last
-for i = 8, #ARGV, 8 do
+for i = 8, #ARGV, 9 do
   local s, b = number(ARGV[i + 1]), number(ARGV[i + 2])
   if s > seq or (s == seq and b > sub) then
     -- Only the first can have a gap before it: nothing is written yet.
-    if not (s == seq + 1 and b == 0 or s == seq and b == sub + 1) then return 'forgotten' end
-    seq, sub, newest, last = s, b, number(ARGV[i + 3]), ARGV[i]
+    local next = s == seq + 1 and b == 0 and number(ARGV[i + 3]) == sub
+    if not (next or s == seq and b == sub + 1) then return 'forgotten' end
+    seq, sub, newest, last = s, b, number(ARGV[i + 4]), ARGV[i]
     -- The id holds the place: an entry of number 0 is a whisper before the first event.
-    redis.call('XADD', KEYS[2], text(seq) .. '-' .. text(sub), 't', ARGV[i + 3], 'e', ARGV[i + 4])
-    if ARGV[i + 5] ~= '0' then
-      redis.call('HSET', KEYS[3], ARGV[i + 5], ARGV[i + 6])
-      entity = math.max(entity, number(ARGV[i + 5]))
+    redis.call('XADD', KEYS[2], text(seq) .. '-' .. text(sub), 't', ARGV[i + 4], 'e', ARGV[i + 5])
+    if ARGV[i + 6] ~= '0' then
+      redis.call('HSET', KEYS[3], ARGV[i + 6], ARGV[i + 7])
+      entity = math.max(entity, number(ARGV[i + 6]))
     end
-    if ARGV[i + 7] ~= '0' then redis.call('HDEL', KEYS[3], ARGV[i + 7]) end
+    if ARGV[i + 8] ~= '0' then redis.call('HDEL', KEYS[3], ARGV[i + 8]) end
   end
 end
 if not last then return 'ok' end

@@ -90,7 +90,7 @@ func (m *Memory) Append(_ context.Context, id string, owner Owner, entries []*ro
 		return err
 	}
 	entries = entries[countOld(entries, r.last):]
-	if len(entries) > 0 && !follows(entries[0].LogPosition, r.last) {
+	if len(entries) > 0 && !follows(entries[0], r.last) {
 		return ErrForgotten
 	}
 	for _, e := range entries {
@@ -131,8 +131,8 @@ func countOld(entries []*room.Entry, last frames.LogPosition) (old int) {
 }
 
 // follows says whether an entry is the next after a position: otherwise the store has forgotten some in between.
-func follows(p, last frames.LogPosition) bool {
-	return p.Seq == last.Seq+1 && p.Sub == 0 || p.Seq == last.Seq && p.Sub == last.Sub+1
+func follows(e *room.Entry, last frames.LogPosition) bool {
+	return e.Seq == last.Seq+1 && e.Sub == 0 && e.After == last.Sub || e.Seq == last.Seq && e.Sub == last.Sub+1
 }
 
 // Release is Rooms.Release.

@@ -151,7 +151,7 @@ func (s *Redis) Append(ctx context.Context, id string, owner Owner, entries []*r
 		if e.Joined != nil {
 			entity, member = e.Joined.Entity, encodeMember(*e.Joined)
 		}
-		args = append(args, e.Epoch, e.Seq, e.Sub, e.TimeMS, encodeEntry(e), entity, member, e.Left)
+		args = append(args, e.Epoch, e.Seq, e.Sub, e.After, e.TimeMS, encodeEntry(e), entity, member, e.Left)
 	}
 	answer, err := appendScript.Run(ctx, s.client, keys(id), args...).Text()
 	if err != nil {

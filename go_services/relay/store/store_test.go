@@ -95,7 +95,7 @@ var suite = map[string]func(*bench){
 	"what is appended again is left out, what is new is taken": func(b *bench) {
 		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
 		b.append(owner, entry(owner.Epoch, 1, 0), entry(owner.Epoch, 1, 1))
-		b.append(owner, entry(owner.Epoch, 1, 0), entry(owner.Epoch, 1, 1), entry(owner.Epoch, 2, 0))
+		b.append(owner, entry(owner.Epoch, 1, 0), entry(owner.Epoch, 1, 1), after(1, entry(owner.Epoch, 2, 0)))
 		b.append(owner, entry(owner.Epoch, 1, 1))
 		c := b.claim(ClaimRequest{Owner: relayA, Era: 1})
 		if len(c.Tail) != 3 || c.Last != at(owner.Epoch, 2, 0) {
@@ -144,7 +144,8 @@ var suite = map[string]func(*bench){
 		b.append(owner, entry(owner.Epoch, 1, 0))
 		b.refuses(owner, ErrForgotten, entry(owner.Epoch, 3, 0))
 		b.refuses(owner, ErrForgotten, entry(owner.Epoch, 1, 2))
-		b.append(owner, entry(owner.Epoch, 1, 1), entry(owner.Epoch, 2, 0))
+		b.append(owner, entry(owner.Epoch, 1, 1), after(1, entry(owner.Epoch, 2, 0)))
+		b.refuses(owner, ErrForgotten, after(1, entry(owner.Epoch, 3, 0))) // a whisper is missing
 	},
 	"what a holder knows replaces what the store has of an older epoch": func(b *bench) {
 		first := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
@@ -310,6 +311,12 @@ func at(epoch, seq uint64, sub uint32) frames.LogPosition {
 
 func entry(epoch, seq uint64, sub uint32) *room.Entry {
 	return &room.Entry{LogPosition: at(epoch, seq, sub), TimeMS: 1_800_000_000_000, Author: "usr_a", Frame: []byte("frame")}
+}
+
+// after makes an entry follow so many whispers.
+func after(whispers uint32, e *room.Entry) *room.Entry {
+	e.After = whispers
+	return e
 }
 
 func recordOf(entity uint32) room.Record {

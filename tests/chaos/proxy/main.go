@@ -26,6 +26,8 @@ type link struct {
 	Name     string `json:"name"`
 	Listen   string `json:"listen"`
 	Upstream string `json:"upstream"`
+	// Connect says that connections begin with CONNECT.
+	Connect bool `json:"connect"`
 }
 
 // command makes a link bad, in a way of toxiproxy's or of ours, or good again.
@@ -46,6 +48,7 @@ var ways = map[string][]string{
 
 func main() {
 	log.SetFlags(0)
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy traces every interruption
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
 	if !lines.Scan() {
@@ -85,13 +88,30 @@ func open(text []byte) (map[string]*toxiproxy.Proxy, error) {
 				return nil, fmt.Errorf("link %s: %s is not an address of this machine", l.Name, address)
 			}
 		}
-		p := toxiproxy.NewProxy(server, l.Name, l.Listen, l.Upstream)
-		if err := p.Start(); err != nil {
+		p, err := start(server, l)
+		if err != nil {
 			return nil, fmt.Errorf("link %s: %w", l.Name, err)
 		}
 		proxies[l.Name] = p
 	}
 	return proxies, nil
+}
+
+func start(server *toxiproxy.ApiServer, l link) (*toxiproxy.Proxy, error) {
+	if !l.Connect {
+		p := toxiproxy.NewProxy(server, l.Name, l.Listen, l.Upstream)
+		return p, p.Start()
+	}
+	p := toxiproxy.NewProxy(server, l.Name, "127.0.0.1:0", l.Upstream)
+	if err := p.Start(); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", l.Listen)
+	if err != nil {
+		return nil, err
+	}
+	go connect(listener, p.Listen)
+	return p, nil
 }
 
 func obey(proxies map[string]*toxiproxy.Proxy, text []byte) error {

@@ -11,6 +11,7 @@ from tests.chaos.generator import Result
 from tests.chaos.metrics import Sample, counting
 from tests.chaos.network import Link
 from tests.chaos.presence import presence
+from tests.chaos.second_mesh import WAY, second_mesh
 
 from .row import NONE_LOST, Fault, Row, Scene, Setup
 
@@ -23,6 +24,9 @@ SERVERS = Setup(links=(*TO_REDIS, *TO_MESH))
 """The network between the processes may be bad."""
 CLIENTS = Setup(links=TO_GATEWAYS)
 """The network between clients and gateways may be bad."""
+
+APART = Setup(links=(WAY,), beside=second_mesh)
+"""One gateway has a mesh of its own, whose network to one relay may be bad."""
 
 LEASE_MS = 18_000
 """Of relays."""
@@ -191,12 +195,12 @@ ROWS = (
     ),
     Row(
         4,
-        "gateway cut from relays",
-        during(one(TO_MESH), stalls, 10),
-        f"its members go on when it is back; the others see nothing; {NONE_LOST}",
-        12_000,
-        seconds=16,
-        setup=SERVERS,
+        "relay cut from one gateway only",
+        during(each((WAY,)), stalls, 12),
+        f"that gateway's members go on when it is back; the others see nothing; {NONE_LOST}",
+        16_000,
+        seconds=18,
+        setup=APART,
         crowd=STAY,
         check=unseen,
     ),
@@ -216,7 +220,7 @@ ROWS = (
         "half-open sockets",
         during(one(TO_GATEWAYS), stalls, 14),
         f"found ≤ 12 s; clients come back by another gateway, and the others see nothing; {NONE_LOST}",
-        12_000,
+        20_000,
         seconds=18,
         reconnects=1,
         setup=CLIENTS,
@@ -236,8 +240,19 @@ ROWS = (
         check=lambda result: expire_once(result) + unseen(result),
     ),
     Row(
-        101,
-        "gateway cut from relays for long",
+        130,
+        "gateway cut from the mesh",
+        during(one(TO_MESH), stalls, 10),
+        f"its members go on when it is back; the others see nothing; {NONE_LOST}",
+        12_000,
+        seconds=16,
+        setup=SERVERS,
+        crowd=STAY,
+        check=unseen,
+    ),
+    Row(
+        131,
+        "gateway cut from the mesh for long",
         during(one(TO_MESH), stalls, 26),
         f"its members are told after 20 s, and come back to the room when it is back; {NONE_LOST}",
         35_000,
@@ -248,8 +263,8 @@ ROWS = (
         check=told,
     ),
     Row(
-        102,
-        "gateway cut from relays, and clients who go elsewhere when they hear nothing",
+        132,
+        "gateway cut from the mesh, and clients who go elsewhere when they hear nothing",
         during(one(TO_MESH), stalls, 15),
         f"clients are at another gateway after 7 s; the others see nothing; {NONE_LOST}",
         9000,
@@ -259,7 +274,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        103,
+        133,
         "gateway's connections to the mesh end, and new ones are refused for 5 s",
         during(one(TO_MESH), ends, 5),
         f"its members go on when it is back; the others see nothing; {NONE_LOST}",
@@ -269,7 +284,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        104,
+        134,
         "200 ms more between gateways and the mesh, there and back",
         during(each(TO_MESH), delays, 10),
         f"everything is later by as much, nothing else; {NONE_LOST}",
@@ -279,7 +294,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        105,
+        135,
         "2 % loss between gateways and the mesh",
         during(each(TO_MESH), loses, 10),
         f"stalls of 200 ms and more; streams open again; the others see nothing; {NONE_LOST}",
@@ -289,7 +304,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        106,
+        136,
         "200 ms more between relays and Redis, there and back",
         during(each(TO_REDIS), delays, 10),
         f"what is ordered is later by as much; steps are as ever; {NONE_LOST}",
@@ -299,7 +314,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        107,
+        137,
         "2 % loss between relays and Redis",
         during(each(TO_REDIS), loses, 10),
         f"what is ordered stalls now and then; steps are as ever; {NONE_LOST}",
@@ -309,7 +324,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        108,
+        138,
         "Redis takes what relays write and does not answer for 5 s",
         during(each(TO_REDIS), swallows, 5),
         f"what is ordered waits or is refused with RetryInfo, and is not written twice; {NONE_LOST}",
@@ -319,7 +334,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        109,
+        139,
         "slow links between relays and Redis (32 KB/s)",
         during(each(TO_REDIS), narrow, 10),
         f"what is ordered gathers into larger writes, or is refused with RetryInfo; {NONE_LOST}",
@@ -329,7 +344,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        110,
+        140,
         "200 ms more between clients and gateways, there and back",
         during(each(TO_GATEWAYS), delays, 10),
         f"everything is later by as much, nothing else; {NONE_LOST}",
@@ -339,7 +354,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        111,
+        141,
         "2 % loss between clients and gateways",
         during(each(TO_GATEWAYS), loses, 10),
         f"stalls; who loses the connection comes back, and the others see nothing; {NONE_LOST}",
@@ -350,7 +365,7 @@ ROWS = (
         check=unseen,
     ),
     Row(
-        112,
+        142,
         "slow links between clients and gateways (8 KB/s)",
         during(each(TO_GATEWAYS), thin, 12),
         f"state is dropped, ordered is late; who reads too slowly for that comes back later; {NONE_LOST}",
@@ -359,5 +374,17 @@ ROWS = (
         reconnects=2,
         setup=CLIENTS,
         check=unseen,
+    ),
+    Row(
+        143,
+        "relay cut from one gateway only, for long",
+        during(each((WAY,)), stalls, 26),
+        f"that gateway's members are told after 20 s, and come back when it is back; {NONE_LOST}",
+        35_000,
+        seconds=34,
+        gaps=True,
+        setup=APART,
+        crowd=STAY,
+        check=told,
     ),
 )

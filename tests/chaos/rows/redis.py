@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.chaos.generator import Result
 from tests.chaos.metrics import total
@@ -18,13 +19,13 @@ _SENTINELS, _CLUSTER = Sentinels(), Cluster()
 
 
 @contextmanager
-def _with_sentinels(base: int) -> Iterator[Overrides]:
+def _with_sentinels(base: int, _: Path) -> Iterator[Overrides]:
     with _SENTINELS.running(base) as told:
         yield _for_relays(told)
 
 
 @contextmanager
-def _with_cluster(base: int) -> Iterator[Overrides]:
+def _with_cluster(base: int, _: Path) -> Iterator[Overrides]:
     with _CLUSTER.running(base) as told:
         yield _for_relays(told)
 
@@ -38,7 +39,8 @@ def _master_dies(forget: float) -> Fault:
 
     def fault(scene: Scene) -> None:
         _SENTINELS.make_whole()
-        _SENTINELS.crash(forget, scene.mark)
+        with scene.history.befalls("fail-over"):
+            _SENTINELS.crash(forget, scene.mark)
 
     return fault
 
@@ -49,7 +51,9 @@ def _part_dies(forget: float) -> Fault:
     def fault(scene: Scene) -> None:
         _CLUSTER.make_whole()
         masters = [m for m in _CLUSTER.masters() if m.ask("KEYS", "worldmesh:room:*")]
-        _CLUSTER.crash(masters[scene.rng.randrange(len(masters))], forget, scene.mark)
+        master = masters[scene.rng.randrange(len(masters))]
+        with scene.history.befalls("fail-over"):
+            _CLUSTER.crash(master, forget, scene.mark)
 
     return fault
 

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from tests.chaos.generator import Load, Result
+from tests.chaos.history import History
 from tests.chaos.network import Link, Network
 from tests.support.world import SCALE, World
 
@@ -29,9 +31,9 @@ class Setup:
     overrides: Overrides = field(default_factory=dict)
     links: tuple[Link, ...] = ()
     """Ways between processes on which the network may be made bad."""
-    beside: Callable[[int], AbstractContextManager[Overrides]] | None = None
-    """Processes that run beside the world: entered before it starts, with its port base (700 to 899 above it are free
-    for them); says what the world's instances must be told of them."""
+    beside: Callable[[int, Path], AbstractContextManager[Overrides]] | None = None
+    """Processes that run beside the world: entered before it starts, with its port base and its folder (700 to 899
+    above the base are free for them); says what the world's instances must be told of them."""
 
 
 WHOLE = Setup()
@@ -47,6 +49,8 @@ class Scene:
     """From the run's seed: the same faults at the same times."""
     load: Load
     network: Network
+    history: History
+    """Of the relays: a fault that has Redis forget must say so."""
     users: Sequence[str]
     """The ids of the people in the rooms, as the load generator numbers them."""
     result: Result = field(default_factory=dict)

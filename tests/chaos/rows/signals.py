@@ -37,7 +37,8 @@ def flush(scene: Scene) -> None:
     """Has Redis forget everything."""
     host, _, port = str(scene.world.addresses["redis"]).partition(":")
     scene.mark()
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    address = (host, int(port))
+    with scene.history.befalls("flush"), socket.create_connection(address, timeout=5) as connection:
         connection.sendall(b"FLUSHALL\r\n")
         if (answer := connection.recv(64)) != b"+OK\r\n":
             raise RuntimeError(f"FLUSHALL was answered with {answer!r}")

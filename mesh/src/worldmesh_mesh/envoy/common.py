@@ -117,7 +117,7 @@ def _most_calls(topology: Topology, name: str) -> int:
 
 
 def service_cluster(topology: Topology, name: str, proxy: str, *, hashed: bool) -> Json:
-    """The instances of a service, reached by mTLS as the proxy. Streams have a priority, and bounds, of their own."""
+    """A service's instances, reached by mTLS as the proxy. Streams have a high priority, with bounds of their own."""
     return {
         "name": name,
         "type": "EDS",

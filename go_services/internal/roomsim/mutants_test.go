@@ -1,0 +1,140 @@
+package roomsim
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// mutant is a bug in the cores themselves: a piece of their source, and what stands in its place.
+type mutant struct {
+	name, file, is, becomes string
+}
+
+// mutants are bugs that somebody might make, or has made.
+var mutants = []mutant{
+	{
+		"trust a position of another history", "relay/room/log.go",
+		"return r.tail[i+1:], e.Epoch == p.Epoch", "return r.tail[i+1:], true",
+	},
+	{
+		"tell somebody who was out meanwhile of no gap", "relay/room/membership.go",
+		"s.Gap = join.Resume != nil", "s.Gap = false",
+	},
+	{
+		"tell nobody that the log does not reach back so far", "relay/room/membership.go",
+		"s.Resumed, s.Gap = true, !reaches", "s.Resumed, s.Gap = true, false",
+	},
+	{
+		"know nothing of what was said before a takeover", "relay/room/room.go",
+		"m.seen.add(e.Key)", "_ = e.Key",
+	},
+	{
+		"send a whisper to the members of a gateway one after another", "relay/room/log.go",
+		"if link.Stream == stream {", "if link == to[0] && stream != 0 {",
+	},
+	{
+		"hear whispers by who is in, not by what is logged", "relay/room/log.go",
+		"for _, m := range r.shown {\n\t\tif m.User.ID == userID {", "if m := r.byUser[userID]; m != nil {\n\t\tif m.speaks != (Link{}) {",
+	},
+	{
+		"answer a join that was replaced as if nothing had happened", "relay/room/membership.go",
+		"if m.left {", "if m.left || m.speaks == (Link{}) {",
+	},
+	{
+		"let members go before their hold is over", "relay/room/membership.go",
+		"!m.leaves.After(now)", "m.leaves.After(now)",
+	},
+	{
+		"answer a leave that is repeated with an error", "relay/room/membership.go",
+		"r.emit(func() { r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED) })\n\t\treturn", "return",
+	},
+	{
+		"resume as if nobody had missed anything", "relay/room/membership.go",
+		"if reaches && resume == nil {", "if reaches {",
+	},
+	{
+		"log again what is in the log", "relay/store/memory.go",
+		"entries = entries[countOld(entries, r.last):]", "_ = countOld",
+	},
+	{
+		"do not notice that a whisper is missing", "relay/store/memory.go",
+		" && e.After == last.Sub", "",
+	},
+	{
+		"give the same epoch away twice", "relay/store/memory.go",
+		"epoch := max(r.owner.Epoch+1,", "epoch := max(r.owner.Epoch,",
+	},
+	{
+		"let any start of a relay write", "relay/store/memory.go",
+		"case r.owner.Epoch > owner.Epoch || r.owner.Relay == \"\":", "case r.owner.Relay == \"\":",
+	},
+	{
+		"forget what was sent and not answered", "gateway/roomlink/roomlink.go",
+		"waiting := q.unanswered\n", "waiting := q.unanswered[:0]\n",
+	},
+	{
+		"forget who is behind when a whisper comes", "gateway/roomlink/roomlink.go",
+		"if p := m.behind; p != nil && p.Compare(*s.seen) < 0 {", "if p := m.behind; false {",
+	},
+}
+
+// TestMutantsAreFound builds the simulation with each bug in the cores, and looks whether the random schedules notice. It
+// needs some seconds for each: only if WORLDMESH_SIM_MUTANTS is set.
+func TestMutantsAreFound(t *testing.T) {
+	if os.Getenv("WORLDMESH_SIM_MUTANTS") == "" {
+		t.Skip("WORLDMESH_SIM_MUTANTS is not set")
+	}
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			output, err := m.test(t)
+			found := regexp.MustCompile(`seed \d+: .*`).FindString(output)
+			switch {
+			case err == nil:
+				t.Error("nobody notices")
+			case found == "":
+				t.Errorf("it does not run: %s", output)
+			default:
+				t.Logf("found by %s", strings.TrimSuffix(found, " after"))
+			}
+		})
+	}
+}
+
+// test runs the schedules on the cores with the bug in them.
+func (m mutant) test(t *testing.T) (output string, err error) {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join("../..", m.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(source), m.is); n != 1 {
+		t.Fatalf("%q is in %s %d times: has it changed?", m.is, m.file, n)
+	}
+	mutated, overlay := filepath.Join(t.TempDir(), "mutated.go"), filepath.Join(t.TempDir(), "overlay.json")
+	writeFile(t, mutated, []byte(strings.Replace(string(source), m.is, m.becomes, 1)))
+	replace, err := json.Marshal(map[string]map[string]string{"Replace": {path: mutated}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, overlay, replace)
+	test := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-run", "^TestRandomSchedules$", ".")
+	test.Env = append(os.Environ(), "WORLDMESH_SIM_SEEDS=1500")
+	raw, err := test.CombinedOutput()
+	return string(raw), err
+}
+
+func writeFile(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,196 @@
+package history
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// What is asked of the store.
+type What string
+
+// Questions. Flush and FailOver are not of relays: they are what befalls the store.
+const (
+	Claim    What = "claim"
+	Append   What = "append"
+	Release  What = "release"
+	Look     What = "look"
+	Flush    What = "flush"
+	FailOver What = "fail-over"
+)
+
+// Outcome is what somebody was told.
+type Outcome string
+
+// Outcomes. What is Unknown may have happened, or happen yet.
+const (
+	OK        Outcome = "ok"
+	Refused   Outcome = "refused"
+	Fenced    Outcome = "fenced"
+	Forgotten Outcome = "forgotten"
+	Unknown   Outcome = "unknown"
+)
+
+// Place is a place in the log; epochs do not count in it.
+type Place struct {
+	Seq uint64 `json:"seq"`
+	Sub uint32 `json:"sub"`
+}
+
+// Entry is one of the log: its place, and the Sub of the one before.
+type Entry struct {
+	Place
+	After uint32 `json:"after"`
+}
+
+// Owner is whose a room is.
+type Owner struct {
+	Relay       string `json:"relay"`
+	Incarnation string `json:"incarnation"`
+	Epoch       uint64 `json:"epoch"`
+}
+
+// Asked is a question about one room.
+type Asked struct {
+	What        What   `json:"what"`
+	Room        string `json:"room,omitempty"`
+	Relay       string `json:"relay,omitempty"`
+	Incarnation string `json:"incarnation,omitempty"`
+	// Epoch is that of the owner who asks.
+	Epoch uint64 `json:"epoch,omitempty"`
+	// Held, First (the era's first epoch, less one) and StealAfter are of a claim.
+	Held       uint64 `json:"held,omitempty"`
+	First      uint64 `json:"first,omitempty"`
+	StealAfter uint64 `json:"steal_after,omitempty"`
+	// Last is where the log should end: of a release, and of a claim by who holds the room.
+	Last    Place   `json:"last"`
+	Entries []Entry `json:"entries,omitempty"`
+}
+
+// Told is an answer.
+type Told struct {
+	Outcome Outcome `json:"outcome"`
+	Owner   Owner   `json:"owner"`
+	Last    Place   `json:"last"`
+}
+
+// kept is a room as the contract of store.Rooms has it.
+type kept struct {
+	owner Owner
+	last  Place
+}
+
+// Model is the contract of store.Rooms for one room, one step at a time.
+var Model = porcupine.NondeterministicModel{
+	Init: func() []any { return []any{kept{}} },
+	Step: func(state, input, output any) []any {
+		s, q, a := state.(kept), input.(Asked), output.(Told)
+		next, want := s.step(q)
+		switch {
+		case a.Outcome == Unknown && next == s:
+			return []any{s}
+		case a.Outcome == Unknown:
+			return []any{s, next}
+		case want == a:
+			return []any{next}
+		default:
+			return nil
+		}
+	},
+	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v → %+v", input, output) },
+}
+
+// step is what becomes of a room, and what is to be answered.
+func (s kept) step(q Asked) (kept, Told) {
+	switch q.What {
+	case Claim:
+		return s.claimed(q)
+	case Append:
+		return s.appended(q)
+	case Release:
+		if refusal := s.refuses(q); refusal != "" {
+			return s, Told{Outcome: refusal}
+		}
+		if s.last != q.Last {
+			return s, Told{Outcome: Forgotten}
+		}
+		return kept{Owner{Epoch: s.owner.Epoch}, s.last}, Told{Outcome: OK}
+	case Flush:
+		return kept{}, Told{Outcome: OK}
+	default:
+		return s, Told{Outcome: OK, Owner: s.owner, Last: s.last}
+	}
+}
+
+func (s kept) claimed(q Asked) (kept, Told) {
+	free := s.owner.Relay == "" || s.owner.Relay == q.Relay
+	if !free && q.Held <= s.owner.Epoch && (q.StealAfter == 0 || q.StealAfter != s.owner.Epoch) {
+		return s, Told{Outcome: Refused, Owner: s.owner}
+	}
+	next := kept{Owner{q.Relay, q.Incarnation, max(s.owner.Epoch, q.Held, q.First) + 1}, s.last}
+	if q.Held != 0 {
+		next.last = q.Last
+	}
+	return next, Told{Outcome: OK, Owner: next.owner, Last: next.last}
+}
+
+func (s kept) appended(q Asked) (kept, Told) {
+	if refusal := s.refuses(q); refusal != "" {
+		return s, Told{Outcome: refusal}
+	}
+	next := s
+	for _, e := range q.Entries {
+		if e.Seq < next.last.Seq || e.Seq == next.last.Seq && e.Sub <= next.last.Sub {
+			continue // it is in the log
+		}
+		if !next.last.before(e) {
+			return s, Told{Outcome: Forgotten}
+		}
+		next.last = e.Place
+	}
+	return next, Told{Outcome: OK}
+}
+
+// before says whether an entry is the next after a place.
+func (p Place) before(e Entry) bool {
+	return e.Seq == p.Seq+1 && e.Sub == 0 && e.After == p.Sub || e.Seq == p.Seq && e.Sub == p.Sub+1
+}
+
+// refuses says why a relay may not write; empty if it may.
+func (s kept) refuses(q Asked) Outcome {
+	switch {
+	case s.owner.Epoch < q.Epoch:
+		return Forgotten
+	case s.owner.Epoch > q.Epoch || s.owner.Relay == "":
+		return Fenced
+	case s.owner.Relay != q.Relay || s.owner.Incarnation != q.Incarnation:
+		return Forgotten
+	}
+	return ""
+}
+
+// Op is a question and its answer, and when they were given, in nanoseconds.
+type Op struct {
+	Client         int
+	Asked          Asked
+	Told           Told
+	Called, Return int64
+}
+
+// Check says whether a history of one room is linearizable: porcupine.Ok, Illegal, or Unknown if there was no time.
+func Check(ops []Op, timeout time.Duration) porcupine.CheckResult {
+	var end int64
+	for _, op := range ops {
+		end = max(end, op.Called, op.Return)
+	}
+	history := make([]porcupine.Operation, len(ops))
+	for i, op := range ops {
+		returned := op.Return
+		if op.Told.Outcome == Unknown {
+			returned = end + 1 // it may still happen
+		}
+		history[i] = porcupine.Operation{ClientId: op.Client, Input: op.Asked, Call: op.Called, Output: op.Told, Return: returned}
+	}
+	return porcupine.CheckOperationsTimeout(Model.ToModel(), history, timeout)
+}

@@ -1,0 +1,31 @@
+// History says whether what the relays of a world were told by their store can have happened one after another: the
+// relays had WORLDMESH_RELAY_HISTORY_DIR set to the folder that is its argument. It prints a JSON object, and fails if
+// it can't have.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/worldmesh/worldmesh/go_services/relay/history"
+)
+
+// checkTime bounds how long the check takes.
+const checkTime = time.Minute
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: history FOLDER")
+		os.Exit(2)
+	}
+	report, err := history.CheckFolder(os.Args[1], checkTime)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(2)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(report); err != nil || !report.Linearizable {
+		os.Exit(1)
+	}
+}
