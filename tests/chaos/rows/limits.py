@@ -218,6 +218,7 @@ ROWS = (
         f"all in ≤ 15 s; nobody is sent away; memory of gateways bounded; {NONE_LOST}",
         _BACK_MS,
         seconds=16,
+        reconnects=1,  # to come for the first time counts, too
         setup=_ROOMY,
         crowd={"copies": 4, "late": 3, "rate": 0.1, "words": 1},
         around=(_memory,),
