@@ -112,13 +112,14 @@ def _offer(scene: Scene) -> None:
             "seconds": 5,
         }
         # Whoever offers must not take the processor from those who answer.
-        command = ["nice", "-n", "10", str(OFFER)]
+        command = ["nice", "-n", "19", str(OFFER)]
         done = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, check=True, timeout=90)
         calm, *crowded = json.loads(done.stdout)
         name = method.rpartition("/")[2]
         scene.figures["offered"][name] = [calm, *crowded]
         for each in crowded:
             share = each["good_per_s"] / calm["good_per_s"]
+            each["really_times"] = round(each["offered_per_s"] / calm["good_per_s"], 1)  # what this machine could offer
             scene.figures["goodput"][f"{name} at {each['times']:g} x"] = round(share, 3)
 
 
@@ -217,6 +218,7 @@ ROWS = (
         f"all in ≤ 15 s; nobody is sent away; memory of gateways bounded; {NONE_LOST}",
         _BACK_MS,
         seconds=16,
+        reconnects=1,  # to come for the first time counts, too
         setup=_ROOMY,
         crowd={"copies": 4, "late": 3, "rate": 0.1, "words": 1},
         around=(_memory,),
