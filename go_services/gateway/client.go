@@ -275,7 +275,9 @@ func (c *client) became(ctx context.Context, m *member, what *roomv1.Membership)
 }
 
 // roomLost takes the news that no relay has the room, if the client still is where it was.
-func (c *client) roomLost(ctx context.Context, was *place) { c.out(ctx, was, (*session.Session).RoomLost) }
+func (c *client) roomLost(ctx context.Context, was *place) {
+	c.out(ctx, was, (*session.Session).RoomLost)
+}
 
 // out takes the client out of where it was, if it still is there. Both at once: else what is meant for one room could meet
 // a session that is on its way into the next.
