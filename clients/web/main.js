@@ -95,11 +95,17 @@ function toLobby() {
 function take(frame) {
   const now = performance.now();
   if (frame.snapshot) entered(frame.snapshot, now);
+  else if (frame.roster) roster(frame.roster, now);
   else if (frame.state_batch) model.states(frame.state_batch, now);
   else if (frame.correction) model.correction(frame.correction.state);
   else if (frame.room_event) event(frame.room_event, now);
   else if (frame.room_left) roomLeft(frame.room_left);
   else if (frame.error) ui.toast(inWords(frame.error));
+}
+
+function roster(part, now) {
+  model.roster(part, now);
+  showMembers();
 }
 
 function event(e, now) {
@@ -227,7 +233,7 @@ Object.defineProperty(window, "worldmesh", {
     get state() { return document.getElementById("status").dataset.state; },
     avatar(username) {
       for (const a of model.avatars.values()) {
-        if (a.user.username === username) { const p = model.place(a, performance.now()); return {x: p.x, z: p.z}; }
+        if (a.user.username === username && a.inSight) { const p = model.place(a, performance.now()); return {x: p.x, z: p.z}; }
       }
       return null;
     },

@@ -24,10 +24,18 @@ class Avatar {
     this.samples = [{at: now - DELAY_MS, yaw: state.yaw, ...state.position}];
     this.bubble = null;
     this.emote = null;
+    /** Whether it is in sight: in a full room one does not see everybody. */
+    this.inSight = false;
   }
 
-  /** Takes a new state. @param {EntityState} state @param {number} now */
+  /** Takes a new state: from now on it is in sight. @param {EntityState} state @param {number} now */
   update(state, now) {
+    if (!this.inSight) { // it does not walk here from where it was seen before
+      this.inSight = true;
+      this.animation = state.animation;
+      this.samples = [{at: now - DELAY_MS, yaw: state.yaw, ...state.position}];
+      return;
+    }
     const last = this.samples[this.samples.length - 1];
     // After a rest the old sample would be walked from for the whole of it.
     if (now - last.at > 3 * DELAY_MS) this.samples.push({...last, at: now - DELAY_MS / 2});
@@ -75,6 +83,8 @@ export class Model {
     this.room = null;
     /** @type {Map<number, Avatar>} */
     this.avatars = new Map();
+    /** @type {Map<number, EntityState>} who is in sight, but not known yet */
+    this.strangers = new Map();
     this.self = 0;
     /** @type {Position} what was seen of the ordered channel */
     this.position = {epoch: 0, seq: 0, sub: 0};
@@ -91,12 +101,19 @@ export class Model {
   snapshot(s, now) {
     const same = this.room?.id === s.room_id, stayed = same && this.self === s.self_entity;
     const before = same ? this.avatars : new Map();
+    const full = s.view_radius > 0; // the others follow
     if (!stayed) this.reset();
     this.room = {id: s.room_id, name: s.display_name, width: s.width, depth: s.depth, maxSpeed: s.max_speed};
     this.self = s.self_entity;
     this.position = positionOf(s);
-    this.avatars = new Map(s.members.map((m) => [m.state.entity, known(before, m) ?? new Avatar(m.user, m.state, now)]));
-    for (const m of s.members) known(before, m)?.update(m.state, now);
+    this.avatars = full && s.resumed && !s.gap ? before : new Map();
+    this.strangers.clear();
+    if (full) this.#hideAll();
+    for (const m of s.members) {
+      const avatar = known(before, m) ?? new Avatar(m.user, m.state, now);
+      this.avatars.set(m.state.entity, avatar);
+      avatar.update(m.state, now);
+    }
     const own = s.members.find((m) => m.state.entity === this.self)?.state.position;
     if (own && !(stayed && this.#near(own))) this.#settle(own);
   }
@@ -109,11 +126,40 @@ export class Model {
 
   #settle({x, y, z}) { Object.assign(this.me, {x, y, z}); }
 
+  /** Takes more of who is in a full room; where they are, states say. */
+  roster({members}, now) {
+    for (const m of members) this.#enter(m, false, now);
+  }
+
   states(batch, now) {
+    if (batch.anew) this.#hideAll();
+    for (const entity of batch.gone ?? []) this.#hide(entity);
     for (const s of batch.states) {
-      this.avatars.get(s.entity)?.update(s, now);
+      const avatar = this.avatars.get(s.entity);
+      if (avatar) avatar.update(s, now);
+      else this.strangers.set(s.entity, s);
       if (s.entity === this.self && !this.#near(s.position)) this.#settle(s.position);
     }
+  }
+
+  #hide(entity) {
+    this.strangers.delete(entity);
+    const avatar = this.avatars.get(entity);
+    if (avatar && entity !== this.self) avatar.inSight = false;
+  }
+
+  #hideAll() {
+    for (const entity of [...this.avatars.keys(), ...this.strangers.keys()]) this.#hide(entity);
+  }
+
+  /** Somebody is in the room, and in sight if it is said to be, or if a state has said where it is. */
+  #enter(m, inSight, now) {
+    if (known(this.avatars, m)) return;
+    const {entity} = m.state, avatar = new Avatar(m.user, m.state, now);
+    const state = this.strangers.get(entity) ?? (inSight ? m.state : null);
+    this.avatars.set(entity, avatar);
+    this.strangers.delete(entity);
+    if (state) avatar.update(state, now);
   }
 
   correction(state) {
@@ -127,11 +173,11 @@ export class Model {
     if (!isLater(position, this.position)) return false;
     this.position = position;
     if (e.member_joined) {
-      const m = e.member_joined.member;
       // Of events that one has missed the snapshot knows already, and where the member is by now.
-      if (!known(this.avatars, m)) this.avatars.set(m.state.entity, new Avatar(m.user, m.state, now));
+      this.#enter(e.member_joined.member, !e.member_joined.out_of_sight, now);
     } else if (e.member_left) {
       this.avatars.delete(e.member_left.entity);
+      this.strangers.delete(e.member_left.entity);
     } else if (e.chat_message) {
       const avatar = this.byUser(e.chat_message.sender.user_id);
       if (avatar) avatar.bubble = {text: e.chat_message.text, until: now + 2500 + 60 * e.chat_message.text.length};

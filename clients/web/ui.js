@@ -5,6 +5,7 @@ import {EMOTES, emotePicture} from "./emotes.js";
 
 const $ = (id) => document.getElementById(id);
 const LOG_LINES = 200;
+const LISTED_MEMBERS = 200; // of the room, in the list
 
 export const elements = {
   canvas: $("canvas"), enter: $("enter"), leave: $("leave"), create: $("create"), say: $("say"), text: $("text"),
@@ -84,9 +85,10 @@ export function entered(name, back) {
   if (!back) elements.canvas.focus();
 }
 
+/** Lists who is in: of a full room those who came first. */
 export function members(avatars, self, onPick) {
   $("count").textContent = String(avatars.length);
-  $("members").replaceChildren(...avatars.map((avatar) => {
+  $("members").replaceChildren(...avatars.slice(0, LISTED_MEMBERS).map((avatar) => {
     const button = document.createElement("button");
     const dot = document.createElement("i");
     dot.style.setProperty("--swatch", colourOf(avatar.user.user_id));

@@ -59,7 +59,7 @@ export class View {
     const {scale} = this.camera;
     const under = [...this.model.avatars.values()].filter((avatar) => {
       const [x, y] = this.#toScreen(this.model.place(avatar, now));
-      return avatar.entity !== this.model.self && Math.abs(px - x) < scale * 0.45 && py < y + 22 && py > y - scale * 1.3;
+      return avatar.inSight && avatar.entity !== this.model.self && Math.abs(px - x) < scale * 0.45 && py < y + 22 && py > y - scale * 1.3;
     });
     return under.sort((a, b) => this.model.place(b, now).z - this.model.place(a, now).z)[0];
   }
@@ -89,6 +89,7 @@ export class View {
   #people(now) {
     const {model} = this, people = [];
     for (const avatar of model.avatars.values()) {
+      if (!avatar.inSight) continue;
       const self = avatar.entity === model.self;
       const [x, y] = this.#toScreen(model.place(avatar, now));
       if (x < -120 || x > this.width + 120 || y < -60 || y > this.height + 160) continue;

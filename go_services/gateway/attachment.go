@@ -64,6 +64,10 @@ type member struct {
 	index  int  // in inside, or -1 while it is on its way in
 	from   int  // the first of the held frames that is for it
 	missed bool // has missed state, for it reads slowly
+	// unread says that it has not had all of the room's roster, but up to the entity `after`; asks, that it is to ask for
+	// the next part when its socket has taken what it has.
+	unread, asks bool
+	after        uint32
 }
 
 func newAttachment(roomID string, cfg *roomv1.RoomConfig, g *Gateway) *attachment {
@@ -208,6 +212,11 @@ func (a *attachment) open() *roomv1.AttachRequest_Open {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.inputs.reopen(a.members.Steps)
+	for _, m := range a.inside {
+		if m.unread {
+			m.asks = !a.inputs.put(lookInput(m, false, true))
+		}
+	}
 	return a.members.Open(a.roomID, a.gatewayID, a.config, a.fan.stateOf)
 }
 
@@ -269,6 +278,7 @@ func (a *attachment) unlinkLocked(link uint32) {
 		return
 	}
 	delete(a.links, link)
+	delete(a.fan.own, m.Entity)
 	a.members.Leave(link)
 	if m.index >= 0 {
 		last := a.inside[len(a.inside)-1]

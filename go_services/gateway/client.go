@@ -268,21 +268,26 @@ func (c *client) became(ctx context.Context, m *member, what *roomv1.Membership)
 			c.do(ctx, c.with((*session.Session).Joined))
 		}
 	case *roomv1.Membership_Refused:
-		if c.place.CompareAndSwap(m.place, nil) {
-			c.do(ctx, c.with((*session.Session).Refused))
-		}
+		c.out(ctx, m.place, (*session.Session).Refused)
 	case *roomv1.Membership_Removed:
-		if c.place.CompareAndSwap(m.place, nil) {
-			c.do(ctx, c.with((*session.Session).Removed))
-		}
+		c.out(ctx, m.place, (*session.Session).Removed)
 	}
 }
 
 // roomLost takes the news that no relay has the room, if the client still is where it was.
 func (c *client) roomLost(ctx context.Context, was *place) {
-	if c.place.CompareAndSwap(was, nil) {
-		c.do(ctx, c.with((*session.Session).RoomLost))
-	}
+	c.out(ctx, was, (*session.Session).RoomLost)
+}
+
+// out takes the client out of where it was, if it still is there. Both at once: else what is meant for one room could meet
+// a session that is on its way into the next.
+func (c *client) out(ctx context.Context, was *place, news func(*session.Session) []session.Action) {
+	c.do(ctx, c.with(func(s *session.Session) []session.Action {
+		if !c.place.CompareAndSwap(was, nil) {
+			return nil
+		}
+		return news(s)
+	}))
 }
 
 // catchUp sends the newest state to a client that has missed some while it did not keep up.

@@ -275,8 +275,12 @@ func (s *fakeStream) join(in *roomv1.Input, join *roomv1.Input_Join) {
 		d.Frame = frames.NewEncoder().Error(in.GetRid(), frames.Error{Reason: kit.ReasonName(reason), Code: 8})
 		d.Membership.Outcome = &roomv1.Membership_Refused{Refused: reason}
 	} else {
+		var radius float32
+		if s.room == "crowded" {
+			radius = 14
+		}
 		d.Frame = frames.NewEncoder().Snapshot(in.GetRid(), frames.Snapshot{
-			RoomID: s.room, DisplayName: s.open.GetConfig().GetDisplayName(), LogPosition: frames.LogPosition{Epoch: 1}, SelfEntity: in.GetLink(),
+			ViewRadius: radius, RoomID: s.room, DisplayName: s.open.GetConfig().GetDisplayName(), LogPosition: frames.LogPosition{Epoch: 1}, SelfEntity: in.GetLink(),
 			Members: []frames.Member{{User: frames.User{ID: join.GetUser().GetUserId(), Username: join.GetUser().GetUsername()}}},
 		})
 		d.Membership.Outcome = &roomv1.Membership_JoinedEntity{JoinedEntity: in.GetLink()}
@@ -295,9 +299,21 @@ func (s *fakeStream) chat(text string) *roomv1.Delivery {
 	}
 }
 
+// asked waits for a member who wants to see more.
+func (s *fakeStream) asked() *roomv1.Input {
+	for {
+		for _, in := range <-s.messages {
+			if in.GetLook() != nil {
+				return in
+			}
+		}
+	}
+}
+
 func stateOf(tick uint64, entity uint32, x float32) *roomv1.Delivery {
-	return &roomv1.Delivery{Channel: roomv1.Channel_CHANNEL_STATE, Frame: frames.NewEncoder().StateBatch(tick,
-		[]frames.EntityState{{Entity: entity, Position: frames.Vec3{X: x}}}, nil)}
+	return &roomv1.Delivery{Channel: roomv1.Channel_CHANNEL_STATE, Frame: frames.NewEncoder().StateBatch(frames.StateBatch{
+		Tick: tick, States: []frames.EntityState{{Entity: entity, Position: frames.Vec3{X: x}}},
+	})}
 }
 
 // fakePresence keeps what it is told.

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -19,25 +18,26 @@ import (
 const maxHeld = 64
 
 // fanOut writes what a relay delivers to the sockets that it is for: put into each dialect once, without an
-// allocation a socket. It also keeps the newest state of each entity, for sockets that have missed some. The
-// attachment's lock guards it.
+// allocation a socket. It also keeps what the room says of the members' own entities, for the relay that has the room
+// next knows it from here. The attachment's lock guards it.
 type fanOut struct {
 	metrics *metrics
 	all     outgoing // for all who are inside, and not yet written
 	one     outgoing // for single members
 	json    []byte
 
-	tick   uint64
-	states map[uint32]frames.EntityState
-	values map[uint32][]byte
-	encode *frames.Encoder
+	tick uint64
+	own  map[uint32]*ownState // by entity
 }
 
-func newFanOut(m *metrics) fanOut {
-	return fanOut{
-		metrics: m, states: map[uint32]frames.EntityState{}, values: map[uint32][]byte{}, encode: frames.NewEncoder(),
-	}
+// ownState is the newest state of a member's entity.
+type ownState struct {
+	told   bool // the room has told of it
+	state  frames.EntityState
+	values []byte
 }
+
+func newFanOut(m *metrics) fanOut { return fanOut{metrics: m, own: map[uint32]*ownState{}} }
 
 // outgoing is frames, one after another, as they go over the wire in each dialect that some socket has asked for; the
 // buffers are used again.
@@ -101,6 +101,7 @@ func (a *attachment) deliver(ctx context.Context, d *roomv1.Delivery) {
 	m := a.links[d.GetMembership().GetLink()]
 	if m != nil {
 		m.client.became(ctx, m, d.GetMembership())
+		a.owns(m)
 	}
 	if frame := d.GetFrame(); len(frame) > 0 {
 		a.write(d, frame)
@@ -110,18 +111,25 @@ func (a *attachment) deliver(ctx context.Context, d *roomv1.Delivery) {
 	}
 }
 
+// owns has the fan-out keep the state of a member's entity.
+func (a *attachment) owns(m *member) {
+	if a.fan.own[m.Entity] == nil && m.Entity != 0 {
+		a.fan.own[m.Entity] = &ownState{}
+	}
+}
+
 // write writes a frame to its audience, or keeps it a little.
 func (a *attachment) write(d *roomv1.Delivery, frame []byte) {
 	state := d.GetChannel() == roomv1.Channel_CHANNEL_STATE
-	kind, waits := a.fan.learn(frame)
-	if kind == clientv1.ServerBodyStateBatch {
+	kind, n := a.fan.learn(frame)
+	if n.tick {
 		a.pace.ticked(time.Now())
 	}
 	links := d.GetLinks()
 	if len(links) == 0 {
 		a.fan.metrics.sent[kind].Add(float64(len(a.inside)))
 		a.fan.all.add(frame)
-		if waits && len(a.fan.all.flat) < maxHeld {
+		if n.comesAndGoes && len(a.fan.all.flat) < maxHeld {
 			a.writeSoon()
 		} else {
 			a.writeHeld(state)
@@ -138,12 +146,13 @@ func (a *attachment) write(d *roomv1.Delivery, frame []byte) {
 		switch {
 		case m == nil:
 		case state && !m.takesState():
-			a.fan.missed(m)
+			a.missed(m)
 		default:
 			a.fan.metrics.sent[kind].Inc()
 			a.fan.send(m, a.fan.in(&a.fan.one, m.socket.Dialect, 0, 1))
 		}
 	}
+	a.readOn(links, n)
 }
 
 // hears says whether a member is inside.
@@ -184,7 +193,7 @@ func (a *attachment) writeHeld(state bool) {
 		}
 		f.send(m, f.in(&f.all, m.socket.Dialect, m.from, to))
 		if misses {
-			f.missed(m)
+			a.missed(m)
 		}
 		m.from = 0
 	}
@@ -203,18 +212,15 @@ func (a *attachment) admit(m *member, what *roomv1.Membership) {
 	}
 }
 
-// takesState says whether a member keeps up. State is not queued for one that does not: it gets the newest of everything
-// when it does again.
+// takesState says whether a member keeps up. State is not queued for one that does not.
 func (m *member) takesState() bool { return !m.missed && !m.socket.Congested() }
 
-// missed takes note that a member did not get a state frame, or sends it the newest of everything if it takes that now.
-func (f *fanOut) missed(m *member) {
-	if m.socket.Congested() {
-		m.missed = true
-		f.metrics.stateDrops.Inc()
-		return
-	}
-	f.writeWhole(m)
+// missed takes note that a member did not get a state frame: when it keeps up again, the room is asked for the newest of all
+// that it sees.
+func (a *attachment) missed(m *member) {
+	m.missed = true
+	a.fan.metrics.stateDrops.Inc()
+	a.catchUpLocked(m)
 }
 
 func (f *fanOut) send(m *member, wire []byte) bool {
@@ -228,124 +234,141 @@ func (f *fanOut) send(m *member, wire []byte) bool {
 	return true
 }
 
-// catchUp sends a member the newest state of everything, if it missed some.
+// readOn has members get the next part of a roster, of which the frame was a part or the announcement: when their
+// sockets have taken it.
+func (a *attachment) readOn(links []uint32, n news) {
+	if !n.roster {
+		return
+	}
+	for _, link := range links {
+		if m := a.links[link]; m != nil {
+			m.unread, m.asks, m.after = !n.last, n.after != 0 && !n.last, n.after
+			a.catchUpLocked(m)
+		}
+	}
+}
+
+// catchUp asks the room for what a member's socket had no room for.
 func (a *attachment) catchUp(link uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if m := a.links[link]; m != nil && m.missed && !m.socket.Congested() && a.fan.writeWhole(m) {
-		a.fan.metrics.sent[clientv1.ServerBodyStateBatch].Inc()
+	if m := a.links[link]; m != nil {
+		a.catchUpLocked(m)
 	}
 }
 
-func (f *fanOut) writeWhole(m *member) bool {
-	m.missed = false
-	var whole outgoing
-	whole.add(f.whole())
-	return f.send(m, f.in(&whole, m.socket.Dialect, 0, 1))
-}
-
-// whole is the newest state of everything that has moved since the attachment was made; what has not, a member knows
-// from its snapshot.
-func (f *fanOut) whole() []byte {
-	states := slices.Collect(maps.Values(f.states))
-	values := make([]frames.EntityValues, 0, len(f.values))
-	for entity, v := range f.values {
-		values = append(values, frames.EntityValues{Entity: entity, Values: v})
+func (a *attachment) catchUpLocked(m *member) {
+	if (m.missed || m.asks) && !m.socket.Congested() && a.inputs.put(lookInput(m, m.missed, m.asks)) {
+		m.missed, m.asks = false, false
 	}
-	return f.encode.StateBatch(f.tick, states, values)
 }
 
-// stateOf is the newest state of an entity that the room has told of; nil if it has told none.
+// stateOf is the newest state of a member's entity that the room has told of; nil if it has told none.
 func (f *fanOut) stateOf(entity uint32) *roomv1.Input_State {
-	s, moved := f.states[entity]
-	if !moved {
+	own := f.own[entity]
+	if own == nil || !own.told {
 		return nil
 	}
+	s := own.state
 	return &roomv1.Input_State{
 		Position: &commonv1.Position{X: s.Position.X, Y: s.Position.Y, Z: s.Position.Z},
-		Yaw:      uint32(s.Yaw), Animation: uint32(s.Animation), Values: f.values[entity],
+		Yaw:      uint32(s.Yaw), Animation: uint32(s.Animation), Values: own.values,
 	}
 }
 
-// learn keeps the newest state of each entity, forgets those that left, and says what kind of frame it is, and whether it
-// tells only of who comes and goes.
-func (f *fanOut) learn(frame []byte) (kind clientv1.ServerBody, comesAndGoes bool) {
+// news is what a frame says to the gateway itself.
+type news struct {
+	comesAndGoes bool   // it tells only of that
+	tick         bool   // it is the first of a tick
+	roster       bool   // a roster is on its way, or this is a part of it
+	last         bool   // the roster ends here
+	after        uint32 // the entity of its last member
+}
+
+// learn keeps the newest state of members' own entities, and says what kind of frame it is.
+func (f *fanOut) learn(frame []byte) (clientv1.ServerBody, news) {
 	root := clientv1.GetRootAsServerFrame(frame, 0)
 	var table flatbuffers.Table
 	if !root.Body(&table) {
-		return clientv1.ServerBodyNONE, false
+		return clientv1.ServerBodyNONE, news{}
 	}
-	kind = root.BodyType()
+	kind, n := root.BodyType(), news{}
 	switch kind {
 	case clientv1.ServerBodyStateBatch:
 		var batch clientv1.StateBatch
 		batch.Init(table.Bytes, table.Pos)
-		f.learnStates(&batch)
+		n.tick = f.learnStates(&batch)
 	case clientv1.ServerBodySnapshot:
 		var snapshot clientv1.Snapshot
 		snapshot.Init(table.Bytes, table.Pos)
 		f.learnSnapshot(&snapshot)
+		n.roster = snapshot.ViewRadius() > 0
+	case clientv1.ServerBodyRoster:
+		var roster clientv1.Roster
+		roster.Init(table.Bytes, table.Pos)
+		n.roster, n.last, n.after = true, roster.Last(), lastOf(&roster)
 	case clientv1.ServerBodyRoomEvent:
 		var event clientv1.RoomEvent
 		event.Init(table.Bytes, table.Pos)
-		f.forgetLeft(&event)
-		comesAndGoes = event.BodyType() == clientv1.EventBodyMemberJoined || event.BodyType() == clientv1.EventBodyMemberLeft
+		n.comesAndGoes = event.BodyType() == clientv1.EventBodyMemberJoined || event.BodyType() == clientv1.EventBodyMemberLeft
 	}
 	if int(kind) >= len(f.metrics.sent) {
-		kind = clientv1.ServerBodyNONE
+		return clientv1.ServerBodyNONE, n
 	}
-	return kind, comesAndGoes
+	return kind, n
 }
 
-// learnSnapshot keeps where the one is who receives it, for it may stand still from now on; with a gap, where everybody is.
+func lastOf(roster *clientv1.Roster) uint32 {
+	var m clientv1.Member
+	var s clientv1.EntityState
+	if n := roster.MembersLength(); n == 0 || !roster.Members(&m, n-1) || m.State(&s) == nil {
+		return 0
+	}
+	return s.Entity()
+}
+
+// learnSnapshot keeps where the one is who receives it, for it may stand still from now on.
 func (f *fanOut) learnSnapshot(snapshot *clientv1.Snapshot) {
-	if snapshot.Gap() {
-		clear(f.states)
-		clear(f.values)
+	own := f.own[snapshot.SelfEntity()]
+	if own == nil {
+		return
 	}
 	var m clientv1.Member
 	var s clientv1.EntityState
 	for i := range snapshot.MembersLength() {
 		snapshot.Members(&m, i)
-		if m.State(&s) == nil || s.Entity() != snapshot.SelfEntity() && !snapshot.Gap() {
-			continue
-		}
-		f.learnState(&s)
-		if m.ValuesLength() > 0 {
-			f.values[s.Entity()] = append(f.values[s.Entity()][:0], m.ValuesBytes()...)
+		if m.State(&s) != nil && s.Entity() == snapshot.SelfEntity() {
+			own.learn(&s)
+			own.values = append(own.values[:0], m.ValuesBytes()...)
 		}
 	}
 }
 
-func (f *fanOut) learnState(s *clientv1.EntityState) {
+func (o *ownState) learn(s *clientv1.EntityState) {
 	var p clientv1.Vec3
 	s.Position(&p)
-	f.states[s.Entity()] = frames.EntityState{
+	o.told, o.state = true, frames.EntityState{
 		Entity: s.Entity(), Position: frames.Vec3{X: p.X(), Y: p.Y(), Z: p.Z()}, Yaw: s.Yaw(), Animation: s.Animation(),
 	}
 }
 
-func (f *fanOut) learnStates(batch *clientv1.StateBatch) {
+// learnStates says whether the batch is the first of its tick.
+func (f *fanOut) learnStates(batch *clientv1.StateBatch) (first bool) {
+	first = f.tick != batch.Tick()
 	f.tick = batch.Tick()
 	var s clientv1.EntityState
 	for i := range batch.StatesLength() {
 		batch.States(&s, i)
-		f.learnState(&s)
+		if own := f.own[s.Entity()]; own != nil {
+			own.learn(&s)
+		}
 	}
 	var v clientv1.EntityValues
 	for i := range batch.ValuesLength() {
 		batch.Values(&v, i)
-		f.values[v.Entity()] = append(f.values[v.Entity()][:0], v.ValuesBytes()...)
+		if own := f.own[v.Entity()]; own != nil {
+			own.values = append(own.values[:0], v.ValuesBytes()...)
+		}
 	}
-}
-
-func (f *fanOut) forgetLeft(event *clientv1.RoomEvent) {
-	var body flatbuffers.Table
-	if event.BodyType() != clientv1.EventBodyMemberLeft || !event.Body(&body) {
-		return
-	}
-	var left clientv1.MemberLeft
-	left.Init(body.Bytes, body.Pos)
-	delete(f.states, left.Entity())
-	delete(f.values, left.Entity())
+	return first
 }

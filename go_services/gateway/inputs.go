@@ -68,6 +68,14 @@ func exitInput(link uint32, session string, number uint64, hold bool) *roomv1.In
 	return in
 }
 
+// lookInput is the input of a member whose socket takes more again. It needs no number: when the stream is lost, the relay
+// shows all anew.
+func lookInput(m *member, view, roster bool) *roomv1.Input {
+	return &roomv1.Input{Link: m.Link, Body: &roomv1.Input_Look_{Look: &roomv1.Input_Look{
+		View: view, Roster: roster, AfterEntity: m.after,
+	}}}
+}
+
 func configOf(entry *worldv1.AuthorizeEntryResponse) *roomv1.RoomConfig {
 	s := entry.GetSettings()
 	return &roomv1.RoomConfig{

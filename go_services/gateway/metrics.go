@@ -11,7 +11,7 @@ import (
 )
 
 // bodies is how many kinds of server frames there are, NONE included.
-const bodies = int(clientv1.ServerBodyPong) + 1
+const bodies = int(clientv1.ServerBodyRoster) + 1
 
 type metrics struct {
 	sockets [dialect.Count]prometheus.Gauge

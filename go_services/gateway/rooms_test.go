@@ -8,7 +8,9 @@ import (
 
 	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
 
 func TestTwoInARoomShareAStreamAndHearEachOther(t *testing.T) {
@@ -314,7 +316,7 @@ func TestWhatIsSaidTakesStepsAlongAndKeepsTheOrder(t *testing.T) {
 	}
 }
 
-func TestASlowClientGetsTheNewestStateAndNoneInBetween(t *testing.T) {
+func TestASlowClientGetsNoStateAndIsShownTheNewestWhenItKeepsUp(t *testing.T) {
 	l := newLab(t, func(g *Gateway) { g.cfg.QueueBytes = 1 << 20 })
 	slow, quick := l.enter("usr_slow", "plaza"), l.enter("usr_quick", "plaza")
 	stream := <-l.relay.streams
@@ -342,15 +344,61 @@ func TestASlowClientGetsTheNewestStateAndNoneInBetween(t *testing.T) {
 			states, read = states+1, read-1
 		}
 	}
-	// Nothing more is delivered: what was missed comes by itself.
-	last := slow.hears(`"state_batch":{"tick":50,`)
-	for _, part := range []string{`"entity":7,"position":{"x":49,`, `"entity":8,"position":{"x":-49,`} {
-		if !strings.Contains(last, part) {
-			t.Errorf("no %s in %s", part, last)
-		}
+	// Nothing more is delivered: it is asked for what was missed.
+	look := stream.asked()
+	if !look.GetLook().GetView() || look.GetLink() != only[0] {
+		t.Errorf("asked for %v", look)
 	}
+	again := stateOf(50, 7, 49)
+	again.Links = only
+	stream.deliver(again)
+	slow.hears(`"state_batch":{"tick":50,`)
 	if states > 2 {
 		t.Errorf("%d states were queued for a slow client", states)
+	}
+}
+
+// rosterOf is a part of a roster, for single members.
+func rosterOf(last bool, links []uint32, entities ...uint32) *roomv1.Delivery {
+	roster := frames.Roster{Last: last}
+	for _, entity := range entities {
+		id := fmt.Sprintf("usr_%d", entity)
+		roster.Members = append(roster.Members, frames.Member{
+			User: frames.User{ID: id, Username: id}, State: frames.EntityState{Entity: entity},
+		})
+	}
+	return &roomv1.Delivery{Frame: frames.NewEncoder().Roster(roster), Links: links}
+}
+
+func TestARosterIsAskedForPartByPartAndOnAnotherStreamFromWhereItWas(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "crowded")
+	first := <-l.relay.streams
+	link := []uint32{l.clientOf("usr_ann").place.Load().member.Link}
+	first.deliver(rosterOf(false, link, 1, 2))
+	ann.hears(`"roster":{"members":[{"user":{"user_id":"usr_1"`)
+	if look := first.asked().GetLook(); look.GetView() || !look.GetRoster() || look.GetAfterEntity() != 2 {
+		t.Errorf("asked for %v", look)
+	}
+	first.deliver(rosterOf(false, link, 3, 4))
+	ann.hears("usr_4")
+	first.end(nil)
+	second := <-l.relay.streams
+	if look := second.asked().GetLook(); !look.GetRoster() || look.GetAfterEntity() != 4 {
+		t.Errorf("asked on the second stream for %v", look)
+	}
+	second.deliver(rosterOf(true, link, 5))
+	ann.hears(`"last":true`)
+	second.end(nil)
+	third := <-l.relay.streams
+	ann.say(`{"rid":3,"chat":{"text":"still here"}}`)
+	ann.hears("still here")
+	for len(third.messages) > 0 {
+		for _, in := range <-third.messages {
+			if in.GetLook() != nil {
+				t.Errorf("asks for more than there is: %v", in)
+			}
+		}
 	}
 }
 

@@ -78,6 +78,7 @@ func TestOfAShardThatBeginsItIsNotKnownWhoIsOffline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	seen(t, watch, "usr_ben", func(p *presencev1.UserPresence) bool { return p.GetUnknown() })
 	seen(t, watch, "usr_ben", offline)
 	if ann, ben := get(); !ann.GetOnline() || ben.GetOnline() || ben.GetUnknown() {
 		t.Errorf("then: %v, %v", ann, ben)

@@ -124,7 +124,7 @@ func seen(t *testing.T, watch presencev1.PresenceService_WatchPresenceClient, us
 }
 
 func online(p *presencev1.UserPresence) bool  { return p.GetOnline() }
-func offline(p *presencev1.UserPresence) bool { return !p.GetOnline() }
+func offline(p *presencev1.UserPresence) bool { return !p.GetOnline() && !p.GetUnknown() }
 
 func TestAUserIsSeenFromTheFirstSessionToTheLast(t *testing.T) {
 	client := start(t)

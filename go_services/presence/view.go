@@ -14,14 +14,14 @@ const scopeServer = "server"
 // private, and whoever knows a gateway's session of somebody could follow them about.
 type view struct {
 	caller kit.User
-	// seen is what was shown of others, so that nothing can be read from a change that does not show.
+	// seen is what was shown, so that nothing can be read from a change of others that does not show.
 	seen map[string]glimpse
 }
 
 // glimpse is what others see of a user.
 type glimpse struct {
-	online bool
-	since  time.Time
+	online, unknown bool
+	since           time.Time
 }
 
 func newView(caller kit.Caller) *view { return &view{caller: caller.User, seen: map[string]glimpse{}} }
@@ -41,16 +41,16 @@ func (v *view) all(presences []*presencev1.UserPresence) []*presencev1.UserPrese
 	return presences
 }
 
-// news is those of them in which the caller sees something that it has not seen before.
+// news is those of them in which the caller sees something that it has not seen before. That nothing is known of a user,
+// for its shard was lost, is no news for who has heard something.
 func (v *view) news(presences []*presencev1.UserPresence) (news []*presencev1.UserPresence) {
 	for _, p := range v.all(presences) {
-		if !v.full(p.GetUserId()) {
-			now := glimpse{online: p.GetOnline(), since: p.GetChangeTime().AsTime()}
-			if before, ok := v.seen[p.GetUserId()]; ok && before == now {
-				continue
-			}
-			v.seen[p.GetUserId()] = now
+		before, told := v.seen[p.GetUserId()]
+		now := glimpse{online: p.GetOnline(), unknown: p.GetUnknown(), since: p.GetChangeTime().AsTime()}
+		if told && (p.GetUnknown() || before == now && !v.full(p.GetUserId())) {
+			continue
 		}
+		v.seen[p.GetUserId()] = now
 		news = append(news, p)
 	}
 	return news

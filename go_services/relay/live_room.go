@@ -53,6 +53,7 @@ type liveRoom struct {
 	clock   clock
 	timer   *time.Timer
 	phase   time.Duration
+	tempo   tempo
 	due     time.Time // of the armed tick; zero if none is
 	members int       // as counted in the metrics
 
@@ -78,6 +79,7 @@ func newLiveRoom(id string, h *hub, cfg *roomv1.RoomConfig, claim store.Claim) *
 	l.clock = newClock(h.wall())
 	l.core = room.New(id, roomConfig(cfg, h.hold), l.out, l.clock.begin, past)
 	l.phase = phaseOf(id, l.core.TickInterval())
+	l.tempo = tempo{nominal: l.core.TickInterval(), began: l.clock.begin}
 	l.timer = time.AfterFunc(time.Hour, l.tick)
 	l.timer.Stop()
 	l.confirmed = time.Now()
@@ -101,6 +103,7 @@ func (l *liveRoom) do(f func(now time.Time, core *room.Room)) {
 	l.count()
 	l.arm(now)
 	l.write(now)
+	l.tempo.worked(l.clock.now().Sub(now))
 }
 
 // logWorks lets the room take what is ordered, or refuse it.
@@ -145,7 +148,7 @@ func (l *liveRoom) arm(now time.Time) {
 	if !l.core.Dirty() || !l.due.IsZero() {
 		return
 	}
-	interval := l.core.TickInterval()
+	interval := l.tempo.interval()
 	l.due = now.Add(-l.phase).Truncate(interval).Add(interval + l.phase)
 	l.timer.Reset(l.due.Sub(now))
 }
@@ -156,11 +159,35 @@ func (l *liveRoom) tick() {
 	if l.ended || l.due.IsZero() {
 		return
 	}
-	l.metrics.tickLag.Observe(l.clock.now().Sub(l.due).Seconds())
+	now := l.clock.now()
+	l.metrics.tickLag.Observe(now.Sub(l.due).Seconds())
 	l.due = time.Time{}
-	if !l.frozen {
-		l.record.step(l.clock.now(), &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Tick_{Tick: &roomv1.RoomRecord_Tick{}}})
-		l.core.Tick()
+	if l.frozen {
+		return
+	}
+	l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Tick_{Tick: &roomv1.RoomRecord_Tick{}}})
+	l.core.Tick()
+	after := l.clock.now()
+	l.metrics.tickTime.Observe(after.Sub(now).Seconds())
+	l.tempo.worked(after.Sub(now))
+	l.keepTempo(after)
+	l.arm(after)
+}
+
+// keepTempo has the room tick more slowly while it costs too much.
+func (l *liveRoom) keepTempo(now time.Time) {
+	before := l.tempo.halvings
+	switch l.tempo.look(now) {
+	case 1:
+		l.metrics.slowdowns.Inc()
+		if before == 0 {
+			l.metrics.slowed.Inc()
+			l.log.Warn("the room costs too much, and ticks more slowly", "room", l.id, "members", l.members)
+		}
+	case -1:
+		if l.tempo.halvings == 0 {
+			l.metrics.slowed.Dec()
+		}
 	}
 }
 
@@ -321,29 +348,43 @@ func (l *liveRoom) attach(s *stream, open *roomv1.AttachRequest_Open) (epoch uin
 			return
 		}
 		epoch, ok = l.owner.Epoch, true
-		for _, other := range l.streams {
-			if other.gateway == s.gateway {
-				other.cancel(errSuperseded)
-			}
-		}
+		before := l.streamsOf(s.gateway)
 		l.streams[s.id] = s
 		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Attached_{
 			Attached: &roomv1.RoomRecord_Attached{Stream: s.id, Open: open},
 		}})
 		core.Attached(s.id, positionOf(open.GetSeen()), rejoinsOf(open.GetRejoins()))
+		for _, other := range before { // what still comes by it is not played
+			other.cancel(errSuperseded)
+			l.drop(now, other)
+		}
 	})
 	return epoch, ok
 }
 
+func (l *liveRoom) streamsOf(gateway string) (streams []*stream) {
+	for _, s := range l.streams {
+		if s.gateway == gateway {
+			streams = append(streams, s)
+		}
+	}
+	return streams
+}
+
 // detach removes a stream; its members stay for a while.
 func (l *liveRoom) detach(s *stream) {
-	l.do(func(now time.Time, core *room.Room) {
-		delete(l.streams, s.id)
-		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_StreamEnded_{
-			StreamEnded: &roomv1.RoomRecord_StreamEnded{Stream: s.id},
-		}})
-		core.StreamEnded(now, s.id)
-	})
+	l.do(func(now time.Time, _ *room.Room) { l.drop(now, s) })
+}
+
+func (l *liveRoom) drop(now time.Time, s *stream) {
+	if l.streams[s.id] != s {
+		return // another of its gateway has taken its place
+	}
+	delete(l.streams, s.id)
+	l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_StreamEnded_{
+		StreamEnded: &roomv1.RoomRecord_StreamEnded{Stream: s.id},
+	}})
+	l.core.StreamEnded(now, s.id)
 }
 
 // play gives inputs of a stream to a function, unless the stream is over or the room is given away: then the gateway
@@ -460,6 +501,9 @@ func (l *liveRoom) end(to, why string) {
 	l.timer.Stop()
 	close(l.over)
 	l.metrics.members.Sub(float64(l.members))
+	if l.tempo.halvings > 0 {
+		l.metrics.slowed.Dec()
+	}
 	l.metrics.ends.WithLabelValues(why).Inc()
 	for _, s := range l.streams {
 		s.move(&roomv1.AttachResponse_Moved{RelayAddress: to})

@@ -1,13 +1,20 @@
 package relay
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+)
 
 type metrics struct {
 	rooms      prometheus.Gauge
 	members    prometheus.Gauge
-	deliveries *prometheus.CounterVec
+	deliveries map[roomv1.Channel]prometheus.Counter // looked up once, not once a frame
 	inputs     *prometheus.CounterVec
 	drops      prometheus.Counter
+	held       prometheus.Counter
+	tickTime   prometheus.Histogram
+	slowed     prometheus.Gauge
+	slowdowns  prometheus.Counter
 	tickLag    prometheus.Histogram
 
 	claims         *prometheus.CounterVec
@@ -17,18 +24,32 @@ type metrics struct {
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
+	deliveries := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "worldmesh_relay_deliveries_total", Help: "Frames handed to gateways, once a gateway.",
+	}, []string{"channel"})
 	m := &metrics{
 		rooms:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "worldmesh_relay_rooms", Help: "Live rooms."}),
 		members: prometheus.NewGauge(prometheus.GaugeOpts{Name: "worldmesh_relay_members", Help: "Members of live rooms."}),
-		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "worldmesh_relay_deliveries_total", Help: "Frames handed to gateways, once a gateway.",
-		}, []string{"channel"}),
 		inputs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "worldmesh_relay_inputs_total", Help: "Inputs of members.",
 		}, []string{"kind"}),
 		drops: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "worldmesh_relay_state_replaced_total",
 			Help: "State frames that were replaced by a newer one before their gateway took them.",
+		}),
+		held: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "worldmesh_relay_views_held_total",
+			Help: "Ticks of full rooms that showed a gateway nothing, for it had not taken what it was shown before.",
+		}),
+		tickTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "worldmesh_relay_tick_seconds", Help: "How long ticks took.",
+			Buckets: []float64{.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1},
+		}),
+		slowed: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "worldmesh_relay_rooms_slowed", Help: "Rooms that tick more slowly than they should, for they cost too much.",
+		}),
+		slowdowns: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "worldmesh_relay_slowdowns_total", Help: "How often a room halved its ticks, for it cost too much.",
 		}),
 		tickLag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "worldmesh_relay_tick_lag_seconds", Help: "How late ticks ran.",
@@ -50,7 +71,13 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	m.appendFailures = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "worldmesh_relay_append_failures_total", Help: "Appends to a room's log that failed, and were tried again.",
 	})
-	registry.MustRegister(m.rooms, m.members, m.deliveries, m.inputs, m.drops, m.tickLag)
+	m.deliveries = map[roomv1.Channel]prometheus.Counter{}
+	for number := range roomv1.Channel_name {
+		channel := roomv1.Channel(number)
+		m.deliveries[channel] = deliveries.WithLabelValues(channelName(channel))
+	}
+	registry.MustRegister(m.rooms, m.members, deliveries, m.inputs, m.drops, m.tickLag)
+	registry.MustRegister(m.held, m.tickTime, m.slowed, m.slowdowns)
 	registry.MustRegister(m.claims, m.ends, m.appendTime, m.appendFailures)
 	return m
 }

@@ -71,6 +71,8 @@ func apply(core *room.Room, now time.Time, link room.Link, message *roomv1.Input
 			Position: frames.Vec3{X: p.GetX(), Y: p.GetY(), Z: p.GetZ()},
 			Yaw:      uint16(state.GetYaw()), Animation: uint16(state.GetAnimation()), Values: state.GetValues(),
 		})
+	case *roomv1.Input_Look_:
+		core.Look(link, body.Look.GetView(), body.Look.GetRoster(), body.Look.GetAfterEntity())
 	case *roomv1.Input_Join_:
 		core.Join(now, link, in, joinOf(body.Join))
 	case *roomv1.Input_Leave_:
@@ -115,6 +117,8 @@ func kindOf(in *roomv1.Input) string {
 		return "whisper"
 	case *roomv1.Input_Emote_:
 		return "emote"
+	case *roomv1.Input_Look_:
+		return "look"
 	default:
 		return "unknown"
 	}

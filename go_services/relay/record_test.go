@@ -59,9 +59,15 @@ func recordOne(t *testing.T, seed uint64) []byte {
 		}
 		s.play(live, st, []*roomv1.Input{in})
 	}
+	return endRecording(t, live)
+}
+
+// endRecording ends a room, and is its recording.
+func endRecording(t *testing.T, live *liveRoom) []byte {
+	t.Helper()
 	until(t, "everything is logged", func() bool { return !live.waits() })
 	live.end("", endIdle)
-	files, err := filepath.Glob(h.recordings + "/*.room")
+	files, err := filepath.Glob(live.hub.recordings + "/*.room")
 	if err != nil || len(files) != 1 {
 		t.Fatalf("recordings: %v, %v", files, err)
 	}
@@ -82,6 +88,19 @@ func TestARecordingThatIsPlayedAgainComesToTheSameState(t *testing.T) {
 		if done.Records < 100 || done.Room.Position().Seq == 0 {
 			t.Fatalf("seed %d: nothing has happened: %+v", seed, done)
 		}
+	}
+}
+
+func TestARecordingOfAFullRoomComesToTheSameState(t *testing.T) {
+	c := newCrowdedRoom(t, 100, 200, t.TempDir())
+	for range 50 {
+		c.walk(2, 3)
+		c.tick()
+		c.server.play(c.live, c.streams[0], []*roomv1.Input{lookFor(1, true, true, 0)})
+	}
+	done, err := Replay(bytes.NewReader(endRecording(t, c.live)), nothing{}, func(*roomv1.RoomRecord) {})
+	if err != nil || !done.Ended || done.Hash != done.Recorded {
+		t.Fatalf("%+v, %v", done, err)
 	}
 }
 
@@ -109,13 +128,16 @@ func TestWhatIsNoRecordingIsAnError(t *testing.T) {
 // nothing takes what comes out of a room.
 type nothing struct{}
 
-func (nothing) Joined(room.Link, room.In, frames.Snapshot)                {}
-func (nothing) Refused(room.Link, room.In, commonv1.ErrorReason, string)  {}
-func (nothing) Removed(room.Link, room.In, commonv1.ErrorReason)          {}
-func (nothing) Event(*room.Entry)                                         {}
-func (nothing) Again(*room.Entry, uint64)                                 {}
-func (nothing) Told(*room.Entry, ...room.Link)                            {}
-func (nothing) Done(room.Link, room.In)                                   {}
-func (nothing) Failed(room.Link, room.In, commonv1.ErrorReason, string)   {}
-func (nothing) Corrected(room.Link, frames.EntityState)                   {}
-func (nothing) State(uint64, []frames.EntityState, []frames.EntityValues) {}
+func (nothing) Joined(room.Link, room.In, frames.Snapshot)               {}
+func (nothing) Refused(room.Link, room.In, commonv1.ErrorReason, string) {}
+func (nothing) Removed(room.Link, room.In, commonv1.ErrorReason)         {}
+func (nothing) Event(*room.Entry)                                        {}
+func (nothing) Again(*room.Entry, uint64)                                {}
+func (nothing) Told(*room.Entry, ...room.Link)                           {}
+func (nothing) Done(room.Link, room.In)                                  {}
+func (nothing) Failed(room.Link, room.In, commonv1.ErrorReason, string)  {}
+func (nothing) Corrected(room.Link, frames.EntityState)                  {}
+func (nothing) State(frames.StateBatch)                                  {}
+func (nothing) View(uint64, []uint32, frames.StateBatch)                 {}
+func (nothing) Roster(uint64, []uint32, frames.Roster)                   {}
+func (nothing) Behind(uint64) bool                                       { return false }

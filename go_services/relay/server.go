@@ -200,7 +200,7 @@ func (s *server) GetRelay(context.Context, *roomv1.GetRelayRequest) (*roomv1.Get
 func roomConfig(c *roomv1.RoomConfig, hold time.Duration) room.Config {
 	return room.Config{
 		Capacity: int(c.GetCapacity()), Width: c.GetWidth(), Depth: c.GetDepth(), Hold: hold,
-		TickHz: int(c.GetTickHz()), MaxSpeed: c.GetMaxSpeed(), DisplayName: c.GetDisplayName(),
+		TickHz: int(c.GetTickHz()), MaxSpeed: c.GetMaxSpeed(), DisplayName: c.GetDisplayName(), Grid: room.DefaultGrid(),
 		Spawn: frames.Vec3{X: c.GetSpawn().GetX(), Y: c.GetSpawn().GetY(), Z: c.GetSpawn().GetZ()},
 	}
 }

@@ -32,11 +32,11 @@ type relayUnderTest struct {
 	stop   context.CancelFunc
 }
 
-func startRelay(t *testing.T, queueBytes int) *relayUnderTest {
+func startRelay(t testing.TB, queueBytes int) *relayUnderTest {
 	return startRelayOn(t, "relay-0", queueBytes, faulty{Store: store.NewMemory(time.Now)}, peers{})
 }
 
-func startRelayOn(t *testing.T, name string, queueBytes int, rooms store.Store, relays peers) *relayUnderTest {
+func startRelayOn(t testing.TB, name string, queueBytes int, rooms store.Store, relays peers) *relayUnderTest {
 	t.Helper()
 	files := kittest.NewTLS(t)
 	cfg := Config{Config: files.Config("relay"), QueueBytes: queueBytes, Lease: 18 * time.Second, Hold: 500 * time.Millisecond}
@@ -152,7 +152,7 @@ func (r *relayUnderTest) open(
 	g := &gatewayStream{t: t, rpc: rpc}
 	g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Open_{Open: &roomv1.AttachRequest_Open{
 		RoomId: room, GatewayId: gateway, Seen: seen, Rejoins: rejoins, Config: &roomv1.RoomConfig{
-			Capacity: 10, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: &commonv1.Position{X: 1, Z: 1},
+			Capacity: 250, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: &commonv1.Position{X: 1, Z: 1},
 		},
 	}}})
 	response, err := rpc.Recv()

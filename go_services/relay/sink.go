@@ -19,6 +19,7 @@ const logRetryMS = 1000
 type sink struct {
 	room   *liveRoom
 	encode *frames.Encoder
+	views  slab
 }
 
 var _ room.Sink = (*sink)(nil)
@@ -107,13 +108,12 @@ func (s *sink) Corrected(to room.Link, state frames.EntityState) {
 	})
 }
 
-func (s *sink) State(tick uint64, states []frames.EntityState, values []frames.EntityValues) {
-	d := stateDelivery(s.encode.StateBatch(tick, states, values))
+func (s *sink) State(batch frames.StateBatch) {
+	d := stateDelivery(s.encode.StateBatch(batch))
 	var whole *roomv1.Delivery // made at most once, and only if some gateway is behind
 	full := func() *roomv1.Delivery {
 		if whole == nil {
-			states, values := s.room.core.States()
-			whole = stateDelivery(s.encode.StateBatch(tick, states, values))
+			whole = stateDelivery(s.encode.StateBatch(s.room.core.States()))
 		}
 		return whole
 	}
@@ -129,6 +129,63 @@ func stateDelivery(frame []byte) *roomv1.Delivery {
 	return &roomv1.Delivery{Frame: bytes.Clone(frame), Channel: roomv1.Channel_CHANNEL_STATE}
 }
 
+func (s *sink) View(stream uint64, links []uint32, batch frames.StateBatch) {
+	st := s.room.streams[stream]
+	if st == nil {
+		return
+	}
+	d := s.views.delivery()
+	d.Frame, d.Channel, d.Links = s.views.frame(s.encode.StateBatch(batch)), roomv1.Channel_CHANNEL_STATE, links
+	st.pushView(d)
+	s.count(roomv1.Channel_CHANNEL_STATE, 1)
+}
+
+func (s *sink) Behind(stream uint64) bool {
+	st := s.room.streams[stream]
+	if st == nil || !st.hasViews() {
+		return false
+	}
+	s.room.metrics.held.Inc()
+	return true
+}
+
+func (s *sink) Roster(stream uint64, links []uint32, roster frames.Roster) {
+	if st := s.room.streams[stream]; st != nil {
+		st.push(&roomv1.Delivery{Frame: bytes.Clone(s.encode.Roster(roster)), Links: links})
+		s.count(roomv1.Channel_CHANNEL_UNSPECIFIED, 1)
+	}
+}
+
+// slab is where the views of a room come from: there are thousands in a second, that live for a moment.
+type slab struct {
+	deliveries []roomv1.Delivery
+	bytes      []byte
+}
+
+const (
+	slabDeliveries = 64
+	slabBytes      = 64 << 10
+)
+
+func (s *slab) delivery() *roomv1.Delivery {
+	if len(s.deliveries) == 0 {
+		s.deliveries = make([]roomv1.Delivery, slabDeliveries)
+	}
+	d := &s.deliveries[0]
+	s.deliveries = s.deliveries[1:]
+	return d
+}
+
+// frame is a copy of a frame.
+func (s *slab) frame(frame []byte) []byte {
+	if cap(s.bytes)-len(s.bytes) < len(frame) {
+		s.bytes = make([]byte, 0, max(slabBytes, len(frame)))
+	}
+	begin := len(s.bytes)
+	s.bytes = append(s.bytes, frame...)
+	return s.bytes[begin:len(s.bytes):len(s.bytes)]
+}
+
 // to queues a delivery for one member, as the answer to an input of its gateway if that has a number.
 func (s *sink) to(link room.Link, in room.In, d *roomv1.Delivery) {
 	st := s.room.streams[link.Stream]
@@ -141,7 +198,7 @@ func (s *sink) to(link room.Link, in room.In, d *roomv1.Delivery) {
 }
 
 func (s *sink) count(channel roomv1.Channel, n int) {
-	s.room.metrics.deliveries.WithLabelValues(channelName(channel)).Add(float64(n))
+	s.room.metrics.deliveries[channel].Add(float64(n))
 }
 
 func (s *sink) errorFrame(rid uint32, reason commonv1.ErrorReason, message string) []byte {

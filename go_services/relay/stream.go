@@ -14,7 +14,7 @@ const deliveryOverhead = 96
 func sizeOf(d *roomv1.Delivery) int { return len(d.GetFrame()) + deliveryOverhead }
 
 // stream is what waits to be sent to one gateway for one room. Its queue is bounded: a state frame that was not
-// taken is replaced, and when everything else passes the bound the stream is ended.
+// taken is replaced, views are of one tick at most, and when everything else passes the bound the stream is ended.
 type stream struct {
 	id      uint64
 	gateway string
@@ -25,6 +25,7 @@ type stream struct {
 	queue  []*roomv1.Delivery
 	bytes  int
 	state  int // index in queue of a state frame that was not taken yet, or -1
+	views  int // how many views were not taken yet
 	wake   chan struct{}
 	moved  *roomv1.AttachResponse_Moved // the last that is sent
 	closed bool
@@ -64,6 +65,33 @@ func (s *stream) pushState(d *roomv1.Delivery, whole func() *roomv1.Delivery) (r
 	return replaced
 }
 
+// pushView queues what some members see of a room that is a grid. It does not count for the bound: the room shows no more
+// until it was taken.
+func (s *stream) pushView(d *roomv1.Delivery) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.queue = append(s.queue, d)
+	s.views++
+	s.wakeUp()
+}
+
+// hasViews says whether there are views that were not taken.
+func (s *stream) hasViews() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.views > 0
+}
+
+func (s *stream) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
 func (s *stream) append(d *roomv1.Delivery) {
 	if s.closed {
 		return
@@ -76,10 +104,7 @@ func (s *stream) append(d *roomv1.Delivery) {
 		s.cancel(errSlowGateway)
 		return
 	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wakeUp()
 }
 
 // move ends the stream after what waits: the room is elsewhere.
@@ -90,10 +115,7 @@ func (s *stream) move(moved *roomv1.AttachResponse_Moved) {
 		return
 	}
 	s.moved, s.closed = moved, true
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wakeUp()
 }
 
 // take waits for deliveries and takes all that there are; none when the room has moved. The slice given is used again.
@@ -103,7 +125,7 @@ func (s *stream) take(ctx context.Context, reuse []*roomv1.Delivery) ([]*roomv1.
 		if len(s.queue) > 0 {
 			taken := s.queue
 			clear(reuse)
-			s.queue, s.bytes, s.state = reuse[:0], 0, -1
+			s.queue, s.bytes, s.state, s.views = reuse[:0], 0, -1, 0
 			s.mu.Unlock()
 			return taken, nil
 		}

@@ -71,11 +71,17 @@ _EVERY_ROW = frozenset(
         "longest_ms",
         "calm_step_p99_ms",
         "step_p99_ms",
+        "clients",
+        "away",
+        "back_after_ms",
+        "history_unknown",
+        "history_rooms",
+        "linearizable",
     }
 )
 """What the load generator says of every run; a row's own figures are told by their names."""
 
-_IF_ANY = ("refused", "room_left", "came", "went", "told_to_move", "move_spread_ms")
+_IF_ANY = ("refused", "room_left", "came", "went", "away", "back_after_ms", "told_to_move", "move_spread_ms")
 """Told only when there was something."""
 
 

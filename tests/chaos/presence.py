@@ -70,7 +70,7 @@ class Watcher:
                 for response in call:
                     now = time.monotonic()
                     with self._lock:
-                        self._changes += [Change(now, p.user_id, p.online) for p in response.presences]
+                        self._changes += [Change(now, p.user_id, p.online) for p in response.presences if not p.unknown]
             except grpc.RpcError:
                 self._ended.wait(0.1)
             with self._lock:

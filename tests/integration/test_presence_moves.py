@@ -82,7 +82,7 @@ def watching(stub: presence_service_pb2_grpc.PresenceServiceStub, users: list[st
             try:
                 for response in call:
                     for p in response.presences:
-                        if told[p.user_id][-1:] != [p.online]:
+                        if not p.unknown and told[p.user_id][-1:] != [p.online]:
                             told[p.user_id].append(p.online)
             except grpc.RpcError:
                 over.wait(0.1)  # the instance that it was opened at is gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 from worldmesh_client import (
@@ -10,9 +11,16 @@ from worldmesh_client import (
     ChatMessage,
     EntityState,
     EntityValues,
+    Member,
+    MemberJoined,
+    MemberLeft,
     Missed,
+    Reconnected,
     ReconnectPolicy,
     RoomEvent,
+    RoomView,
+    Roster,
+    Snapshot,
     StateBatch,
     User,
     Vec3,
@@ -79,6 +87,56 @@ async def test_a_state_batch_that_nobody_read_takes_in_the_next() -> None:
     queue.put(StateBatch(1, (EntityState(1, Vec3(1)), EntityState(2)), (EntityValues(1, b"a"),)))
     queue.put(StateBatch(2, (EntityState(1, Vec3(9)),), (EntityValues(1, b"b"),)))
     assert await queue.get() == StateBatch(2, (EntityState(1, Vec3(9)), EntityState(2)), (EntityValues(1, b"b"),))
+
+
+async def test_who_goes_out_of_sight_while_nobody_reads_is_gone_and_who_comes_back_is_not() -> None:
+    queue = EventQueue(10)
+    queue.put(StateBatch(1, (EntityState(1), EntityState(2)), (EntityValues(2, b"a"),), gone=(3,)))
+    queue.put(StateBatch(2, (EntityState(3, Vec3(3)),), gone=(2, 4)))
+    assert await queue.get() == StateBatch(2, (EntityState(1), EntityState(3, Vec3(3))), (), (3, 2, 4))
+
+
+async def test_what_is_seen_anew_counts_alone() -> None:
+    queue = EventQueue(10)
+    queue.put(StateBatch(1, (EntityState(1), EntityState(2))))
+    queue.put(StateBatch(2, (EntityState(1, Vec3(9)),), anew=True))
+    queue.put(StateBatch(3, (EntityState(4),)))
+    assert await queue.get() == StateBatch(3, (EntityState(1, Vec3(9)), EntityState(4)), anew=True)
+
+
+def member(entity: int, name: str, x: float = 0.0) -> Member:
+    return Member(User(f"usr_{name}", name), EntityState(entity, Vec3(x)))
+
+
+def test_in_a_room_of_few_everybody_is_in_sight() -> None:
+    room = RoomView()
+    room.take(Snapshot("room_1", self_entity=1, members=(member(1, "ann"), member(2, "ben", 5.0))))
+    assert room.states[2].position.x == 5.0
+    room.take(RoomEvent(1, 2, 0, MemberJoined(member(3, "cy"))))
+    assert (room.users[3].username, 3 in room.states) == ("cy", True)
+    room.take(RoomEvent(1, 2, 0, MemberJoined(member(4, "di"), out_of_sight=True)))
+    assert (room.users[4].username, 4 in room.states) == ("di", False)
+    room.take(StateBatch(1, (EntityState(3, Vec3(7.0)),)))
+    room.take(RoomEvent(1, 3, 0, MemberLeft(4, "usr_di")))
+    room.take(RoomEvent(1, 3, 0, MemberLeft(2, "usr_ben")))
+    assert (set(room.users), set(room.states)) == ({1, 3}, {1, 3})
+
+
+def test_in_a_full_room_those_are_in_sight_of_whom_states_tell() -> None:
+    room = RoomView()
+    alone = Snapshot("room_1", self_entity=1, members=(member(1, "ann"),), view_radius=14.0)
+    room.take(alone)
+    room.take(StateBatch(1, (EntityState(2), EntityState(3)), (EntityValues(3, b"hat"),), anew=True))
+    room.take(Roster((member(1, "ann"), member(2, "ben"), member(3, "cy")), last=True))
+    assert (set(room.users), set(room.states), room.values) == ({1, 2, 3}, {1, 2, 3}, {3: b"hat"})
+    room.take(StateBatch(2, (EntityState(1),), gone=(3,)))
+    assert (set(room.states), room.values) == ({1, 2}, {})
+    room.take(StateBatch(3, (EntityState(3),)))
+    assert set(room.states) == {1, 2, 3}
+    room.take(Reconnected(1006, dataclasses.replace(alone, resumed=True)))
+    assert (set(room.users), set(room.states)) == ({1, 2, 3}, {1})
+    room.take(Reconnected(1006, dataclasses.replace(alone, resumed=True, gap=True)))
+    assert set(room.users) == {1}
 
 
 async def test_state_does_not_overtake_an_ordered_event() -> None:

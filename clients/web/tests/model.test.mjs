@@ -180,6 +180,61 @@ test("an event that was missed does not bring a member back to where it came in"
   assert.equal(model.avatars.get(3).at(3000).x, 8);
 });
 
+const inSight = (model) => [...model.avatars.values()].filter((a) => a.inSight).map((a) => a.entity).sort();
+const full = (more = {}) => ({...room(), view_radius: 14, members: [room().members[0]], ...more});
+
+test("who is gone from sight is hidden, and is there again, where it is, when a state comes", () => {
+  const model = entered();
+  assert.deepEqual(inSight(model), [1, 2]);
+  model.states({states: [], gone: [2]}, 2000);
+  assert.deepEqual(inSight(model), [1]);
+  assert.equal(model.byUser("ben").entity, 2);
+  model.states({states: [state(2, 18, 5)]}, 3000);
+  assert.deepEqual(inSight(model), [1, 2]);
+  assert.equal(model.avatars.get(2).at(3000).x, 18);
+});
+
+test("a batch that shows all anew hides whom it does not tell of, but not oneself", () => {
+  const model = entered();
+  model.event({epoch: 3, seq: 8, member_joined: {member: {user: user("cy"), state: state(3, 1, 1)}}}, 0);
+  model.states({anew: true, gone: [2], states: [state(2, 12, 6), state(3, 2, 2)]}, 2000);
+  assert.deepEqual(inSight(model), [1, 2, 3]);
+  model.states({anew: true, states: [state(3, 2, 2)]}, 2050);
+  assert.deepEqual(inSight(model), [1, 3]);
+});
+
+test("in a full room one sees those whom states tell of, whether the roster comes before or after", () => {
+  const model = new Model();
+  model.snapshot(full(), 1000);
+  assert.deepEqual(inSight(model), [1]);
+  model.states({states: [state(3, 9, 5)]}, 1050);
+  const cy = {user: user("cy"), state: state(3, 0, 0)}, ben = {user: user("ben"), state: state(2, 0, 0)};
+  model.roster({members: [room().members[0], ben, cy], last: true}, 1100);
+  assert.deepEqual(inSight(model), [1, 3]);
+  assert.equal(model.avatars.get(3).at(1100).x, 9);
+  model.states({states: [state(2, 12, 5)]}, 1150);
+  assert.deepEqual(inSight(model), [1, 2, 3]);
+});
+
+test("who comes back into a full room still knows who is in, and sees them anew; with a gap it does not", () => {
+  const model = entered();
+  model.snapshot(full({resumed: true}), 2000);
+  assert.deepEqual([inSight(model), model.byUser("ben").entity], [[1], 2]);
+  model.snapshot(full({resumed: true, gap: true}), 3000);
+  assert.deepEqual([inSight(model), model.byUser("ben")], [[1], undefined]);
+});
+
+test("who enters is in sight; in a full room as soon as a state says where", () => {
+  const model = entered(), joins = (seq, entity, more) => ({
+    epoch: 3, seq, member_joined: {member: {user: user(`usr_${entity}`), state: state(entity, 1, 1)}, ...more},
+  });
+  model.event(joins(8, 3), 0);
+  model.event(joins(9, 4, {out_of_sight: true}), 0);
+  assert.deepEqual(inSight(model), [1, 2, 3]);
+  model.states({states: [state(4, 2, 2)]}, 50);
+  assert.deepEqual(inSight(model), [1, 2, 3, 4]);
+});
+
 test("states count after a snapshot even if its ticks begin anew", () => {
   const model = entered();
   model.states({tick: 90_000, states: [state(2, 14, 5)]}, 2000);

@@ -66,13 +66,16 @@ func play(path string, verbose bool) error {
 // nowhere is where what comes out of the room goes.
 type nowhere struct{}
 
-func (*nowhere) Joined(room.Link, room.In, frames.Snapshot)                {}
-func (*nowhere) Refused(room.Link, room.In, commonv1.ErrorReason, string)  {}
-func (*nowhere) Removed(room.Link, room.In, commonv1.ErrorReason)          {}
-func (*nowhere) Event(*room.Entry)                                         {}
-func (*nowhere) Again(*room.Entry, uint64)                                 {}
-func (*nowhere) Told(*room.Entry, ...room.Link)                            {}
-func (*nowhere) Done(room.Link, room.In)                                   {}
-func (*nowhere) Failed(room.Link, room.In, commonv1.ErrorReason, string)   {}
-func (*nowhere) Corrected(room.Link, frames.EntityState)                   {}
-func (*nowhere) State(uint64, []frames.EntityState, []frames.EntityValues) {}
+func (*nowhere) Joined(room.Link, room.In, frames.Snapshot)               {}
+func (*nowhere) View(uint64, []uint32, frames.StateBatch)                 {}
+func (*nowhere) Roster(uint64, []uint32, frames.Roster)                   {}
+func (*nowhere) Behind(uint64) bool                                       { return false }
+func (*nowhere) Refused(room.Link, room.In, commonv1.ErrorReason, string) {}
+func (*nowhere) Removed(room.Link, room.In, commonv1.ErrorReason)         {}
+func (*nowhere) Event(*room.Entry)                                        {}
+func (*nowhere) Again(*room.Entry, uint64)                                {}
+func (*nowhere) Told(*room.Entry, ...room.Link)                           {}
+func (*nowhere) Done(room.Link, room.In)                                  {}
+func (*nowhere) Failed(room.Link, room.In, commonv1.ErrorReason, string)  {}
+func (*nowhere) Corrected(room.Link, frames.EntityState)                  {}
+func (*nowhere) State(frames.StateBatch)                                  {}

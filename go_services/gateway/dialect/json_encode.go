@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
@@ -84,6 +85,7 @@ var jsonServerBodies = map[clientv1.ServerBody]func([]byte, flatbuffers.Table) [
 	},
 	clientv1.ServerBodySnapshot:   appendSnapshot,
 	clientv1.ServerBodyStateBatch: appendStateBatch,
+	clientv1.ServerBodyRoster:     appendRoster,
 	clientv1.ServerBodyCorrection: func(b []byte, t flatbuffers.Table) []byte {
 		var m clientv1.Correction
 		m.Init(t.Bytes, t.Pos)
@@ -133,6 +135,25 @@ func appendSnapshot(b []byte, t flatbuffers.Table) []byte {
 	if m.Gap() {
 		b = appendBool(b, "gap", true)
 	}
+	if m.ViewRadius() != 0 {
+		b = appendFloat(b, "view_radius", m.ViewRadius())
+	}
+	return append(b, '}')
+}
+
+func appendRoster(b []byte, t flatbuffers.Table) []byte {
+	var m clientv1.Roster
+	m.Init(t.Bytes, t.Pos)
+	b = append(appendKey(append(appendKey(b, "roster"), '{'), "members"), '[')
+	var member clientv1.Member
+	for i := range m.MembersLength() {
+		m.Members(&member, i)
+		b = appendMember(appendComma(b, i), &member)
+	}
+	b = append(b, ']')
+	if m.Last() {
+		b = appendBool(b, "last", true)
+	}
 	return append(b, '}')
 }
 
@@ -164,6 +185,16 @@ func appendStateBatch(b []byte, t flatbuffers.Table) []byte {
 			b = append(appendBase64(b, "values", v.ValuesBytes()), '}')
 		}
 		b = append(b, ']')
+	}
+	if n := m.GoneLength(); n > 0 {
+		b = append(appendKey(b, "gone"), '[')
+		for i := range n {
+			b = strconv.AppendUint(appendComma(b, i), uint64(m.Gone(i)), 10)
+		}
+		b = append(b, ']')
+	}
+	if m.Anew() {
+		b = appendBool(b, "anew", true)
 	}
 	return append(b, '}')
 }

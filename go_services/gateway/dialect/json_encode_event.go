@@ -26,7 +26,11 @@ func appendEvent(b []byte, kind clientv1.EventBody, t flatbuffers.Table) []byte 
 		var m clientv1.MemberJoined
 		m.Init(t.Bytes, t.Pos)
 		b = append(appendKey(b, "member_joined"), '{')
-		return append(appendMember(appendKey(b, "member"), m.Member(nil)), '}')
+		b = appendMember(appendKey(b, "member"), m.Member(nil))
+		if m.OutOfSight() {
+			b = appendBool(b, "out_of_sight", true)
+		}
+		return append(b, '}')
 	case clientv1.EventBodyMemberLeft:
 		var m clientv1.MemberLeft
 		m.Init(t.Bytes, t.Pos)

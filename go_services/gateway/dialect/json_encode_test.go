@@ -32,9 +32,9 @@ func TestServerFramesAsJSON(t *testing.T) {
 		}), `{"rid":6,"snapshot":{"room_id":"r","display_name":"Plaza","epoch":1,"seq":2,"tick":3,"tick_hz":20,"width":40,"depth":30.5,"max_speed":8,"self_entity":7,"members":[` +
 			`{"user":{"user_id":"usr_ann","username":"ann","bot":false},"state":{"entity":7,"position":{"x":1.25,"y":-0.5,"z":1e+06},"yaw":9,"animation":2},"values":"dg=="},` +
 			`{"user":{"user_id":"usr_ann","username":"ann","bot":false},"state":{"entity":7,"position":{"x":1.25,"y":-0.5,"z":1e+06},"yaw":9,"animation":2}}]}}`},
-		{"state_batch", frames.NewEncoder().StateBatch(11, []frames.EntityState{state}, values),
+		{"state_batch", frames.NewEncoder().StateBatch(frames.StateBatch{Tick: 11, States: []frames.EntityState{state}, Values: values}),
 			`{"state_batch":{"tick":11,"states":[{"entity":7,"position":{"x":1.25,"y":-0.5,"z":1e+06},"yaw":9,"animation":2}],"values":[{"entity":7,"values":"/w=="}]}}`},
-		{"empty state_batch", frames.NewEncoder().StateBatch(11, nil, nil), `{"state_batch":{"tick":11,"states":[]}}`},
+		{"empty state_batch", frames.NewEncoder().StateBatch(frames.StateBatch{Tick: 11}), `{"state_batch":{"tick":11,"states":[]}}`},
 		{"correction", frames.NewEncoder().Correction(state),
 			`{"correction":{"state":{"entity":7,"position":{"x":1.25,"y":-0.5,"z":1e+06},"yaw":9,"animation":2}}}`},
 		{"member_joined", event(frames.MemberJoined{Member: frames.Member{User: ann, State: frames.EntityState{Entity: 1}}}),
@@ -85,7 +85,7 @@ func TestABrokenServerFrameIsAnErrorAndNoPanic(t *testing.T) {
 
 func TestTranscodingAllocatesNothing(t *testing.T) {
 	states := make([]frames.EntityState, 20)
-	flat := slices.Clone(frames.NewEncoder().StateBatch(1, states, nil))
+	flat := slices.Clone(frames.NewEncoder().StateBatch(frames.StateBatch{Tick: 1, States: states}))
 	buf := make([]byte, 0, 64<<10)
 	if n := testing.AllocsPerRun(100, func() { buf, _ = AppendJSON(buf[:0], flat) }); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -110,7 +110,7 @@ func FuzzAppendString(f *testing.F) {
 }
 
 func BenchmarkAppendJSON(b *testing.B) {
-	flat := frames.NewEncoder().StateBatch(1, make([]frames.EntityState, 10), nil)
+	flat := frames.NewEncoder().StateBatch(frames.StateBatch{Tick: 1, States: make([]frames.EntityState, 10)})
 	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {

@@ -102,15 +102,7 @@ func (e *Encoder) Welcome(rid uint32, m Welcome) []byte {
 // Snapshot encodes the answer to join.
 func (e *Encoder) Snapshot(rid uint32, m Snapshot) []byte {
 	e.b.Reset()
-	offsets := make([]flatbuffers.UOffsetT, len(m.Members))
-	for i, member := range m.Members {
-		offsets[i] = e.member(member)
-	}
-	clientv1.SnapshotStartMembersVector(e.b, len(offsets))
-	for i := len(offsets) - 1; i >= 0; i-- {
-		e.b.PrependUOffsetT(offsets[i])
-	}
-	members := e.b.EndVector(len(offsets))
+	members := e.members(m.Members)
 	room, name := e.b.CreateString(m.RoomID), e.text(m.DisplayName)
 	clientv1.SnapshotStart(e.b)
 	clientv1.SnapshotAddRoomId(e.b, room)
@@ -129,25 +121,68 @@ func (e *Encoder) Snapshot(rid uint32, m Snapshot) []byte {
 	clientv1.SnapshotAddSub(e.b, m.Sub)
 	clientv1.SnapshotAddResumed(e.b, m.Resumed)
 	clientv1.SnapshotAddGap(e.b, m.Gap)
+	clientv1.SnapshotAddViewRadius(e.b, m.ViewRadius)
 	return e.finish(rid, clientv1.ServerBodySnapshot, clientv1.SnapshotEnd(e.b))
 }
 
-// StateBatch encodes the newest state of the entities that changed. It allocates nothing once its buffer has grown.
-func (e *Encoder) StateBatch(tick uint64, states []EntityState, values []EntityValues) []byte {
+// Roster encodes more of a snapshot's members.
+func (e *Encoder) Roster(m Roster) []byte {
 	e.b.Reset()
-	valuesVector := e.values(values)
-	clientv1.StateBatchStartStatesVector(e.b, len(states))
-	for i := len(states) - 1; i >= 0; i-- {
-		e.state(states[i])
+	members := e.members(m.Members)
+	clientv1.RosterStart(e.b)
+	clientv1.RosterAddMembers(e.b, members)
+	clientv1.RosterAddLast(e.b, m.Last)
+	return e.finish(0, clientv1.ServerBodyRoster, clientv1.RosterEnd(e.b))
+}
+
+func (e *Encoder) members(members []Member) flatbuffers.UOffsetT {
+	offsets := make([]flatbuffers.UOffsetT, len(members))
+	for i, member := range members {
+		offsets[i] = e.member(member)
 	}
-	statesVector := e.b.EndVector(len(states))
+	return e.offsets(offsets)
+}
+
+// offsets makes a vector of tables; those of one schema are all alike.
+func (e *Encoder) offsets(offsets []flatbuffers.UOffsetT) flatbuffers.UOffsetT {
+	e.b.StartVector(flatbuffers.SizeUOffsetT, len(offsets), flatbuffers.SizeUOffsetT)
+	for i := len(offsets) - 1; i >= 0; i-- {
+		e.b.PrependUOffsetT(offsets[i])
+	}
+	return e.b.EndVector(len(offsets))
+}
+
+// StateBatch encodes a state batch. It allocates nothing once its buffer has grown.
+func (e *Encoder) StateBatch(m StateBatch) []byte {
+	e.b.Reset()
+	values, gone := e.values(m.Values), e.entities(m.Gone)
+	clientv1.StateBatchStartStatesVector(e.b, len(m.States))
+	for i := len(m.States) - 1; i >= 0; i-- {
+		e.state(m.States[i])
+	}
+	states := e.b.EndVector(len(m.States))
 	clientv1.StateBatchStart(e.b)
-	clientv1.StateBatchAddTick(e.b, tick)
-	clientv1.StateBatchAddStates(e.b, statesVector)
-	if valuesVector != 0 {
-		clientv1.StateBatchAddValues(e.b, valuesVector)
+	clientv1.StateBatchAddTick(e.b, m.Tick)
+	clientv1.StateBatchAddStates(e.b, states)
+	if values != 0 {
+		clientv1.StateBatchAddValues(e.b, values)
 	}
+	if gone != 0 {
+		clientv1.StateBatchAddGone(e.b, gone)
+	}
+	clientv1.StateBatchAddAnew(e.b, m.Anew)
 	return e.finish(0, clientv1.ServerBodyStateBatch, clientv1.StateBatchEnd(e.b))
+}
+
+func (e *Encoder) entities(entities []uint32) flatbuffers.UOffsetT {
+	if len(entities) == 0 {
+		return 0
+	}
+	clientv1.StateBatchStartGoneVector(e.b, len(entities))
+	for i := len(entities) - 1; i >= 0; i-- {
+		e.b.PrependUint32(entities[i])
+	}
+	return e.b.EndVector(len(entities))
 }
 
 func (e *Encoder) values(values []EntityValues) flatbuffers.UOffsetT {
@@ -163,11 +198,7 @@ func (e *Encoder) values(values []EntityValues) flatbuffers.UOffsetT {
 		clientv1.EntityValuesAddValues(e.b, data)
 		offsets = append(offsets, clientv1.EntityValuesEnd(e.b))
 	}
-	clientv1.StateBatchStartValuesVector(e.b, len(offsets))
-	for i := len(offsets) - 1; i >= 0; i-- {
-		e.b.PrependUOffsetT(offsets[i])
-	}
-	return e.b.EndVector(len(offsets))
+	return e.offsets(offsets)
 }
 
 // Correction encodes that the server moved the receiver's entity back.

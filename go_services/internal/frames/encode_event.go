@@ -40,6 +40,7 @@ func (e *Encoder) memberJoined(m MemberJoined) flatbuffers.UOffsetT {
 	member := e.member(m.Member)
 	clientv1.MemberJoinedStart(e.b)
 	clientv1.MemberJoinedAddMember(e.b, member)
+	clientv1.MemberJoinedAddOutOfSight(e.b, m.OutOfSight)
 	return clientv1.MemberJoinedEnd(e.b)
 }
 

@@ -68,6 +68,26 @@ type Snapshot struct {
 	MaxSpeed     float32
 	SelfEntity   uint32
 	Members      []Member
+	// ViewRadius is 0 if everybody is in sight. Otherwise Members is only the receiver, rosters follow with the others, and
+	// state batches with those in sight: all within so many metres at least.
+	ViewRadius float32
+}
+
+// Roster is more of a snapshot's members, in order of entity; Last says that nobody follows.
+type Roster struct {
+	Members []Member
+	Last    bool
+}
+
+// StateBatch is the newest state of entities that changed, and of those that came into sight.
+type StateBatch struct {
+	Tick   uint64
+	States []EntityState
+	Values []EntityValues
+	// Gone are the entities that are out of sight from now on.
+	Gone []uint32
+	// Anew says that all who are not told of here, or in what follows, are out of sight.
+	Anew bool
 }
 
 // Event is one event of a room's ordered channel.
@@ -81,7 +101,11 @@ type Event struct {
 type EventBody interface{ isEventBody() }
 
 // MemberJoined tells that somebody entered.
-type MemberJoined struct{ Member Member }
+type MemberJoined struct {
+	Member Member
+	// OutOfSight says that it is not in sight before a StateBatch says where it is.
+	OutOfSight bool
+}
 
 // MemberLeft tells that somebody left.
 type MemberLeft struct {

@@ -76,12 +76,25 @@ func encoded(e *frames.Encoder) map[string][]byte {
 	add("snapshot resumed", e.Snapshot(4, frames.Snapshot{
 		RoomID: "room_1", LogPosition: frames.LogPosition{Epoch: 2, Seq: 98, Sub: 3}, Resumed: true, Gap: true,
 	}))
+	add("snapshot of a full room", e.Snapshot(4, frames.Snapshot{
+		RoomID: "room_1", SelfEntity: 7, Members: []frames.Member{{User: ann, State: here}}, ViewRadius: 14,
+	}))
+	add("roster", e.Roster(frames.Roster{Members: []frames.Member{{User: ann, State: here}, {User: robot, State: edge}}}))
+	add("roster bare", e.Roster(frames.Roster{Last: true}))
 	add("snapshot bare", e.Snapshot(5, frames.Snapshot{RoomID: "room_1"}))
 	add("snapshot largest", e.Snapshot(6, frames.Snapshot{RoomID: "room_1", LogPosition: frames.LogPosition{Epoch: large, Seq: large}, Tick: large, TickHz: 255}))
-	add("state_batch", e.StateBatch(1001, []frames.EntityState{here, edge}, []frames.EntityValues{{Entity: 7, Values: []byte{0, 1, 255}}}))
-	add("state_batch bare", e.StateBatch(0, nil, nil))
+	add("state_batch", e.StateBatch(frames.StateBatch{
+		Tick: 1001, States: []frames.EntityState{here, edge}, Values: []frames.EntityValues{{Entity: 7, Values: []byte{0, 1, 255}}},
+	}))
+	add("state_batch bare", e.StateBatch(frames.StateBatch{}))
+	add("state_batch of what is in sight", e.StateBatch(frames.StateBatch{
+		Tick: 1002, States: []frames.EntityState{here}, Gone: []uint32{8, math.MaxUint32}, Anew: true,
+	}))
 	add("correction", e.Correction(edge))
 	add("room_event member_joined", e.Event(event(frames.MemberJoined{Member: frames.Member{User: robot, State: here}})))
+	add("room_event member_joined out of sight", e.Event(event(frames.MemberJoined{
+		Member: frames.Member{User: ann, State: here}, OutOfSight: true,
+	})))
 	add("room_event member_left", e.Event(event(frames.MemberLeft{Entity: 7, UserID: "usr_1"})))
 	add("room_event chat_message", e.Event(event(frames.ChatMessage{Sender: robot, Text: robot.Username, ClientMessageID: "m1"})))
 	add("room_event chat_message bare", e.Event(event(frames.ChatMessage{Sender: ann, Text: "hi"})))

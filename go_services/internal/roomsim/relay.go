@@ -391,7 +391,7 @@ func (r *relay) goLive(claim store.Claim) {
 	if capacity == 0 {
 		capacity = 2*len(r.world.clients) + 1
 	}
-	cfg := room.Config{Capacity: capacity, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Hold: hold}
+	cfg := room.Config{Capacity: capacity, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Hold: hold, Grid: room.DefaultGrid()}
 	r.live = real.NewDriven(roomID, cfg, r.world.now, past, func(s room.Sink) room.Sink {
 		if r.world.setup.Broken == NoBug {
 			return s

@@ -103,6 +103,10 @@ func (s *story) told() string {
 	slices.SortFunc(news, func(a, b Presence) int { return cmp.Compare(a.UserID, b.UserID) })
 	var out strings.Builder
 	for _, p := range news {
+		if p.Unknown {
+			fmt.Fprintf(&out, "-> %s unknown\n", p.UserID)
+			continue
+		}
 		fmt.Fprintf(&out, "-> %s online=%t", p.UserID, p.Online())
 		for _, d := range p.Devices {
 			fmt.Fprintf(&out, " %s@%s", d.SessionID, d.RoomID)

@@ -10,6 +10,7 @@ const MaxWatched = 256
 type Watch struct {
 	users []id
 	due   [MaxWatched / 64]uint64 // a bit a user
+	begun bool
 	woken bool
 	wake  func()
 }
@@ -56,19 +57,24 @@ func (s *Shard) Unwatch(w *Watch) {
 	delete(s.watches, w)
 }
 
-// Take is the newest of the users who have changed since the last time. Those of whom nothing is known yet stay due.
+// Take is the newest of the users who have changed since the last time, and at first of all. Those of whom nothing is
+// known yet stay due.
 func (s *Shard) Take(w *Watch) []Presence {
 	w.woken = false
 	var presences []Presence
 	for word, due := range w.due {
 		for ; due != 0; due &= due - 1 {
 			bit := bits.TrailingZeros64(due)
-			if p := s.presence(w.users[64*word+bit]); !p.Unknown {
-				presences = append(presences, p)
+			p := s.presence(w.users[64*word+bit])
+			if !p.Unknown {
 				w.due[word] &^= 1 << bit
+			}
+			if !p.Unknown || !w.begun {
+				presences = append(presences, p)
 			}
 		}
 	}
+	w.begun = true
 	return presences
 }
 

@@ -77,20 +77,14 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 	r.byUser[m.User.ID] = m
 	record := m.Record
 	e := Entry{Author: m.User.ID, Key: inputKey(m.Session, in), Joined: &record}
-	r.publish(now, e, frames.MemberJoined{Member: m.frame()}, func() {
-		m.shown = true
-		r.shown = append(r.shown, m)
-		if m.state.Position != r.cfg.Spawn || len(m.values) > 0 {
-			m.valuesDirty = len(m.values) > 0
-			r.markDirty(m)
-		}
-	})
+	told := frames.MemberJoined{Member: m.frame(), OutOfSight: r.grid != nil}
+	r.publish(now, e, told, func() { r.show(m, told) })
 	r.emit(func() {
 		if m.speaks != link {
 			r.tooLate(m, link, in)
 			return
 		}
-		m.link = link
+		r.hear(m, link)
 		s := r.snapshot(m)
 		s.Gap = join.Resume != nil
 		r.sink.Joined(link, in, s)
@@ -103,20 +97,20 @@ func (r *Room) rebind(m *member, link Link, in In, join Join) {
 	delete(r.byLink, before)
 	m.speaks, m.leaves = link, time.Time{}
 	r.byLink[link] = m
-	if m.astray { // nobody will say where it was: it is where its snapshot says
-		m.astray = false
-		r.markDirty(m)
+	if !m.placed { // nobody will say where it was: it is where its snapshot says
+		m.placed = true
+		r.changed(m)
 	}
 	r.emit(func() {
 		if before != (Link{}) {
 			r.sink.Removed(before, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 		}
-		m.link = Link{}
+		r.hear(m, Link{})
 		if m.speaks != link {
 			r.tooLate(m, link, in)
 			return
 		}
-		m.link = link
+		r.hear(m, link)
 		r.resume(m, in, join.Resume)
 	})
 }
@@ -234,16 +228,18 @@ func (r *Room) rejoin(link Link, rejoin Rejoin) *member {
 		return nil
 	}
 	delete(r.byLink, m.speaks)
-	m.speaks, m.link, m.leaves, m.astray = link, link, time.Time{}, false
+	m.speaks, m.leaves = link, time.Time{}
 	r.byLink[link] = m
 	if s := rejoin.State; s != nil && r.contains(s.Position) {
 		m.state.Position, m.state.Yaw, m.state.Animation = s.Position, s.Yaw, s.Animation
-		r.markDirty(m)
+		m.placed = true
+		r.changed(m)
 	}
 	if len(rejoin.Values) > 0 {
-		m.values, m.valuesDirty = append(m.values[:0], rejoin.Values...), true
-		r.markDirty(m)
+		r.setValues(m, rejoin.Values)
+		r.changed(m)
 	}
+	r.hear(m, link)
 	return m
 }
 
@@ -291,12 +287,13 @@ func (r *Room) Detach(now time.Time, link Link, in In, session string) {
 	r.emit(func() { r.sink.Done(link, in) })
 }
 
+// find is the member of a link, or of a session that has no connection: by another, it has come in again since.
 func (r *Room) find(link Link, session string) *member {
 	if m := r.byLink[link]; m != nil {
 		return m
 	}
 	for _, m := range r.members {
-		if m.Session == session && session != "" {
+		if m.Session == session && session != "" && m.speaks == (Link{}) {
 			return m
 		}
 	}
@@ -309,12 +306,12 @@ func (r *Room) StreamEnded(now time.Time, stream uint64) {
 		if m.speaks.Stream == stream && m.speaks != (Link{}) {
 			r.disconnect(now, m)
 		} else if m.link.Stream == stream {
-			m.link = Link{}
+			r.hear(m, Link{})
 		}
 	}
 	for _, m := range r.shown { // also of those who have asked to leave
 		if m.link.Stream == stream {
-			m.link = Link{}
+			r.hear(m, Link{})
 		}
 	}
 }
@@ -322,7 +319,7 @@ func (r *Room) StreamEnded(now time.Time, stream uint64) {
 func (r *Room) disconnect(now time.Time, m *member) {
 	delete(r.byLink, m.speaks)
 	if m.link == m.speaks { // else it still hears by the connection before, until that is told
-		m.link = Link{}
+		r.hear(m, Link{})
 	}
 	m.speaks = Link{}
 	m.leaves = now.Add(r.cfg.Hold)
@@ -346,16 +343,13 @@ func (r *Room) Time(now time.Time) {
 
 // remove takes a member out; `then`, if there is one, happens when that is logged, before the others hear of it.
 func (r *Room) remove(now time.Time, m *member, e Entry, then func()) {
-	is := func(other *member) bool { return other == m }
-	r.members = slices.DeleteFunc(r.members, is)
+	r.members = slices.DeleteFunc(r.members, func(other *member) bool { return other == m })
 	delete(r.byLink, m.speaks)
 	delete(r.byUser, m.User.ID)
 	m.speaks = Link{}
 	e.Left = m.Entity
 	r.publish(now, e, frames.MemberLeft{Entity: m.Entity, UserID: m.User.ID}, func() {
-		m.shown = false
-		r.shown = slices.DeleteFunc(r.shown, is)
-		r.undirty(m)
+		r.hide(m)
 		if then != nil {
 			then()
 		}
@@ -367,7 +361,7 @@ func (r *Room) remove(now time.Time, m *member, e Entry, then func()) {
 func (r *Room) replaced(m *member) {
 	link := m.speaks
 	r.emit(func() {
-		m.link = Link{}
+		r.hear(m, Link{})
 		if link != (Link{}) {
 			r.sink.Removed(link, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 		}
@@ -393,13 +387,19 @@ func inputKey(session string, in In) string {
 	return session + "#" + strconv.FormatUint(in.Number, 10)
 }
 
+// snapshot is the room as it is. Of a grid the others follow: it is as large as the room.
 func (r *Room) snapshot(self *member) frames.Snapshot {
 	s := frames.Snapshot{
 		RoomID: r.id, DisplayName: r.cfg.DisplayName, LogPosition: r.released, Tick: r.tick,
 		TickHz: uint8(r.cfg.TickHz), Width: r.cfg.Width, Depth: r.cfg.Depth, MaxSpeed: r.cfg.MaxSpeed,
 		SelfEntity: self.Entity,
-		Members:    make([]frames.Member, len(r.shown)),
 	}
+	if r.grid != nil {
+		s.ViewRadius, s.Members = r.cfg.Grid.Radius(), []frames.Member{self.frame()}
+		r.wantRoster(self, 0)
+		return s
+	}
+	s.Members = make([]frames.Member, len(r.shown))
 	for i, m := range r.shown {
 		s.Members[i] = m.frame()
 	}

@@ -32,15 +32,14 @@ func (r *Room) Move(now time.Time, link Link, in In, move Move) {
 	}
 	m.state.Yaw, m.state.Animation = move.Yaw, move.Animation
 	if len(move.Values) > 0 {
-		m.values = append(m.values[:0], move.Values...)
-		m.valuesDirty = true
+		r.setValues(m, move.Values)
 	}
 	allowed := r.contains(move.Position) &&
 		m.walk.spend(now, distance(m.state.Position, move.Position), float64(r.cfg.MaxSpeed))
 	if allowed {
 		m.state.Position = move.Position
 	}
-	r.markDirty(m)
+	r.changed(m)
 	if !allowed {
 		r.sink.Corrected(link, m.state)
 	}

@@ -69,15 +69,18 @@ func (w *witness) told(e *Entry, to Link) {
 	w.in[to] = e.LogPosition
 }
 
-func (w *witness) Done(Link, In)                                 {}
-func (w *witness) Failed(Link, In, commonv1.ErrorReason, string) {}
-func (w *witness) Corrected(Link, frames.EntityState)            {}
-func (w *witness) State(_ uint64, s []frames.EntityState, _ []frames.EntityValues) {
+func (w *witness) Done(Link, In)                                  {}
+func (w *witness) Failed(Link, In, commonv1.ErrorReason, string)  {}
+func (w *witness) Corrected(Link, frames.EntityState)             {}
+func (w *witness) Behind(uint64) bool                             { return false }
+func (w *witness) Roster(uint64, []uint32, frames.Roster)         {}
+func (w *witness) View(_ uint64, _ []uint32, b frames.StateBatch) { w.State(b) }
+func (w *witness) State(b frames.StateBatch) {
 	seen := map[uint32]bool{}
 	for _, m := range w.room.shown {
 		seen[m.Entity] = false
 	}
-	for _, state := range s {
+	for _, state := range b.States {
 		if twice, in := seen[state.Entity]; twice || !in {
 			w.fail("entity %d in a tick: in %v, twice %v", state.Entity, in, twice)
 		}
@@ -118,6 +121,7 @@ func play(t *testing.T, seed uint64) {
 	w := &witness{t: t, seed: seed, in: map[Link]frames.LogPosition{}}
 	cfg := Config{
 		Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: frames.Vec3{X: 20, Z: 20}, Hold: time.Second,
+		Grid: DefaultGrid(),
 	}
 	now := time.UnixMilli(0)
 	r := New("room_test", cfg, w, now, Past{Epoch: 1, Complete: true})
@@ -200,20 +204,23 @@ func play(t *testing.T, seed uint64) {
 // quiet takes what comes out and does nothing.
 type quiet struct{}
 
-func (quiet) Joined(Link, In, frames.Snapshot)                          {}
-func (quiet) Refused(Link, In, commonv1.ErrorReason, string)            {}
-func (quiet) Removed(Link, In, commonv1.ErrorReason)                    {}
-func (quiet) Event(*Entry)                                              {}
-func (quiet) Again(*Entry, uint64)                                      {}
-func (quiet) Told(*Entry, ...Link)                                      {}
-func (quiet) Done(Link, In)                                             {}
-func (quiet) Failed(Link, In, commonv1.ErrorReason, string)             {}
-func (quiet) Corrected(Link, frames.EntityState)                        {}
-func (quiet) State(uint64, []frames.EntityState, []frames.EntityValues) {}
+func (quiet) Joined(Link, In, frames.Snapshot)               {}
+func (quiet) Refused(Link, In, commonv1.ErrorReason, string) {}
+func (quiet) Removed(Link, In, commonv1.ErrorReason)         {}
+func (quiet) Event(*Entry)                                   {}
+func (quiet) Again(*Entry, uint64)                           {}
+func (quiet) Told(*Entry, ...Link)                           {}
+func (quiet) Done(Link, In)                                  {}
+func (quiet) Failed(Link, In, commonv1.ErrorReason, string)  {}
+func (quiet) Corrected(Link, frames.EntityState)             {}
+func (quiet) State(frames.StateBatch)                        {}
+func (quiet) View(uint64, []uint32, frames.StateBatch)       {}
+func (quiet) Roster(uint64, []uint32, frames.Roster)         {}
+func (quiet) Behind(uint64) bool                             { return false }
 
 // BenchmarkTick is a room of 50 in which everybody moves in every tick: 2,500 deliveries an iteration.
 func BenchmarkTick(b *testing.B) {
-	cfg := Config{Capacity: 50, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: frames.Vec3{X: 20, Z: 20}}
+	cfg := Config{Capacity: 50, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: frames.Vec3{X: 20, Z: 20}, Grid: DefaultGrid()}
 	now := time.UnixMilli(0)
 	r := New("room_bench", cfg, quiet{}, now, Past{Epoch: 1, Complete: true})
 	for i := range uint32(50) {

@@ -8,6 +8,7 @@
 package room
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -39,6 +40,8 @@ type Config struct {
 	DisplayName  string
 	// Hold is how long a member stays in whose connection is lost.
 	Hold time.Duration
+	// Grid is how the room is seen when it is full.
+	Grid Grid
 }
 
 // Height bounds how high and how low an entity may be, in metres.
@@ -65,8 +68,16 @@ type Sink interface {
 	Failed(to Link, in In, reason commonv1.ErrorReason, message string)
 	// Corrected tells a member that its entity is not where it said.
 	Corrected(to Link, state frames.EntityState)
-	// State is for all members: the entities that changed since the tick before.
-	State(tick uint64, states []frames.EntityState, values []frames.EntityValues)
+	// State is for all members, in a room that is no grid: the entities that changed since the tick before.
+	State(batch frames.StateBatch)
+	// View is for some members of a stream: what they have not seen of what is in their sight. The links do not change any
+	// more.
+	View(stream uint64, links []uint32, batch frames.StateBatch)
+	// Roster is for some members of a stream: a part of who is in a room that is a grid.
+	Roster(stream uint64, links []uint32, roster frames.Roster)
+	// Behind says whether a stream has not taken the views of an earlier tick. It gets no others until it has: what it has
+	// not seen then is the newest.
+	Behind(stream uint64) bool
 }
 
 type member struct {
@@ -84,9 +95,19 @@ type member struct {
 	walk   walk
 	seen   *recent
 
-	shown              bool // others know of it
-	astray             bool // an earlier relay knew where it is, and its gateway has not come back to say so
-	dirty, valuesDirty bool
+	shown  bool // others know of it
+	placed bool // where it is is known: not of who was in at another relay, until it is back
+	dirty  bool
+	// changed and valuesChanged are the ticks that were next when the state changed, and the values.
+	changed, valuesChanged uint64
+
+	// Where it is in a grid, and from where it looks; nil if it does not.
+	cell     *cell
+	audience *audience
+	catchUp  *catchUp
+
+	looks, wantsRoster bool // is in the room's lists of those
+	rosterAfter        uint32
 }
 
 // Room is one live room. Its methods must not be called at the same time.
@@ -115,9 +136,11 @@ type Room struct {
 	held      []held
 	logBroken bool
 
-	dirty  []*member
-	states []frames.EntityState
-	values []frames.EntityValues
+	dirty   []*member
+	looks   []*member // who are to see everybody, in a room that is no grid
+	rosters []*member // who are to get a part of the roster
+	grid    *grid     // nil while everybody sees everybody
+	batch   frames.StateBatch
 }
 
 // New makes a room out of its past. Its members have no connections: they leave if none comes within the hold.
@@ -130,6 +153,9 @@ func New(id string, cfg Config, sink Sink, now time.Time, past Past) *Room {
 	for _, record := range past.Members {
 		r.restore(now, record)
 	}
+	slices.SortFunc(r.members, inOrder)
+	slices.SortFunc(r.shown, inOrder)
+	r.size()
 	r.floor = past.Last
 	if len(past.Tail) > 0 {
 		r.floor = past.Tail[0].LogPosition
@@ -152,7 +178,7 @@ func New(id string, cfg Config, sink Sink, now time.Time, past Past) *Room {
 
 func (r *Room) restore(now time.Time, record Record) {
 	m := &member{
-		Record: record, leaves: now.Add(r.cfg.Hold), seen: &recent{}, shown: true, astray: true, walk: newWalk(now),
+		Record: record, leaves: now.Add(r.cfg.Hold), seen: &recent{}, shown: true, walk: newWalk(now),
 		state: frames.EntityState{Entity: record.Entity, Position: r.cfg.Spawn},
 	}
 	r.lastEntity = max(r.lastEntity, record.Entity)
@@ -173,11 +199,13 @@ func (r *Room) Reclaimed(epoch uint64) { r.epoch = epoch }
 // Position is the newest place in the ordered channel that members know of.
 func (r *Room) Position() frames.LogPosition { return r.released }
 
-// Ticks is how many ticks had something to send.
+// Ticks is how many ticks had something to send, or might have had.
 func (r *Room) Ticks() uint64 { return r.tick }
 
 // Dirty says whether the next tick has something to send.
-func (r *Room) Dirty() bool { return len(r.dirty) > 0 }
+func (r *Room) Dirty() bool {
+	return len(r.dirty) > 0 || len(r.looks) > 0 || len(r.rosters) > 0 || r.grid != nil && r.tick < r.grid.until
+}
 
 // TickInterval is the time between two ticks.
 func (r *Room) TickInterval() time.Duration { return time.Second / time.Duration(r.cfg.TickHz) }
@@ -212,63 +240,181 @@ func (r *Room) Past() Past {
 	return past
 }
 
-// States visits the state of every member of whom it is known, for a reader that has missed some.
-func (r *Room) States() ([]frames.EntityState, []frames.EntityValues) {
-	r.states, r.values = r.states[:0], r.values[:0]
+// States is the state of every member, for a reader that has missed some.
+func (r *Room) States() frames.StateBatch {
+	b := r.begin()
 	for _, m := range r.shown {
-		if m.astray {
+		if !m.placed {
 			continue
 		}
-		r.states = append(r.states, m.state)
+		b.States = append(b.States, m.state)
 		if len(m.values) > 0 {
-			r.values = append(r.values, frames.EntityValues{Entity: m.Entity, Values: m.values})
+			b.Values = append(b.Values, frames.EntityValues{Entity: m.Entity, Values: m.values})
 		}
 	}
-	return r.states, r.values
+	return *b
 }
 
-// Tick sends the state of the entities that changed since the tick before, if any did.
+// Tick sends the state of the entities that changed since the tick before, if any did, and what members asked for.
 func (r *Room) Tick() {
-	if len(r.dirty) == 0 {
-		return
+	switch {
+	case r.grid != nil:
+		r.tick++
+		r.tickGrid()
+	case len(r.dirty) > 0:
+		r.tick++
+		r.tickAll()
 	}
-	r.tick++
-	r.states, r.values = r.states[:0], r.values[:0]
+	r.showAll()
+	r.sendRosters()
+}
+
+// tickAll sends everybody the same.
+func (r *Room) tickAll() {
+	b := r.begin()
 	for _, m := range r.dirty {
-		r.states = append(r.states, m.state)
-		if m.valuesDirty {
-			r.values = append(r.values, frames.EntityValues{Entity: m.Entity, Values: m.values})
+		b.States = append(b.States, m.state)
+		if m.valuesChanged == r.tick {
+			b.Values = append(b.Values, frames.EntityValues{Entity: m.Entity, Values: m.values})
 		}
-		m.dirty, m.valuesDirty = false, false
+		m.dirty = false
 	}
 	r.dirty = r.dirty[:0]
-	r.sink.State(r.tick, r.states, r.values)
+	r.sink.State(*b)
 }
 
-// markDirty has the next tick tell of a member, if others know of it.
-func (r *Room) markDirty(m *member) {
-	if m.shown && !m.dirty {
+// changed has the next tick tell of a member, if others know of it.
+func (r *Room) changed(m *member) {
+	m.changed = r.tick + 1
+	switch {
+	case !m.shown:
+	case r.grid != nil:
+		r.grid.moved(m, m.changed)
+	case !m.dirty:
 		m.dirty = true
 		r.dirty = append(r.dirty, m)
 	}
 }
 
-// tellAll has the next tick tell of everybody of whom it is known where they are: somebody has missed some.
+// tellAll has the next tick tell of everybody of whom it is known where they are: somebody has missed some. In a grid
+// whoever is back sees all anew.
 func (r *Room) tellAll() {
+	if r.grid != nil {
+		return
+	}
 	for _, m := range r.shown {
-		if !m.astray {
-			m.valuesDirty = len(m.values) > 0
-			r.markDirty(m)
+		if !m.placed {
+			continue
+		}
+		if r.changed(m); len(m.values) > 0 {
+			m.valuesChanged = m.changed
 		}
 	}
 }
 
-func (r *Room) undirty(m *member) {
-	if m.dirty {
-		m.dirty = false
-		r.dirty = slices.DeleteFunc(r.dirty, func(other *member) bool { return other == m })
+// setValues keeps what the application syncs with a member.
+func (r *Room) setValues(m *member, values []byte) {
+	m.values, m.valuesChanged = append(m.values[:0], values...), r.tick+1
+}
+
+// show lets the others know of a member, of whom they are told something.
+func (r *Room) show(m *member, told frames.MemberJoined) {
+	m.shown, m.placed = true, true
+	r.shown = append(r.shown, m)
+	m.changed = r.tick + 1
+	if len(m.values) > 0 {
+		m.valuesChanged = m.changed
+	}
+	r.size()
+	if r.grid != nil || told.OutOfSight || m.state != told.Member.State || len(m.values) > 0 {
+		r.changed(m)
+	}
+	if r.grid != nil && !told.OutOfSight {
+		r.grid.leftSight(m, nil)
+	}
+	if m.link != (Link{}) {
+		r.hear(m, m.link)
 	}
 }
+
+// hide is show's reverse.
+func (r *Room) hide(m *member) {
+	is := func(other *member) bool { return other == m }
+	m.shown = false
+	r.shown = slices.DeleteFunc(r.shown, is)
+	if m.dirty {
+		m.dirty = false
+		r.dirty = slices.DeleteFunc(r.dirty, is)
+	}
+	if r.grid != nil {
+		r.grid.removed(m)
+	}
+	r.size()
+}
+
+// hear gives a member the link that it hears by; the zero Link: it hears nothing any more. In a grid it sees all anew.
+func (r *Room) hear(m *member, link Link) {
+	if m.audience != nil {
+		r.grid.leave(m)
+	}
+	m.link = link
+	if link == (Link{}) || !m.shown {
+		return
+	}
+	if !m.placed {
+		m.placed = true
+		r.changed(m)
+	}
+	if r.grid != nil {
+		r.grid.look(m, nil, r.tick)
+	}
+}
+
+// size makes the room a grid, or no longer one, as its members are many.
+func (r *Room) size() {
+	switch n := len(r.shown); {
+	case r.grid == nil && n > r.cfg.Grid.From:
+		r.beGrid()
+	case r.grid != nil && n < r.cfg.Grid.Until:
+		r.beNoGrid()
+	}
+}
+
+// beGrid takes those out of sight who are too far, of members who all saw each other.
+func (r *Room) beGrid() {
+	g := newGrid(r.cfg)
+	r.grid = g
+	for _, m := range r.shown {
+		if m.placed {
+			g.moved(m, m.changed)
+		}
+		m.dirty = false
+	}
+	r.dirty = nil
+	g.stir(r.tick + 1)
+	for _, m := range r.shown {
+		if m.link != (Link{}) && m.placed {
+			g.sawAll(m, r.shown, r.tick)
+		}
+	}
+	for _, m := range r.looks {
+		if m.looks = false; m.audience != nil {
+			g.look(m, nil, r.tick)
+		}
+	}
+	r.looks = nil
+}
+
+// beNoGrid has the next tick tell all of everybody.
+func (r *Room) beNoGrid() {
+	r.grid = nil
+	for _, m := range r.shown {
+		m.cell, m.audience, m.catchUp = nil, nil, nil
+	}
+	r.tellAll()
+}
+
+func inOrder(a, b *member) int { return cmp.Compare(a.Entity, b.Entity) }
 
 func (m *member) frame() frames.Member {
 	return frames.Member{User: m.User, State: m.state, Values: m.values}
@@ -285,10 +431,13 @@ func (r *Room) HashBy(name func(stream uint64) uint64) uint64 {
 	write("%d %d %v %v %v %d %d %v", r.epoch, r.lastEntity, r.last, r.released, r.floor, r.published, r.logged, r.logBroken)
 	for _, m := range r.members {
 		write("|%v %v %v %v %v %v %t %t %q %v", m.Record, named(m.link), named(m.speaks), m.leaves.UnixNano(), m.state, m.walk.saved,
-			m.shown, m.astray, m.values, m.seen.keys)
+			m.shown, m.placed, m.values, m.seen.keys)
 	}
 	for _, m := range r.shown {
 		write("|%d", m.Entity)
+		if m.cell != nil {
+			write(" %d %d", m.cell.x, m.cell.z)
+		}
 	}
 	for _, e := range r.tail {
 		write("|%v %s %s", e.LogPosition, e.Author, e.Key)

@@ -39,6 +39,7 @@ type story struct {
 	last    uint32
 	number  uint64
 	out     strings.Builder
+	behind  uint64 // a stream that takes nothing
 }
 
 func (s *story) run(t *testing.T, d *datadriven.TestData) string {
@@ -60,9 +61,16 @@ func (s *story) run(t *testing.T, d *datadriven.TestData) string {
 func (s *story) open(t *testing.T, d *datadriven.TestData) {
 	s.cfg = Config{
 		Capacity: 10, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: frames.Vec3{X: 20, Z: 20}, Hold: 30 * time.Second,
+		Grid: DefaultGrid(),
 	}
 	if d.HasArg("capacity") {
 		d.ScanArgs(t, "capacity", &s.cfg.Capacity)
+	}
+	if d.HasArg("grid") { // cells of 10 metres, two of them to a frame, with so many members
+		s.cfg.Capacity, s.cfg.Width, s.cfg.MaxSpeed = 20, 100, 1000
+		s.cfg.Grid = Grid{Cell: 10, Margin: 1, FarTicks: 3, FrameBytes: 80, NearBytes: 60, GoneAtOnce: 4, RosterMembers: 2}
+		d.ScanArgs(t, "grid", &s.cfg.Grid.From)
+		s.cfg.Grid.Until = s.cfg.Grid.From
 	}
 	s.now = time.UnixMilli(1_000_000)
 	s.epoch, s.log, s.members = 7, nil, map[uint32]Record{}
@@ -117,6 +125,11 @@ func (s *story) step(t *testing.T, line string) {
 	switch {
 	case line == "tick":
 		s.room.Tick()
+	case who == "ticks":
+		n, _ := strconv.Atoi(words[1])
+		for range n {
+			s.room.Tick()
+		}
 	case line == "log down":
 		s.logDown = true
 	case line == "log up":
@@ -140,6 +153,10 @@ func (s *story) step(t *testing.T, line string) {
 		}
 		s.now = s.now.Add(d)
 		s.room.Time(s.now)
+	case who == "stream" && words[2] == "lags":
+		s.behind = streamOf(words[1])
+	case who == "stream" && words[2] == "takes":
+		s.behind = 0
 	case who == "stream" && words[2] == "ends":
 		s.room.StreamEnded(s.now, streamOf(words[1]))
 	case who == "stream":
@@ -232,6 +249,11 @@ func (s *story) act(t *testing.T, link Link, words []string) {
 		x, _ := strconv.ParseFloat(words[2], 32)
 		z, _ := strconv.ParseFloat(words[3], 32)
 		s.room.Move(s.now, link, In{}, Move{Position: frames.Vec3{X: float32(x), Z: float32(z)}, Yaw: 1})
+	case "looks":
+		s.room.Look(link, true, false, 0)
+	case "reads": // `ann reads 2`: the roster after an entity
+		after, _ := strconv.ParseUint(words[2], 10, 32)
+		s.room.Look(link, false, true, uint32(after))
 	case "syncs":
 		s.room.Move(s.now, link, In{}, Move{Position: s.room.byLink[link].state.Position, Values: []byte(rest)})
 	default:
@@ -283,6 +305,9 @@ func (s *story) Joined(to Link, _ In, snap frames.Snapshot) {
 	if snap.Gap {
 		how += " gap"
 	}
+	if snap.ViewRadius > 0 {
+		how += fmt.Sprintf(" sees %g m", snap.ViewRadius)
+	}
 	s.printf("-> %s: snapshot at %s self=%d members=%s%s",
 		s.name(to), positionText(snap.LogPosition), snap.SelfEntity, strings.Join(names, ","), how)
 }
@@ -319,15 +344,52 @@ func (s *story) Corrected(to Link, state frames.EntityState) {
 	s.printf("-> %s: corrected to %s", s.name(to), stateText(state))
 }
 
-func (s *story) State(tick uint64, states []frames.EntityState, values []frames.EntityValues) {
+func (s *story) State(b frames.StateBatch) {
+	s.printf("-> %s: tick %d %s", s.all(0), b.Tick, batchText(b))
+}
+
+func (s *story) View(stream uint64, links []uint32, b frames.StateBatch) {
+	s.printf("-> %s: tick %d sees %s", s.namesOf(stream, links), b.Tick, batchText(b))
+}
+
+func (s *story) Roster(stream uint64, links []uint32, roster frames.Roster) {
+	var names []string
+	for _, m := range roster.Members {
+		names = append(names, fmt.Sprintf("%s=%d", m.User.Username, m.State.Entity))
+	}
+	last := ""
+	if roster.Last {
+		last = " last"
+	}
+	s.printf("-> %s: roster %s%s", s.namesOf(stream, links), strings.Join(names, ","), last)
+}
+
+func (s *story) Behind(stream uint64) bool { return s.behind == stream }
+
+func (s *story) namesOf(stream uint64, links []uint32) string {
+	var names []string
+	for _, link := range links {
+		names = append(names, s.name(Link{Stream: stream, ID: link}))
+	}
+	sort.Strings(names)
+	return strings.Join(names, ",")
+}
+
+func batchText(b frames.StateBatch) string {
 	var parts []string
-	for _, st := range states {
+	if b.Anew {
+		parts = append(parts, "anew")
+	}
+	for _, entity := range b.Gone {
+		parts = append(parts, fmt.Sprintf("%d gone", entity))
+	}
+	for _, st := range b.States {
 		parts = append(parts, stateText(st))
 	}
-	for _, v := range values {
+	for _, v := range b.Values {
 		parts = append(parts, fmt.Sprintf("%d syncs %s", v.Entity, v.Values))
 	}
-	s.printf("-> %s: tick %d %s", s.all(0), tick, strings.Join(parts, "; "))
+	return strings.Join(parts, "; ")
 }
 
 func stateText(s frames.EntityState) string {
@@ -345,7 +407,11 @@ func entryText(e *Entry) string {
 	case clientv1.EventBodyMemberJoined:
 		var m clientv1.MemberJoined
 		m.Init(table.Bytes, table.Pos)
-		return fmt.Sprintf("joined %s=%d", m.Member(nil).User(nil).Username(), m.Member(nil).State(nil).Entity())
+		sight := ""
+		if m.OutOfSight() {
+			sight = " out of sight"
+		}
+		return fmt.Sprintf("joined %s=%d%s", m.Member(nil).User(nil).Username(), m.Member(nil).State(nil).Entity(), sight)
 	case clientv1.EventBodyMemberLeft:
 		var m clientv1.MemberLeft
 		m.Init(table.Bytes, table.Pos)

@@ -133,6 +133,7 @@ func (c *client) session(ctx context.Context, url string) error {
 	}
 	c.mu.Lock()
 	c.conn, c.in, c.asked, c.silence = conn, false, map[uint32]*message{}, silence
+	c.lastSent = time.Now() // the first frame must be hello, not a ping
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
@@ -202,6 +203,10 @@ func (c *client) take(data []byte) error {
 		batch.Init(t.Bytes, t.Pos)
 		c.sees.states(&batch)
 		c.measure(&batch)
+	case clientv1.ServerBodyRoster:
+		var roster clientv1.Roster
+		roster.Init(t.Bytes, t.Pos)
+		c.sees.roster(&roster)
 	case clientv1.ServerBodyCorrection:
 		var correction clientv1.Correction
 		correction.Init(t.Bytes, t.Pos)
@@ -294,7 +299,7 @@ func (c *client) event(t flatbuffers.Table) {
 	case clientv1.EventBodyMemberJoined:
 		var joined clientv1.MemberJoined
 		joined.Init(body.Bytes, body.Pos)
-		c.sees.joined(joined.Member(nil))
+		c.sees.joined(joined.Member(nil), !joined.OutOfSight())
 		c.room.cameOrWent(&c.room.came, at)
 	case clientv1.EventBodyMemberLeft:
 		var left clientv1.MemberLeft

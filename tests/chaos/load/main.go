@@ -42,9 +42,12 @@ type plan struct {
 	crowd
 }
 
-// talkers is how many members of a room with so many talk: those who can be relied on.
+// reliable is how many of a room's members are neither slow nor mortal.
+func (p plan) reliable(members int) int { return members - len(p.Slow) - p.Mortal }
+
+// talkers is how many of them talk: those who are in from the beginning.
 func (p plan) talkers(members int) int {
-	return (members - len(p.Slow) - p.Mortal) * (max(p.Copies, 1) - p.Late) / max(p.Copies, 1)
+	return p.reliable(members) * (max(p.Copies, 1) - p.Late) / max(p.Copies, 1)
 }
 
 // load is all clients and what they have seen.
@@ -235,7 +238,7 @@ func (l *load) prepare() error {
 			first:  member + i%len(l.rooms), // so that each room has members at all gateways
 			newest: map[uint32]uint64{}, late: i >= early,
 		}
-		switch talkers := l.plan.talkers(members); {
+		switch talkers := l.plan.reliable(members); {
 		case member >= talkers+l.plan.Mortal:
 			c.slow = newThrottle(l.plan.Slow[member-talkers-l.plan.Mortal])
 		case member >= talkers:

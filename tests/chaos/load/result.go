@@ -25,8 +25,9 @@ type result struct {
 	// Came and Went count the members of whom rooms have said after the mark that they have entered or left.
 	Came int `json:"came"`
 	Went int `json:"went"`
-	// WrongMembers counts pairs of a client and a member whom it does not see though that one is in, or sees though not;
-	// WrongPlaces pairs of a client and a member whom it sees elsewhere than where that one has gone last.
+	// WrongMembers counts pairs of a client and a member of whom it does not know though that one is in, or knows though
+	// not; WrongPlaces pairs of a client and a member whom it sees elsewhere than where that one has gone last, or does not
+	// see though it is near.
 	WrongMembers int `json:"wrong_members"`
 	WrongPlaces  int `json:"wrong_places"`
 	// Refused counts what was not done; Untimely those refusals that did not say when to try again.
@@ -150,19 +151,8 @@ func (l *load) wrong() (members, places int) {
 	for _, c := range l.clients {
 		c.mu.Lock()
 		if c.in {
-			seen := 0
-			for entity, at := range truth[c.room] {
-				m, sees := c.sees.members[entity]
-				if sees {
-					seen++
-				} else {
-					members++
-				}
-				if sees && m.at != at {
-					places++
-				}
-			}
-			members += max(len(c.sees.members)-seen-departed[c.room], 0)
+			m, p := c.sees.wrong(truth[c.room], departed[c.room])
+			members, places = members+m, places+p
 		}
 		c.mu.Unlock()
 	}

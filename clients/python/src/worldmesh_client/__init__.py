@@ -15,6 +15,7 @@ from ._frames import (
     MemberLeft,
     RoomEvent,
     RoomLeft,
+    Roster,
     Snapshot,
     StateBatch,
     User,
@@ -23,6 +24,7 @@ from ._frames import (
 )
 from ._identity import GrpcIdentity, RestIdentity, SignInMethods
 from ._reconnect import NO_RECONNECT, Advice, ReconnectPolicy, advice
+from ._room_view import RoomView
 from ._session import Bot, Credentials, Guest, Password, Session
 
 __all__ = [
@@ -53,6 +55,8 @@ __all__ = [
     "RestIdentity",
     "RoomEvent",
     "RoomLeft",
+    "RoomView",
+    "Roster",
     "Session",
     "SignInMethods",
     "Snapshot",

@@ -18,6 +18,7 @@ from . import (
     Reconnected,
     RoomEvent,
     RoomLeft,
+    Roster,
     Snapshot,
     WhisperMessage,
     WorldmeshClient,
@@ -46,6 +47,9 @@ def _line(event: Event, names: dict[int, str]) -> str | None:
             return f"* {member.user.username} comes in"
         case RoomEvent(body=MemberLeft(entity, user_id)):
             return f"* {names.pop(entity, user_id)} leaves"
+        case Roster(members):
+            names |= {m.state.entity: m.user.username for m in members}
+            return None
         case RoomEvent(body=ChatMessage(sender, text)):
             return f"<{sender.username}> {text}"
         case RoomEvent(body=WhisperMessage(sender, _, text)):

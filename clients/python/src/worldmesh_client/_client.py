@@ -33,6 +33,7 @@ from ._frames import (
     Refresh,
     RoomEvent,
     RoomLeft,
+    Roster,
     ServerBody,
     Snapshot,
     StateBatch,
@@ -170,7 +171,8 @@ class WorldmeshClient(_calls.Requester):
         return self._welcome.gateway_session_id if self._welcome else ""
 
     async def join(self, room_id: str) -> Snapshot:
-        """Enters a room and returns it as it is. A session is in one room at a time."""
+        """Enters a room and returns it as it is; of a full room (`view_radius`) Roster events follow with the others. A
+        session is in one room at a time."""
         self._seen = None
         snapshot = await self._ask(Join(room_id), Snapshot)
         self._room_id = room_id
@@ -270,7 +272,7 @@ class WorldmeshClient(_calls.Requester):
             self._room_id = ""
         if isinstance(body, RoomEvent | Snapshot | Unknown) and body.position is not None:
             self._saw(body.position)
-        if isinstance(body, RoomEvent | StateBatch | Correction | RoomLeft | Snapshot):
+        if isinstance(body, RoomEvent | StateBatch | Correction | RoomLeft | Snapshot | Roster):
             self._put(body)
 
     def _saw(self, position: Position) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ._frames import Correction, EntityState, EntityValues, RoomEvent, RoomLeft, Snapshot, StateBatch
+from ._frames import Correction, EntityState, EntityValues, RoomEvent, RoomLeft, Roster, Snapshot, StateBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Reconnected:
     snapshot: Snapshot | None
 
 
-Event: TypeAlias = RoomEvent | StateBatch | Correction | RoomLeft | Snapshot | Missed | Reconnected
+Event: TypeAlias = RoomEvent | StateBatch | Correction | RoomLeft | Snapshot | Roster | Missed | Reconnected
 
 
 class EventQueue:
@@ -75,6 +75,12 @@ class EventQueue:
 
 
 def _merge(old: StateBatch, new: StateBatch) -> StateBatch:
-    states: dict[int, EntityState] = {s.entity: s for s in (*old.states, *new.states)}
-    values: dict[int, EntityValues] = {v.entity: v for v in (*old.values, *new.values)}
-    return StateBatch(new.tick, tuple(states.values()), tuple(values.values()))
+    if new.anew:
+        return new
+    gone = set(new.gone)
+    states: dict[int, EntityState] = {s.entity: s for s in old.states if s.entity not in gone}
+    values: dict[int, EntityValues] = {v.entity: v for v in old.values if v.entity not in gone}
+    states |= {s.entity: s for s in new.states}
+    values |= {v.entity: v for v in new.values}
+    all_gone = tuple(dict.fromkeys((*old.gone, *new.gone)))
+    return StateBatch(new.tick, tuple(states.values()), tuple(values.values()), all_gone, old.anew)

@@ -18,6 +18,7 @@ from worldmesh.client.v1.MemberLeft import MemberLeft
 from worldmesh.client.v1.Pong import Pong
 from worldmesh.client.v1.RoomEvent import RoomEvent
 from worldmesh.client.v1.RoomLeft import RoomLeft
+from worldmesh.client.v1.Roster import Roster
 from worldmesh.client.v1.ServerBody import ServerBody
 from worldmesh.client.v1.ServerFrame import ServerFrame
 from worldmesh.client.v1.Snapshot import Snapshot
@@ -116,6 +117,7 @@ def _snapshot(table: Table) -> f.Snapshot:
         sub=m.Sub(),
         resumed=bool(m.Resumed()),
         gap=bool(m.Gap()),
+        view_radius=m.ViewRadius(),
     )
 
 
@@ -126,7 +128,18 @@ def _state_batch(table: Table) -> f.StateBatch:
         offset = m._tab.Vector(m._tab.Offset(_FIRST + 2))
         states = _states(bytes(m._tab.Bytes[offset : offset + count * _STATE.size]))
     values = (m.Values(i) for i in range(m.ValuesLength()))
-    return f.StateBatch(m.Tick(), states, tuple(f.EntityValues(v.Entity(), _bytes(v, 1)) for v in values))
+    return f.StateBatch(
+        m.Tick(),
+        states,
+        tuple(f.EntityValues(v.Entity(), _bytes(v, 1)) for v in values),
+        tuple(m.Gone(i) for i in range(m.GoneLength())),
+        bool(m.Anew()),
+    )
+
+
+def _roster(table: Table) -> f.Roster:
+    m = _as(Roster, table)
+    return f.Roster(tuple(_member(m.Members(i)) for i in range(m.MembersLength())), bool(m.Last()))
 
 
 def _correction(table: Table) -> f.Correction:
@@ -162,7 +175,8 @@ def _pong(table: Table) -> f.Pong:
 
 
 def _joined(table: Table) -> f.MemberJoined:
-    return f.MemberJoined(_member(_as(MemberJoined, table).Member()))
+    m = _as(MemberJoined, table)
+    return f.MemberJoined(_member(m.Member()), bool(m.OutOfSight()))
 
 
 def _left(table: Table) -> f.MemberLeft:
@@ -204,4 +218,5 @@ _BODIES: dict[int, Callable[[Table], f.ServerBody | f.Unknown]] = {
     ServerBody.RoomLeft: _room_left,
     ServerBody.CallResult: _call_result,
     ServerBody.Pong: _pong,
+    ServerBody.Roster: _roster,
 }

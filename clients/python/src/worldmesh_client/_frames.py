@@ -191,7 +191,8 @@ class Error:
 class Snapshot:
     """Answers Join: the room as it is, and the place in the ordered channel after which the events follow. `resumed`:
     I never left, and what I missed follows. `gap`: I have missed events that can't be had any more; then it may also
-    come again, by itself."""
+    come again, by itself. `view_radius`: the room is so full that one sees only those around; then `members` is only
+    oneself, and the others follow in Rosters."""
 
     room_id: str
     display_name: str = ""
@@ -207,6 +208,7 @@ class Snapshot:
     sub: int = 0
     resumed: bool = False
     gap: bool = False
+    view_radius: float = 0.0
 
     @property
     def position(self) -> Position:
@@ -216,11 +218,23 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class StateBatch:
-    """The state channel: the newest state of the entities that changed since the batch before."""
+    """The state channel: the newest state of entities that changed, of those in sight. Who has a state is in sight from
+    now on, those in `gone` no longer are, and with `anew` all others are not; `anew` and `gone` count before the
+    states."""
 
     tick: int = 0
     states: tuple[EntityState, ...] = ()
     values: tuple[EntityValues, ...] = ()
+    gone: tuple[int, ...] = ()
+    anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """More of a snapshot's members: who they are, not where. `last`: nobody follows."""
+
+    members: tuple[Member, ...] = ()
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +246,11 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class MemberJoined:
-    """Somebody entered the room."""
+    """Somebody entered the room. `out_of_sight`: the room is full, and it is not in sight before a StateBatch says
+    where it is."""
 
     member: Member
+    out_of_sight: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +334,7 @@ class Pong:
 
 
 ServerBody: TypeAlias = (
-    Welcome | Ok | Error | Snapshot | StateBatch | Correction | RoomEvent | RoomLeft | CallResult | Pong
+    Welcome | Ok | Error | Snapshot | StateBatch | Correction | RoomEvent | RoomLeft | CallResult | Pong | Roster
 )
 
 

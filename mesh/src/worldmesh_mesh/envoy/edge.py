@@ -216,6 +216,8 @@ def _tokens(methods: Sequence[Method]) -> Json:
         "require_expiration": True,
         "clock_skew_seconds": 5,
         "forward": False,
+        # A token comes many times; its signature is checked once, its end each time.
+        "jwt_cache_config": {"jwt_cache_size": 10_000},
         "remote_jwks": {
             "http_uri": {"uri": "http://identity/.well-known/jwks.json", "cluster": "jwks", "timeout": "2s"},
             "cache_duration": "20s",

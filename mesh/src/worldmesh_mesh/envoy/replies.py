@@ -17,6 +17,9 @@ _NO_TOKEN = code_pb2.UNAUTHENTICATED
 _MALFORMED = "PAYLOAD_MALFORMED"
 _DETAILS = "response.code_details.contains"
 _REPLIES: Sequence[tuple[str, int, str, str]] = (
+    # What turns away a crowd comes first: conditions cost time, and then there is none.
+    (f"{_DETAILS}('overflow')", code_pb2.UNAVAILABLE, "UNAVAILABLE", "the service has as many calls as it can take"),
+    ("response.code == 429", code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED", "too many requests"),
     (f"{_DETAILS}('Jwt_is_expired')", _NO_TOKEN, "TOKEN_EXPIRED", "the access token has expired"),
     (f"{_DETAILS}('Jwt_is_missing')", _NO_TOKEN, "TOKEN_MISSING", "the method needs an access token"),
     (f"{_DETAILS}('Jwks_remote_fetch')", code_pb2.UNAVAILABLE, "UNAVAILABLE", "tokens can not be checked just now"),
@@ -28,10 +31,8 @@ _REPLIES: Sequence[tuple[str, int, str, str]] = (
         "the request does not fit the method",
     ),
     ("response.code == 403", code_pb2.PERMISSION_DENIED, "CALLER_NOT_ALLOWED", "the service may not call this method"),
-    ("response.code == 429", code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED", "too many requests"),
     ("response.code == 404", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
     (f"xds.cluster_name == '{NOWHERE}'", code_pb2.UNIMPLEMENTED, "METHOD_NOT_FOUND", "no such method or page"),
-    (f"{_DETAILS}('overflow')", code_pb2.UNAVAILABLE, "UNAVAILABLE", "the service has as many calls as it can take"),
     ("response.code == 503", code_pb2.UNAVAILABLE, "UNAVAILABLE", "the service does not answer"),
     (
         "(response.code == 504 || response.code == 408)",

@@ -54,11 +54,26 @@ func (rcv *MemberJoined) Member(obj *Member) *Member {
 	return nil
 }
 
+func (rcv *MemberJoined) OutOfSight() bool {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(6))
+	if o != 0 {
+		return rcv._tab.GetBool(o + rcv._tab.Pos)
+	}
+	return false
+}
+
+func (rcv *MemberJoined) MutateOutOfSight(n bool) bool {
+	return rcv._tab.MutateBoolSlot(6, n)
+}
+
 func MemberJoinedStart(builder *flatbuffers.Builder) {
-	builder.StartObject(1)
+	builder.StartObject(2)
 }
 func MemberJoinedAddMember(builder *flatbuffers.Builder, member flatbuffers.UOffsetT) {
 	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(member), 0)
+}
+func MemberJoinedAddOutOfSight(builder *flatbuffers.Builder, outOfSight bool) {
+	builder.PrependBoolSlot(1, outOfSight, false)
 }
 func MemberJoinedEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

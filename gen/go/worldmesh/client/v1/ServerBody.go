@@ -18,6 +18,7 @@ const (
 	ServerBodyRoomLeft   ServerBody = 8
 	ServerBodyCallResult ServerBody = 9
 	ServerBodyPong       ServerBody = 10
+	ServerBodyRoster     ServerBody = 11
 )
 
 var EnumNamesServerBody = map[ServerBody]string{
@@ -32,6 +33,7 @@ var EnumNamesServerBody = map[ServerBody]string{
 	ServerBodyRoomLeft:   "RoomLeft",
 	ServerBodyCallResult: "CallResult",
 	ServerBodyPong:       "Pong",
+	ServerBodyRoster:     "Roster",
 }
 
 var EnumValuesServerBody = map[string]ServerBody{
@@ -46,6 +48,7 @@ var EnumValuesServerBody = map[string]ServerBody{
 	"RoomLeft":   ServerBodyRoomLeft,
 	"CallResult": ServerBodyCallResult,
 	"Pong":       ServerBodyPong,
+	"Roster":     ServerBodyRoster,
 }
 
 func (v ServerBody) String() string {

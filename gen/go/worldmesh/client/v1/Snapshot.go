@@ -209,8 +209,20 @@ func (rcv *Snapshot) MutateGap(n bool) bool {
 	return rcv._tab.MutateBoolSlot(30, n)
 }
 
+func (rcv *Snapshot) ViewRadius() float32 {
+	o := flatbuffers.UOffsetT(rcv._tab.Offset(32))
+	if o != 0 {
+		return rcv._tab.GetFloat32(o + rcv._tab.Pos)
+	}
+	return 0.0
+}
+
+func (rcv *Snapshot) MutateViewRadius(n float32) bool {
+	return rcv._tab.MutateFloat32Slot(32, n)
+}
+
 func SnapshotStart(builder *flatbuffers.Builder) {
-	builder.StartObject(14)
+	builder.StartObject(15)
 }
 func SnapshotAddRoomId(builder *flatbuffers.Builder, roomId flatbuffers.UOffsetT) {
 	builder.PrependUOffsetTSlot(0, flatbuffers.UOffsetT(roomId), 0)
@@ -256,6 +268,9 @@ func SnapshotAddResumed(builder *flatbuffers.Builder, resumed bool) {
 }
 func SnapshotAddGap(builder *flatbuffers.Builder, gap bool) {
 	builder.PrependBoolSlot(13, gap, false)
+}
+func SnapshotAddViewRadius(builder *flatbuffers.Builder, viewRadius float32) {
+	builder.PrependFloat32Slot(14, viewRadius, 0.0)
 }
 func SnapshotEnd(builder *flatbuffers.Builder) flatbuffers.UOffsetT {
 	return builder.EndObject()

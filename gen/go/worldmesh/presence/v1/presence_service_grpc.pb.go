@@ -48,8 +48,10 @@ type PresenceServiceClient interface {
 	BatchGetPresence(ctx context.Context, in *BatchGetPresenceRequest, opts ...grpc.CallOption) (*BatchGetPresenceResponse, error)
 	// Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
 	// Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-	// is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
-	// a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
+	// is no change. While a shard that was lost is told anew who is online, those of whom nothing is known are `unknown` at the
+	// beginning of a watch, and nothing is said of them in one that goes on. At the edge a watch ends after five minutes, as
+	// long as an access token lives: open it again with a new one. A user has at most ten open on an instance; more are
+	// RATE_LIMITED.
 	WatchPresence(ctx context.Context, in *WatchPresenceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPresenceResponse], error)
 	// The part of BatchGetPresence that one shard answers. Between instances of presence.
 	GetShardPresence(ctx context.Context, in *GetShardPresenceRequest, opts ...grpc.CallOption) (*GetShardPresenceResponse, error)
@@ -168,8 +170,10 @@ type PresenceServiceServer interface {
 	BatchGetPresence(context.Context, *BatchGetPresenceRequest) (*BatchGetPresenceResponse, error)
 	// Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
 	// Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-	// is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
-	// a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
+	// is no change. While a shard that was lost is told anew who is online, those of whom nothing is known are `unknown` at the
+	// beginning of a watch, and nothing is said of them in one that goes on. At the edge a watch ends after five minutes, as
+	// long as an access token lives: open it again with a new one. A user has at most ten open on an instance; more are
+	// RATE_LIMITED.
 	WatchPresence(*WatchPresenceRequest, grpc.ServerStreamingServer[WatchPresenceResponse]) error
 	// The part of BatchGetPresence that one shard answers. Between instances of presence.
 	GetShardPresence(context.Context, *GetShardPresenceRequest) (*GetShardPresenceResponse, error)

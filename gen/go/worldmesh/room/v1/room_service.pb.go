@@ -424,6 +424,7 @@ type Input struct {
 	//	*Input_Whisper_
 	//	*Input_Emote_
 	//	*Input_Detach_
+	//	*Input_Look_
 	Body isInput_Body `protobuf_oneof:"body"`
 	// W3C trace context of the client frame, for the relay's span; empty for state.
 	Traceparent string `protobuf:"bytes,9,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
@@ -549,6 +550,15 @@ func (x *Input) GetDetach() *Input_Detach {
 	return nil
 }
 
+func (x *Input) GetLook() *Input_Look {
+	if x != nil {
+		if x, ok := x.Body.(*Input_Look_); ok {
+			return x.Look
+		}
+	}
+	return nil
+}
+
 func (x *Input) GetTraceparent() string {
 	if x != nil {
 		return x.Traceparent
@@ -602,6 +612,11 @@ type Input_Detach_ struct {
 	Detach *Input_Detach `protobuf:"bytes,11,opt,name=detach,proto3,oneof"`
 }
 
+type Input_Look_ struct {
+	// Wants to see more.
+	Look *Input_Look `protobuf:"bytes,12,opt,name=look,proto3,oneof"`
+}
+
 func (*Input_Join_) isInput_Body() {}
 
 func (*Input_Leave_) isInput_Body() {}
@@ -615,6 +630,8 @@ func (*Input_Whisper_) isInput_Body() {}
 func (*Input_Emote_) isInput_Body() {}
 
 func (*Input_Detach_) isInput_Body() {}
+
+func (*Input_Look_) isInput_Body() {}
 
 // Response of Attach.
 type AttachResponse struct {
@@ -1550,6 +1567,70 @@ func (x *Input_Detach) GetGatewaySessionId() string {
 	return ""
 }
 
+// The member's socket has taken what it was sent, and it wants to see more. It comes with the next tick.
+type Input_Look struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Everybody in sight anew, for some state was left out.
+	View bool `protobuf:"varint,1,opt,name=view,proto3" json:"view,omitempty"`
+	// The next part of the roster, of a room so full that it does not come at once.
+	Roster bool `protobuf:"varint,2,opt,name=roster,proto3" json:"roster,omitempty"`
+	// The last entity of the roster that it has had; 0 if none.
+	AfterEntity   uint32 `protobuf:"varint,3,opt,name=after_entity,json=afterEntity,proto3" json:"after_entity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Input_Look) Reset() {
+	*x = Input_Look{}
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Input_Look) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Input_Look) ProtoMessage() {}
+
+func (x *Input_Look) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Input_Look.ProtoReflect.Descriptor instead.
+func (*Input_Look) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 3}
+}
+
+func (x *Input_Look) GetView() bool {
+	if x != nil {
+		return x.View
+	}
+	return false
+}
+
+func (x *Input_Look) GetRoster() bool {
+	if x != nil {
+		return x.Roster
+	}
+	return false
+}
+
+func (x *Input_Look) GetAfterEntity() uint32 {
+	if x != nil {
+		return x.AfterEntity
+	}
+	return 0
+}
+
 // The member's entity as it is now. The relay checks speed and bounds and corrects what is out of them.
 type Input_State struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1567,7 +1648,7 @@ type Input_State struct {
 
 func (x *Input_State) Reset() {
 	*x = Input_State{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1660,7 @@ func (x *Input_State) String() string {
 func (*Input_State) ProtoMessage() {}
 
 func (x *Input_State) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1673,7 @@ func (x *Input_State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_State.ProtoReflect.Descriptor instead.
 func (*Input_State) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 3}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 4}
 }
 
 func (x *Input_State) GetPosition() *v1.Position {
@@ -1637,7 +1718,7 @@ type Input_Chat struct {
 
 func (x *Input_Chat) Reset() {
 	*x = Input_Chat{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[19]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1649,7 +1730,7 @@ func (x *Input_Chat) String() string {
 func (*Input_Chat) ProtoMessage() {}
 
 func (x *Input_Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[19]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1662,7 +1743,7 @@ func (x *Input_Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Chat.ProtoReflect.Descriptor instead.
 func (*Input_Chat) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 4}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 5}
 }
 
 func (x *Input_Chat) GetText() string {
@@ -1694,7 +1775,7 @@ type Input_Whisper struct {
 
 func (x *Input_Whisper) Reset() {
 	*x = Input_Whisper{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[20]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1787,7 @@ func (x *Input_Whisper) String() string {
 func (*Input_Whisper) ProtoMessage() {}
 
 func (x *Input_Whisper) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[20]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1800,7 @@ func (x *Input_Whisper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Whisper.ProtoReflect.Descriptor instead.
 func (*Input_Whisper) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 5}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 6}
 }
 
 func (x *Input_Whisper) GetTargetUserId() string {
@@ -1758,7 +1839,7 @@ type Input_Emote struct {
 
 func (x *Input_Emote) Reset() {
 	*x = Input_Emote{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[21]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1851,7 @@ func (x *Input_Emote) String() string {
 func (*Input_Emote) ProtoMessage() {}
 
 func (x *Input_Emote) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[21]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1864,7 @@ func (x *Input_Emote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Emote.ProtoReflect.Descriptor instead.
 func (*Input_Emote) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 6}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 7}
 }
 
 func (x *Input_Emote) GetEmoteId() string {
@@ -1820,7 +1901,7 @@ type AttachResponse_Moved struct {
 
 func (x *AttachResponse_Moved) Reset() {
 	*x = AttachResponse_Moved{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[22]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1832,7 +1913,7 @@ func (x *AttachResponse_Moved) String() string {
 func (*AttachResponse_Moved) ProtoMessage() {}
 
 func (x *AttachResponse_Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[22]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +1960,7 @@ type AttachResponse_Opened struct {
 
 func (x *AttachResponse_Opened) Reset() {
 	*x = AttachResponse_Opened{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[23]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +1972,7 @@ func (x *AttachResponse_Opened) String() string {
 func (*AttachResponse_Opened) ProtoMessage() {}
 
 func (x *AttachResponse_Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[23]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2027,7 @@ type AttachResponse_Deliveries struct {
 
 func (x *AttachResponse_Deliveries) Reset() {
 	*x = AttachResponse_Deliveries{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[24]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2039,7 @@ func (x *AttachResponse_Deliveries) String() string {
 func (*AttachResponse_Deliveries) ProtoMessage() {}
 
 func (x *AttachResponse_Deliveries) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[24]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2023,7 +2104,7 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\xbaH\a\n" +
 	"\x05%\x00\x00\x00\x00R\bmaxSpeed\x12;\n" +
 	"\x05spawn\x18\x06 \x01(\v2\x1d.worldmesh.common.v1.PositionB\x06\xbaH\x03\xc8\x01\x01R\x05spawn\x12*\n" +
-	"\fdisplay_name\x18\a \x01(\tB\a\xbaH\x04r\x02\x18<R\vdisplayName\"\x97\v\n" +
+	"\fdisplay_name\x18\a \x01(\tB\a\xbaH\x04r\x02\x18<R\vdisplayName\"\xa3\f\n" +
 	"\x05Input\x12\x1b\n" +
 	"\x04link\x18\x01 \x01(\rB\a\xbaH\x04*\x02 \x00R\x04link\x12\x10\n" +
 	"\x03rid\x18\x02 \x01(\rR\x03rid\x123\n" +
@@ -2033,7 +2114,8 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\x04chat\x18\x06 \x01(\v2\x1d.worldmesh.room.v1.Input.ChatH\x00R\x04chat\x12<\n" +
 	"\awhisper\x18\a \x01(\v2 .worldmesh.room.v1.Input.WhisperH\x00R\awhisper\x126\n" +
 	"\x05emote\x18\b \x01(\v2\x1e.worldmesh.room.v1.Input.EmoteH\x00R\x05emote\x129\n" +
-	"\x06detach\x18\v \x01(\v2\x1f.worldmesh.room.v1.Input.DetachH\x00R\x06detach\x12)\n" +
+	"\x06detach\x18\v \x01(\v2\x1f.worldmesh.room.v1.Input.DetachH\x00R\x06detach\x123\n" +
+	"\x04look\x18\f \x01(\v2\x1d.worldmesh.room.v1.Input.LookH\x00R\x04look\x12)\n" +
 	"\vtraceparent\x18\t \x01(\tB\a\xbaH\x04r\x02\x187R\vtraceparent\x12\x16\n" +
 	"\x06number\x18\n" +
 	" \x01(\x04R\x06number\x1a\xc8\x01\n" +
@@ -2045,7 +2127,11 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\x05Leave\x125\n" +
 	"\x12gateway_session_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x10gatewaySessionId\x1a?\n" +
 	"\x06Detach\x125\n" +
-	"\x12gateway_session_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x10gatewaySessionId\x1a\xb2\x01\n" +
+	"\x12gateway_session_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18@R\x10gatewaySessionId\x1aU\n" +
+	"\x04Look\x12\x12\n" +
+	"\x04view\x18\x01 \x01(\bR\x04view\x12\x16\n" +
+	"\x06roster\x18\x02 \x01(\bR\x06roster\x12!\n" +
+	"\fafter_entity\x18\x03 \x01(\rR\vafterEntity\x1a\xb2\x01\n" +
 	"\x05State\x12A\n" +
 	"\bposition\x18\x01 \x01(\v2\x1d.worldmesh.common.v1.PositionB\x06\xbaH\x03\xc8\x01\x01R\bposition\x12\x1b\n" +
 	"\x03yaw\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x10\x80\x80\x04R\x03yaw\x12'\n" +
@@ -2147,7 +2233,7 @@ func file_worldmesh_room_v1_room_service_proto_rawDescGZIP() []byte {
 }
 
 var file_worldmesh_room_v1_room_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_worldmesh_room_v1_room_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_worldmesh_room_v1_room_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_worldmesh_room_v1_room_service_proto_goTypes = []any{
 	(Channel)(0),                      // 0: worldmesh.room.v1.Channel
 	(*AttachRequest)(nil),             // 1: worldmesh.room.v1.AttachRequest
@@ -2168,62 +2254,64 @@ var file_worldmesh_room_v1_room_service_proto_goTypes = []any{
 	(*Input_Join)(nil),                // 16: worldmesh.room.v1.Input.Join
 	(*Input_Leave)(nil),               // 17: worldmesh.room.v1.Input.Leave
 	(*Input_Detach)(nil),              // 18: worldmesh.room.v1.Input.Detach
-	(*Input_State)(nil),               // 19: worldmesh.room.v1.Input.State
-	(*Input_Chat)(nil),                // 20: worldmesh.room.v1.Input.Chat
-	(*Input_Whisper)(nil),             // 21: worldmesh.room.v1.Input.Whisper
-	(*Input_Emote)(nil),               // 22: worldmesh.room.v1.Input.Emote
-	(*AttachResponse_Moved)(nil),      // 23: worldmesh.room.v1.AttachResponse.Moved
-	(*AttachResponse_Opened)(nil),     // 24: worldmesh.room.v1.AttachResponse.Opened
-	(*AttachResponse_Deliveries)(nil), // 25: worldmesh.room.v1.AttachResponse.Deliveries
-	(*v1.Position)(nil),               // 26: worldmesh.common.v1.Position
-	(v1.ErrorReason)(0),               // 27: worldmesh.common.v1.ErrorReason
-	(*v1.PublicUser)(nil),             // 28: worldmesh.common.v1.PublicUser
-	(*timestamppb.Timestamp)(nil),     // 29: google.protobuf.Timestamp
+	(*Input_Look)(nil),                // 19: worldmesh.room.v1.Input.Look
+	(*Input_State)(nil),               // 20: worldmesh.room.v1.Input.State
+	(*Input_Chat)(nil),                // 21: worldmesh.room.v1.Input.Chat
+	(*Input_Whisper)(nil),             // 22: worldmesh.room.v1.Input.Whisper
+	(*Input_Emote)(nil),               // 23: worldmesh.room.v1.Input.Emote
+	(*AttachResponse_Moved)(nil),      // 24: worldmesh.room.v1.AttachResponse.Moved
+	(*AttachResponse_Opened)(nil),     // 25: worldmesh.room.v1.AttachResponse.Opened
+	(*AttachResponse_Deliveries)(nil), // 26: worldmesh.room.v1.AttachResponse.Deliveries
+	(*v1.Position)(nil),               // 27: worldmesh.common.v1.Position
+	(v1.ErrorReason)(0),               // 28: worldmesh.common.v1.ErrorReason
+	(*v1.PublicUser)(nil),             // 29: worldmesh.common.v1.PublicUser
+	(*timestamppb.Timestamp)(nil),     // 30: google.protobuf.Timestamp
 }
 var file_worldmesh_room_v1_room_service_proto_depIdxs = []int32{
 	14, // 0: worldmesh.room.v1.AttachRequest.open:type_name -> worldmesh.room.v1.AttachRequest.Open
 	15, // 1: worldmesh.room.v1.AttachRequest.inputs:type_name -> worldmesh.room.v1.AttachRequest.Inputs
 	16, // 2: worldmesh.room.v1.Rejoin.join:type_name -> worldmesh.room.v1.Input.Join
-	19, // 3: worldmesh.room.v1.Rejoin.state:type_name -> worldmesh.room.v1.Input.State
-	26, // 4: worldmesh.room.v1.RoomConfig.spawn:type_name -> worldmesh.common.v1.Position
+	20, // 3: worldmesh.room.v1.Rejoin.state:type_name -> worldmesh.room.v1.Input.State
+	27, // 4: worldmesh.room.v1.RoomConfig.spawn:type_name -> worldmesh.common.v1.Position
 	16, // 5: worldmesh.room.v1.Input.join:type_name -> worldmesh.room.v1.Input.Join
 	17, // 6: worldmesh.room.v1.Input.leave:type_name -> worldmesh.room.v1.Input.Leave
-	19, // 7: worldmesh.room.v1.Input.state:type_name -> worldmesh.room.v1.Input.State
-	20, // 8: worldmesh.room.v1.Input.chat:type_name -> worldmesh.room.v1.Input.Chat
-	21, // 9: worldmesh.room.v1.Input.whisper:type_name -> worldmesh.room.v1.Input.Whisper
-	22, // 10: worldmesh.room.v1.Input.emote:type_name -> worldmesh.room.v1.Input.Emote
+	20, // 7: worldmesh.room.v1.Input.state:type_name -> worldmesh.room.v1.Input.State
+	21, // 8: worldmesh.room.v1.Input.chat:type_name -> worldmesh.room.v1.Input.Chat
+	22, // 9: worldmesh.room.v1.Input.whisper:type_name -> worldmesh.room.v1.Input.Whisper
+	23, // 10: worldmesh.room.v1.Input.emote:type_name -> worldmesh.room.v1.Input.Emote
 	18, // 11: worldmesh.room.v1.Input.detach:type_name -> worldmesh.room.v1.Input.Detach
-	24, // 12: worldmesh.room.v1.AttachResponse.opened:type_name -> worldmesh.room.v1.AttachResponse.Opened
-	25, // 13: worldmesh.room.v1.AttachResponse.deliveries:type_name -> worldmesh.room.v1.AttachResponse.Deliveries
-	23, // 14: worldmesh.room.v1.AttachResponse.moved:type_name -> worldmesh.room.v1.AttachResponse.Moved
-	0,  // 15: worldmesh.room.v1.Delivery.channel:type_name -> worldmesh.room.v1.Channel
-	8,  // 16: worldmesh.room.v1.Delivery.membership:type_name -> worldmesh.room.v1.Membership
-	2,  // 17: worldmesh.room.v1.Delivery.position:type_name -> worldmesh.room.v1.LogPosition
-	27, // 18: worldmesh.room.v1.Membership.refused:type_name -> worldmesh.common.v1.ErrorReason
-	27, // 19: worldmesh.room.v1.Membership.removed:type_name -> worldmesh.common.v1.ErrorReason
-	11, // 20: worldmesh.room.v1.GetLiveRoomResponse.members:type_name -> worldmesh.room.v1.LiveMember
-	28, // 21: worldmesh.room.v1.LiveMember.user:type_name -> worldmesh.common.v1.PublicUser
-	26, // 22: worldmesh.room.v1.LiveMember.position:type_name -> worldmesh.common.v1.Position
-	29, // 23: worldmesh.room.v1.LiveMember.join_time:type_name -> google.protobuf.Timestamp
-	4,  // 24: worldmesh.room.v1.AttachRequest.Open.config:type_name -> worldmesh.room.v1.RoomConfig
-	2,  // 25: worldmesh.room.v1.AttachRequest.Open.seen:type_name -> worldmesh.room.v1.LogPosition
-	3,  // 26: worldmesh.room.v1.AttachRequest.Open.rejoins:type_name -> worldmesh.room.v1.Rejoin
-	5,  // 27: worldmesh.room.v1.AttachRequest.Inputs.inputs:type_name -> worldmesh.room.v1.Input
-	28, // 28: worldmesh.room.v1.Input.Join.user:type_name -> worldmesh.common.v1.PublicUser
-	2,  // 29: worldmesh.room.v1.Input.Join.resume:type_name -> worldmesh.room.v1.LogPosition
-	26, // 30: worldmesh.room.v1.Input.State.position:type_name -> worldmesh.common.v1.Position
-	7,  // 31: worldmesh.room.v1.AttachResponse.Deliveries.deliveries:type_name -> worldmesh.room.v1.Delivery
-	1,  // 32: worldmesh.room.v1.RoomService.Attach:input_type -> worldmesh.room.v1.AttachRequest
-	9,  // 33: worldmesh.room.v1.RoomService.GetLiveRoom:input_type -> worldmesh.room.v1.GetLiveRoomRequest
-	12, // 34: worldmesh.room.v1.RoomService.GetRelay:input_type -> worldmesh.room.v1.GetRelayRequest
-	6,  // 35: worldmesh.room.v1.RoomService.Attach:output_type -> worldmesh.room.v1.AttachResponse
-	10, // 36: worldmesh.room.v1.RoomService.GetLiveRoom:output_type -> worldmesh.room.v1.GetLiveRoomResponse
-	13, // 37: worldmesh.room.v1.RoomService.GetRelay:output_type -> worldmesh.room.v1.GetRelayResponse
-	35, // [35:38] is the sub-list for method output_type
-	32, // [32:35] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	19, // 12: worldmesh.room.v1.Input.look:type_name -> worldmesh.room.v1.Input.Look
+	25, // 13: worldmesh.room.v1.AttachResponse.opened:type_name -> worldmesh.room.v1.AttachResponse.Opened
+	26, // 14: worldmesh.room.v1.AttachResponse.deliveries:type_name -> worldmesh.room.v1.AttachResponse.Deliveries
+	24, // 15: worldmesh.room.v1.AttachResponse.moved:type_name -> worldmesh.room.v1.AttachResponse.Moved
+	0,  // 16: worldmesh.room.v1.Delivery.channel:type_name -> worldmesh.room.v1.Channel
+	8,  // 17: worldmesh.room.v1.Delivery.membership:type_name -> worldmesh.room.v1.Membership
+	2,  // 18: worldmesh.room.v1.Delivery.position:type_name -> worldmesh.room.v1.LogPosition
+	28, // 19: worldmesh.room.v1.Membership.refused:type_name -> worldmesh.common.v1.ErrorReason
+	28, // 20: worldmesh.room.v1.Membership.removed:type_name -> worldmesh.common.v1.ErrorReason
+	11, // 21: worldmesh.room.v1.GetLiveRoomResponse.members:type_name -> worldmesh.room.v1.LiveMember
+	29, // 22: worldmesh.room.v1.LiveMember.user:type_name -> worldmesh.common.v1.PublicUser
+	27, // 23: worldmesh.room.v1.LiveMember.position:type_name -> worldmesh.common.v1.Position
+	30, // 24: worldmesh.room.v1.LiveMember.join_time:type_name -> google.protobuf.Timestamp
+	4,  // 25: worldmesh.room.v1.AttachRequest.Open.config:type_name -> worldmesh.room.v1.RoomConfig
+	2,  // 26: worldmesh.room.v1.AttachRequest.Open.seen:type_name -> worldmesh.room.v1.LogPosition
+	3,  // 27: worldmesh.room.v1.AttachRequest.Open.rejoins:type_name -> worldmesh.room.v1.Rejoin
+	5,  // 28: worldmesh.room.v1.AttachRequest.Inputs.inputs:type_name -> worldmesh.room.v1.Input
+	29, // 29: worldmesh.room.v1.Input.Join.user:type_name -> worldmesh.common.v1.PublicUser
+	2,  // 30: worldmesh.room.v1.Input.Join.resume:type_name -> worldmesh.room.v1.LogPosition
+	27, // 31: worldmesh.room.v1.Input.State.position:type_name -> worldmesh.common.v1.Position
+	7,  // 32: worldmesh.room.v1.AttachResponse.Deliveries.deliveries:type_name -> worldmesh.room.v1.Delivery
+	1,  // 33: worldmesh.room.v1.RoomService.Attach:input_type -> worldmesh.room.v1.AttachRequest
+	9,  // 34: worldmesh.room.v1.RoomService.GetLiveRoom:input_type -> worldmesh.room.v1.GetLiveRoomRequest
+	12, // 35: worldmesh.room.v1.RoomService.GetRelay:input_type -> worldmesh.room.v1.GetRelayRequest
+	6,  // 36: worldmesh.room.v1.RoomService.Attach:output_type -> worldmesh.room.v1.AttachResponse
+	10, // 37: worldmesh.room.v1.RoomService.GetLiveRoom:output_type -> worldmesh.room.v1.GetLiveRoomResponse
+	13, // 38: worldmesh.room.v1.RoomService.GetRelay:output_type -> worldmesh.room.v1.GetRelayResponse
+	36, // [36:39] is the sub-list for method output_type
+	33, // [33:36] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_worldmesh_room_v1_room_service_proto_init() }
@@ -2243,6 +2331,7 @@ func file_worldmesh_room_v1_room_service_proto_init() {
 		(*Input_Whisper_)(nil),
 		(*Input_Emote_)(nil),
 		(*Input_Detach_)(nil),
+		(*Input_Look_)(nil),
 	}
 	file_worldmesh_room_v1_room_service_proto_msgTypes[5].OneofWrappers = []any{
 		(*AttachResponse_Opened_)(nil),
@@ -2260,7 +2349,7 @@ func file_worldmesh_room_v1_room_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_worldmesh_room_v1_room_service_proto_rawDesc), len(file_worldmesh_room_v1_room_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,8 +37,15 @@ class MemberJoined(object):
             return obj
         return None
 
+    # MemberJoined
+    def OutOfSight(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(6))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return False
+
 def MemberJoinedStart(builder: flatbuffers.Builder):
-    builder.StartObject(1)
+    builder.StartObject(2)
 
 def Start(builder: flatbuffers.Builder):
     MemberJoinedStart(builder)
@@ -48,6 +55,12 @@ def MemberJoinedAddMember(builder: flatbuffers.Builder, member: int):
 
 def AddMember(builder: flatbuffers.Builder, member: int):
     MemberJoinedAddMember(builder, member)
+
+def MemberJoinedAddOutOfSight(builder: flatbuffers.Builder, outOfSight: bool):
+    builder.PrependBoolSlot(1, outOfSight, 0)
+
+def AddOutOfSight(builder: flatbuffers.Builder, outOfSight: bool):
+    MemberJoinedAddOutOfSight(builder, outOfSight)
 
 def MemberJoinedEnd(builder: flatbuffers.Builder) -> int:
     return builder.EndObject()

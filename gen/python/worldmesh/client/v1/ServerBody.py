@@ -14,3 +14,4 @@ class ServerBody(object):
     RoomLeft = 8
     CallResult = 9
     Pong = 10
+    Roster = 11

@@ -20,4 +20,5 @@ class ServerBody(object):
   RoomLeft = cast(int, ...)
   CallResult = cast(int, ...)
   Pong = cast(int, ...)
+  Roster = cast(int, ...)
 

@@ -142,8 +142,15 @@ class Snapshot(object):
             return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
         return False
 
+    # Snapshot
+    def ViewRadius(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(32))
+        if o != 0:
+            return self._tab.Get(flatbuffers.number_types.Float32Flags, o + self._tab.Pos)
+        return 0.0
+
 def SnapshotStart(builder: flatbuffers.Builder):
-    builder.StartObject(14)
+    builder.StartObject(15)
 
 def Start(builder: flatbuffers.Builder):
     SnapshotStart(builder)
@@ -237,6 +244,12 @@ def SnapshotAddGap(builder: flatbuffers.Builder, gap: bool):
 
 def AddGap(builder: flatbuffers.Builder, gap: bool):
     SnapshotAddGap(builder, gap)
+
+def SnapshotAddViewRadius(builder: flatbuffers.Builder, viewRadius: float):
+    builder.PrependFloat32Slot(14, viewRadius, 0.0)
+
+def AddViewRadius(builder: flatbuffers.Builder, viewRadius: float):
+    SnapshotAddViewRadius(builder, viewRadius)
 
 def SnapshotEnd(builder: flatbuffers.Builder) -> int:
     return builder.EndObject()

@@ -82,8 +82,42 @@ class StateBatch(object):
         o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(8))
         return o == 0
 
+    # StateBatch
+    def Gone(self, j: int):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            a = self._tab.Vector(o)
+            return self._tab.Get(flatbuffers.number_types.Uint32Flags, a + flatbuffers.number_types.UOffsetTFlags.py_type(j * 4))
+        return 0
+
+    # StateBatch
+    def GoneAsNumpy(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            return self._tab.GetVectorAsNumpy(flatbuffers.number_types.Uint32Flags, o)
+        return 0
+
+    # StateBatch
+    def GoneLength(self) -> int:
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        if o != 0:
+            return self._tab.VectorLen(o)
+        return 0
+
+    # StateBatch
+    def GoneIsNone(self) -> bool:
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(10))
+        return o == 0
+
+    # StateBatch
+    def Anew(self):
+        o = flatbuffers.number_types.UOffsetTFlags.py_type(self._tab.Offset(12))
+        if o != 0:
+            return bool(self._tab.Get(flatbuffers.number_types.BoolFlags, o + self._tab.Pos))
+        return False
+
 def StateBatchStart(builder: flatbuffers.Builder):
-    builder.StartObject(3)
+    builder.StartObject(5)
 
 def Start(builder: flatbuffers.Builder):
     StateBatchStart(builder)
@@ -117,6 +151,24 @@ def StateBatchStartValuesVector(builder, numElems: int) -> int:
 
 def StartValuesVector(builder, numElems: int) -> int:
     return StateBatchStartValuesVector(builder, numElems)
+
+def StateBatchAddGone(builder: flatbuffers.Builder, gone: int):
+    builder.PrependUOffsetTRelativeSlot(3, flatbuffers.number_types.UOffsetTFlags.py_type(gone), 0)
+
+def AddGone(builder: flatbuffers.Builder, gone: int):
+    StateBatchAddGone(builder, gone)
+
+def StateBatchStartGoneVector(builder, numElems: int) -> int:
+    return builder.StartVector(4, numElems, 4)
+
+def StartGoneVector(builder, numElems: int) -> int:
+    return StateBatchStartGoneVector(builder, numElems)
+
+def StateBatchAddAnew(builder: flatbuffers.Builder, anew: bool):
+    builder.PrependBoolSlot(4, anew, 0)
+
+def AddAnew(builder: flatbuffers.Builder, anew: bool):
+    StateBatchAddAnew(builder, anew)
 
 def StateBatchEnd(builder: flatbuffers.Builder) -> int:
     return builder.EndObject()

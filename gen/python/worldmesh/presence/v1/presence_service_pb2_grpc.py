@@ -97,8 +97,10 @@ class PresenceServiceServicer:
     def WatchPresence(self, request, context):
         """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
         Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-        is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
-        a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
+        is no change. While a shard that was lost is told anew who is online, those of whom nothing is known are `unknown` at the
+        beginning of a watch, and nothing is said of them in one that goes on. At the edge a watch ends after five minutes, as
+        long as an access token lives: open it again with a new one. A user has at most ten open on an instance; more are
+        RATE_LIMITED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,8 +50,10 @@ class PresenceServiceStub:
     WatchPresence: _grpc.UnaryStreamMultiCallable[_presence_service_pb2.WatchPresenceRequest, _presence_service_pb2.WatchPresenceResponse]
     """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
     Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-    is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
-    a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
+    is no change. While a shard that was lost is told anew who is online, those of whom nothing is known are `unknown` at the
+    beginning of a watch, and nothing is said of them in one that goes on. At the edge a watch ends after five minutes, as
+    long as an access token lives: open it again with a new one. A user has at most ten open on an instance; more are
+    RATE_LIMITED.
     """
     GetShardPresence: _grpc.UnaryUnaryMultiCallable[_presence_service_pb2.GetShardPresenceRequest, _presence_service_pb2.GetShardPresenceResponse]
     """The part of BatchGetPresence that one shard answers. Between instances of presence."""
@@ -84,8 +86,10 @@ class PresenceServiceAsyncStub(PresenceServiceStub):
     WatchPresence: _aio.UnaryStreamMultiCallable[_presence_service_pb2.WatchPresenceRequest, _presence_service_pb2.WatchPresenceResponse]  # type: ignore[assignment]
     """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
     Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-    is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
-    a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
+    is no change. While a shard that was lost is told anew who is online, those of whom nothing is known are `unknown` at the
+    beginning of a watch, and nothing is said of them in one that goes on. At the edge a watch ends after five minutes, as
+    long as an access token lives: open it again with a new one. A user has at most ten open on an instance; more are
+    RATE_LIMITED.
     """
     GetShardPresence: _aio.UnaryUnaryMultiCallable[_presence_service_pb2.GetShardPresenceRequest, _presence_service_pb2.GetShardPresenceResponse]  # type: ignore[assignment]
     """The part of BatchGetPresence that one shard answers. Between instances of presence."""
@@ -133,8 +137,10 @@ class PresenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_presence_service_pb2.WatchPresenceResponse], _abc.AsyncIterator[_presence_service_pb2.WatchPresenceResponse]]:
         """Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
         Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-        is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
-        a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
+        is no change. While a shard that was lost is told anew who is online, those of whom nothing is known are `unknown` at the
+        beginning of a watch, and nothing is said of them in one that goes on. At the edge a watch ends after five minutes, as
+        long as an access token lives: open it again with a new one. A user has at most ten open on an instance; more are
+        RATE_LIMITED.
         """
 
     @_abc_1.abstractmethod

@@ -347,6 +347,34 @@ class Input(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     @_typing.final
+    class Look(_message.Message):
+        """The member's socket has taken what it was sent, and it wants to see more. It comes with the next tick."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        VIEW_FIELD_NUMBER: _builtins.int
+        ROSTER_FIELD_NUMBER: _builtins.int
+        AFTER_ENTITY_FIELD_NUMBER: _builtins.int
+        view: _builtins.bool
+        """Everybody in sight anew, for some state was left out."""
+        roster: _builtins.bool
+        """The next part of the roster, of a room so full that it does not come at once."""
+        after_entity: _builtins.int
+        """The last entity of the roster that it has had; 0 if none."""
+        def __init__(
+            self,
+            *,
+            view: _builtins.bool = ...,
+            roster: _builtins.bool = ...,
+            after_entity: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["after_entity", b"after_entity", "roster", b"roster", "view", b"view"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
     class State(_message.Message):
         """The member's entity as it is now. The relay checks speed and bounds and corrects what is out of them."""
 
@@ -471,6 +499,7 @@ class Input(_message.Message):
     WHISPER_FIELD_NUMBER: _builtins.int
     EMOTE_FIELD_NUMBER: _builtins.int
     DETACH_FIELD_NUMBER: _builtins.int
+    LOOK_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
     link: _builtins.int
@@ -514,6 +543,10 @@ class Input(_message.Message):
     def detach(self) -> Global___Input.Detach:
         """Has lost its socket."""
 
+    @_builtins.property
+    def look(self) -> Global___Input.Look:
+        """Wants to see more."""
+
     def __init__(
         self,
         *,
@@ -526,14 +559,15 @@ class Input(_message.Message):
         whisper: Global___Input.Whisper | None = ...,
         emote: Global___Input.Emote | None = ...,
         detach: Global___Input.Detach | None = ...,
+        look: Global___Input.Look | None = ...,
         traceparent: _builtins.str = ...,
         number: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "chat", b"chat", "detach", b"detach", "emote", b"emote", "join", b"join", "leave", b"leave", "state", b"state", "whisper", b"whisper"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "chat", b"chat", "detach", b"detach", "emote", b"emote", "join", b"join", "leave", b"leave", "look", b"look", "state", b"state", "whisper", b"whisper"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "chat", b"chat", "detach", b"detach", "emote", b"emote", "join", b"join", "leave", b"leave", "link", b"link", "number", b"number", "rid", b"rid", "state", b"state", "traceparent", b"traceparent", "whisper", b"whisper"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "chat", b"chat", "detach", b"detach", "emote", b"emote", "join", b"join", "leave", b"leave", "link", b"link", "look", b"look", "number", b"number", "rid", b"rid", "state", b"state", "traceparent", b"traceparent", "whisper", b"whisper"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["join", "leave", "state", "chat", "whisper", "emote", "detach"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["join", "leave", "state", "chat", "whisper", "emote", "detach", "look"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 

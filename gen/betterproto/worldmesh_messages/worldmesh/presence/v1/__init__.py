@@ -456,8 +456,10 @@ class PresenceServiceStub(betterproto2_grpclib.ServiceStub):
         """
         Streams the presence of up to 200 users: first of all of them as they are, then of each as it changes.
         Changes of one user that come faster than the reader reads are merged into the newest; what the caller may not see
-        is no change. While a shard that was lost is told anew who is online, nothing is said of those who are `unknown`. At the edge a watch ends after five minutes, as long as an access token lives: open it again with
-        a new one. A user has at most ten open on an instance; more are RATE_LIMITED.
+        is no change. While a shard that was lost is told anew who is online, those of whom nothing is known are `unknown` at the
+        beginning of a watch, and nothing is said of them in one that goes on. At the edge a watch ends after five minutes, as
+        long as an access token lives: open it again with a new one. A user has at most ten open on an instance; more are
+        RATE_LIMITED.
         """
 
         async for response in self._unary_stream(

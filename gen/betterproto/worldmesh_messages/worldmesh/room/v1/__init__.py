@@ -23,6 +23,7 @@ __all__ = (
     "InputEmote",
     "InputJoin",
     "InputLeave",
+    "InputLook",
     "InputState",
     "InputWhisper",
     "LiveMember",
@@ -467,6 +468,11 @@ class Input(betterproto2.Message):
     Has lost its socket.
     """
 
+    look: "InputLook | None" = betterproto2.field(12, betterproto2.TYPE_MESSAGE, optional=True, group="body")
+    """
+    Wants to see more.
+    """
+
     traceparent: "str" = betterproto2.field(9, betterproto2.TYPE_STRING)
     """
     W3C trace context of the client frame, for the relay's span; empty for state.
@@ -588,6 +594,31 @@ class InputLeave(betterproto2.Message):
 
 
 default_message_pool.register_message("worldmesh.room.v1", "Input.Leave", InputLeave)
+
+
+@dataclass(eq=False, repr=False)
+class InputLook(betterproto2.Message):
+    """
+    The member's socket has taken what it was sent, and it wants to see more. It comes with the next tick.
+    """
+
+    view: "bool" = betterproto2.field(1, betterproto2.TYPE_BOOL)
+    """
+    Everybody in sight anew, for some state was left out.
+    """
+
+    roster: "bool" = betterproto2.field(2, betterproto2.TYPE_BOOL)
+    """
+    The next part of the roster, of a room so full that it does not come at once.
+    """
+
+    after_entity: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
+    """
+    The last entity of the roster that it has had; 0 if none.
+    """
+
+
+default_message_pool.register_message("worldmesh.room.v1", "Input.Look", InputLook)
 
 
 @dataclass(eq=False, repr=False)
