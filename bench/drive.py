@@ -25,7 +25,8 @@ import httpx
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench.baseline import regressions, renewed, unjudged  # noqa: E402 - the tree is no package
+from bench import gobench  # noqa: E402 - the tree is no package
+from bench.baseline import regressions, renewed, unjudged  # noqa: E402
 from tests.support.world import World, running_world  # noqa: E402
 
 BIN = ROOT / ".build/bench"
@@ -192,6 +193,22 @@ class Rooms:
         self._ours("worldmesh", Size(rate=10, tls=True), Profiles=files)
 
 
+def full_room() -> Result:
+    """A room of 5,000 who all walk, on the relay's side: from decoded inputs to what its streams send."""
+    say("full room: 5,000 members over four gateways, spread out, dense, and all in one heap")
+    units = {
+        "tick_ms": "cpu-ms/tick",
+        "mdeliveries_per_core_s": "Mdeliveries/cpu-s",
+        "allocs_per_delivery": "allocs/delivery",
+        "client_kb_per_s": "KB/s/client",
+    }
+    out: Result = {}
+    for name, measured in gobench.run(ROOT, "./go_services/relay", "GridTick", 200).items():
+        case = name.removeprefix("GridTick/").replace("/", "_").lower()
+        out |= {f"full_room_{case}_{key}": measured[unit] for key, unit in units.items()}
+    return out
+
+
 def rpc(world: World) -> Result:
     """Unary calls, direct and through Envoy."""
     say("rpc: unary calls to a Python and to a Go service, direct and through Envoy, in turns")
@@ -244,6 +261,8 @@ def measure(only: str) -> Result:
                 results |= rpc(world)
             if only in ("all", "rooms"):
                 results |= Rooms(world).run()
+    if only in ("all", "rooms"):
+        results |= full_room()
     if only in ("all", "presence"):
         with fresh_world() as world:
             results |= presence(world)
