@@ -13,7 +13,7 @@ func socketsWithin(descriptors uint64, sockets int64) int64 {
 	if descriptors >= uint64(sockets)+keptDescriptors {
 		return sockets
 	}
-	return int64(max(descriptors-min(descriptors, keptDescriptors), descriptors/2))
+	return min(sockets, int64(max(descriptors-min(descriptors, keptDescriptors), descriptors/2)))
 }
 
 // boundedSockets is how many sockets there may be: fewer than is set, if the process may not have the descriptors.

@@ -28,6 +28,7 @@ type fakeIdentity struct {
 	identityv1.UnimplementedIdentityServiceServer
 	looks atomic.Int32
 	ahead atomic.Int64 // of its clock before the gateway's, in ns
+	mute  atomic.Bool  // does not tell the time
 	down  atomic.Bool
 
 	mu       sync.Mutex
@@ -50,6 +51,9 @@ func (f *fakeIdentity) GetJwks(context.Context, *identityv1.GetJwksRequest) (*id
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	response := &identityv1.GetJwksResponse{ServerTime: timestamppb.New(time.Now().Add(time.Duration(f.ahead.Load())))}
+	if f.mute.Load() {
+		response.ServerTime = nil
+	}
 	for id, key := range f.keys {
 		public, _ := key.Public().(ed25519.PublicKey)
 		response.Keys = append(response.Keys, &identityv1.Jwk{

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -10,7 +12,9 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/golang-jwt/jwt/v5"
+	identityv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/identity/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"google.golang.org/grpc"
 )
 
 func TestHelloIsAnsweredWithWhoIAm(t *testing.T) {
@@ -103,6 +107,28 @@ func TestTokensAreJudgedByTheClockThatTheyWereIssuedBy(t *testing.T) {
 			p.closed(4202, "TOKEN_EXPIRED")
 		})
 	}
+}
+
+func TestKeysWithoutATimeAreNotTaken(t *testing.T) {
+	identity := &fakeIdentity{keys: map[string]ed25519.PrivateKey{}}
+	identity.addKey("k1")
+	identity.mute.Store(true)
+	k := newKeys(answering{fake: identity})
+	if key, err := k.get(t.Context(), "k1"); err == nil {
+		t.Errorf("took %x, and tokens would be good for ever", key)
+	}
+}
+
+// answering is identity without a network.
+type answering struct {
+	identityv1.IdentityServiceClient
+	fake *fakeIdentity
+}
+
+func (a answering) GetJwks(
+	ctx context.Context, request *identityv1.GetJwksRequest, _ ...grpc.CallOption,
+) (*identityv1.GetJwksResponse, error) {
+	return a.fake.GetJwks(ctx, request)
 }
 
 func TestMadeUpKeysCostIdentityNothing(t *testing.T) {

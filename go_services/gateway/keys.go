@@ -83,6 +83,9 @@ func (k *keys) look(ctx context.Context, seen *keySet) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keyTimeout)
 	defer cancel()
 	response, err := k.identity.GetJwks(ctx, &identityv1.GetJwksRequest{})
+	if err == nil {
+		err = response.GetServerTime().CheckValid() // by no time at all, tokens would be good for ever
+	}
 	k.looked, k.failed = time.Now(), err
 	if err == nil {
 		k.known.Store(&keySet{

@@ -14,13 +14,13 @@ import (
 // located is the mesh as a shard's question finds it: the instance itself, another one, or nobody.
 type located struct {
 	presencev1.PresenceServiceClient
-	by func() (*presencev1.LocateShardResponse, error)
+	by func(shard uint32) (*presencev1.LocateShardResponse, error)
 }
 
 func (l located) LocateShard(
-	context.Context, *presencev1.LocateShardRequest, ...grpc.CallOption,
+	_ context.Context, request *presencev1.LocateShardRequest, _ ...grpc.CallOption,
 ) (*presencev1.LocateShardResponse, error) {
-	return l.by()
+	return l.by(request.GetShard())
 }
 
 func TestAShardThatAnotherInstanceHasTakenOverIsLetGo(t *testing.T) {
@@ -33,11 +33,11 @@ func TestAShardThatAnotherInstanceHasTakenOverIsLetGo(t *testing.T) {
 	seen(t, watch, "usr_ann", online)
 
 	s.verifyOnce(calling(t), client) // it is its own peer
-	s.verifyOnce(calling(t), located{by: func() (*presencev1.LocateShardResponse, error) { return nil, errMoved }})
+	s.verifyOnce(calling(t), located{by: func(uint32) (*presencev1.LocateShardResponse, error) { return nil, errMoved }})
 	g.says(in("usr_ann", "s1", "room_plaza"))
 	seen(t, watch, "usr_ann", func(p *presencev1.UserPresence) bool { return p.GetDevices()[0].GetRoomId() == "room_plaza" })
 
-	s.verifyOnce(calling(t), located{by: func() (*presencev1.LocateShardResponse, error) {
+	s.verifyOnce(calling(t), located{by: func(uint32) (*presencev1.LocateShardResponse, error) {
 		return &presencev1.LocateShardResponse{Incarnation: "another"}, nil
 	}})
 	if _, err := g.rpc.Recv(); status.Code(err) != codes.Unavailable {
@@ -82,5 +82,23 @@ func TestOfAShardThatBeginsItIsNotKnownWhoIsOffline(t *testing.T) {
 	seen(t, watch, "usr_ben", offline)
 	if ann, ben := get(); !ann.GetOnline() || ben.GetOnline() || ben.GetUnknown() {
 		t.Errorf("then: %v, %v", ann, ben)
+	}
+}
+
+func TestAShardThatNobodyAnswersForDoesNotKeepOthers(t *testing.T) {
+	s, _ := startServer(t, settle)
+	for _, l := range s.shards {
+		l.hold()
+	}
+	s.verifyOnce(calling(t), located{by: func(shard uint32) (*presencev1.LocateShardResponse, error) {
+		if shard == 0 {
+			return nil, errMoved
+		}
+		return &presencev1.LocateShardResponse{Incarnation: "another"}, nil
+	}})
+	for number, l := range s.shards {
+		if held := l.holding() != nil; held != (number == 0) {
+			t.Errorf("shard %d is held: %t", number, held)
+		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
-	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
@@ -251,9 +250,9 @@ func (h *hub) renew(ctx context.Context) {
 
 // checkOwners ends rooms that were taken from this relay, and claims those again of which the store knows nothing.
 func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
-	ids, known := make([]string, len(rooms)), make([]frames.LogPosition, len(rooms))
+	ids, known := make([]string, len(rooms)), make([]store.Ownership, len(rooms))
 	for i, l := range rooms {
-		ids[i], known[i] = l.id, l.position()
+		ids[i], known[i] = l.id, l.ownership()
 	}
 	if len(ids) == 0 {
 		return
@@ -267,19 +266,17 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
 	}
 	era := h.tenure.currentEra()
 	for i, l := range rooms {
-		l.mu.Lock()
-		mine := l.owner
-		if owners[i].Owner == mine {
-			l.confirmed = time.Now()
-		}
-		l.mu.Unlock()
+		mine, least := known[i].Owner, known[i].Last
 		owner, last := owners[i].Owner, owners[i].Last
+		if !l.confirm(mine, owner) {
+			continue // it was claimed again meanwhile
+		}
 		ours := owner.Relay == mine.Relay && owner.Incarnation == mine.Incarnation
 		switch {
 		case owner.Epoch > mine.Epoch && !ours: // in a greater epoch that is ours, the room is being claimed again
 			l.end("", endTaken)
 		case owner.Epoch == mine.Epoch && owner.Relay == "": // given up, just now
-		case owner.Epoch < mine.Epoch, !ours, last.Seq < known[i].Seq, last.Seq == known[i].Seq && last.Sub < known[i].Sub:
+		case owner.Epoch < mine.Epoch, !ours, last.Seq < least.Seq, last.Seq == least.Seq && last.Sub < least.Sub:
 			// Not every fail-over shows in the replication id: a cluster has one a part, and the leases are in one of them.
 			if h.forgotten(mine.Epoch) == nil {
 				era = h.tenure.currentEra()

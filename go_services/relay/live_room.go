@@ -460,11 +460,25 @@ func (l *liveRoom) release(ctx context.Context) error {
 	return l.hub.tenure.store.Release(ctx, l.id, owner, last)
 }
 
-// position is the newest place that members know of: the store must know it, too.
-func (l *liveRoom) position() frames.LogPosition {
+// ownership is whose the room is as far as is known here, and the newest place that members know of: the store must know them, too.
+func (l *liveRoom) ownership() store.Ownership {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.core.Position()
+	return store.Ownership{Owner: l.owner, Last: l.core.Position()}
+}
+
+// confirm takes the store's word on who owns the room; false if the room is not owned any more as it was when the store was
+// asked.
+func (l *liveRoom) confirm(asked, owner store.Owner) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.owner != asked {
+		return false
+	}
+	if owner == asked {
+		l.confirmed = time.Now()
+	}
+	return true
 }
 
 func (l *liveRoom) epoch() uint64 {

@@ -48,7 +48,12 @@ func (s *spares) restore() bool {
 	return true
 }
 
+// close lets all of them go; what is still lent is not held back again.
 func (s *spares) close() {
-	for s.lend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, file := range s.held {
+		_ = file.Close()
 	}
+	s.held, s.lent = nil, 0
 }

@@ -83,8 +83,8 @@ func (r *relay) actions() []action {
 	if r.paused {
 		return append(all, r.action("goes on", r.goOn))
 	}
-	if len(r.incoming) > 0 {
-		all = append(all, r.action("takes a stream", r.accept))
+	for i := range r.incoming { // those of a gateway come in any order
+		all = append(all, r.action(fmt.Sprintf("takes the %d. of the streams that wait", i+1), func() { r.accept(i) }))
 	}
 	for _, s := range r.all() {
 		if s.dropped {
@@ -246,11 +246,12 @@ func (r *relay) want() {
 	}
 }
 
-// accept takes a new stream: claims the room if need be, or says where it is.
-func (r *relay) accept() {
-	s := r.incoming[0]
-	r.incoming = r.incoming[1:]
-	if s.dropped || len(s.up) == 0 {
+// accept takes a new stream: claims the room if need be, or says where it is. The gateway may have given it up meanwhile:
+// that is learned later.
+func (r *relay) accept(i int) {
+	s := r.incoming[i]
+	r.incoming = slices.Delete(slices.Clone(r.incoming), i, i+1)
+	if len(s.up) == 0 {
 		s.ended = true
 		return
 	}
@@ -323,7 +324,7 @@ func (r *relay) lookAfter() {
 func (r *relay) sweep() {
 	now := r.world.now
 	r.swept = now
-	if now.Sub(r.renewed) >= validFor {
+	if !r.valid() {
 		r.lose(store.Owner{})
 		return
 	}
@@ -349,8 +350,8 @@ func (r *relay) moved(s *stream, owner store.Owner) {
 
 // claim is tenure.claim: takes the room, or says whose it is.
 func (r *relay) claim() (store.Owner, error) {
-	if r.world.now.Sub(r.renewed) >= validFor {
-		return store.Owner{}, errStore
+	if !r.valid() {
+		return r.elsewhere()
 	}
 	q := store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.era}
 	for {
@@ -365,12 +366,25 @@ func (r *relay) claim() (store.Owner, error) {
 		var owner int
 		_, _ = fmt.Sscan(claim.Owner.Relay, &owner)
 		other := r.world.relays[owner]
-		alive := other.answers() && other.me().Incarnation == claim.Owner.Incarnation
+		alive := other.answers() && other.valid() && other.me().Incarnation == claim.Owner.Incarnation
 		if alive && r.world.setup.Broken != StealFromTheAlive {
 			return claim.Owner, nil
 		}
 		q.StealAfter = claim.Owner.Epoch
 	}
+}
+
+// valid says whether it may own rooms, as tenure.valid does.
+func (r *relay) valid() bool { return r.world.now.Sub(r.renewed) < validFor }
+
+// elsewhere is tenure.elsewhere.
+func (r *relay) elsewhere() (store.Owner, error) {
+	for _, other := range r.world.relays {
+		if other != r && other.answers() && other.valid() {
+			return store.Owner{Relay: other.me().Relay, Address: other.me().Address}, nil
+		}
+	}
+	return store.Owner{}, errStore
 }
 
 func (r *relay) goLive(claim store.Claim) {

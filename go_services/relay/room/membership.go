@@ -163,11 +163,14 @@ type Rejoin struct {
 // has missed.
 func (r *Room) Attached(stream uint64, seen *frames.LogPosition, rejoins []Rejoin) {
 	var back []*member
+	var out []Rejoin
 	resumes := map[*member]*frames.LogPosition{}
 	for _, rejoin := range rejoins {
 		if m := r.rejoin(Link{Stream: stream, ID: rejoin.Link}, rejoin); m != nil {
 			back = append(back, m)
 			resumes[m] = rejoin.Join.Resume
+		} else if rejoin.Join.Resume != nil {
+			out = append(out, rejoin)
 		}
 	}
 	if len(back) > 0 { // and those who have gone somewhere meanwhile may stand still now
@@ -181,6 +184,11 @@ func (r *Room) Attached(stream uint64, seen *frames.LogPosition, rejoins []Rejoi
 		r.catchUp(m, resumes[m], *seen, reaches)
 	}
 	if reaches {
+		for _, rejoin := range out { // who has left hears all the same, until that is answered
+			if before, known := r.since(*rejoin.Join.Resume); known {
+				r.tellMissed(before, *seen, Link{Stream: stream, ID: rejoin.Link}, rejoin.Join.User.ID)
+			}
+		}
 		for _, e := range missed {
 			r.again(e, stream)
 		}
@@ -205,9 +213,14 @@ func (r *Room) catchUp(m *member, resume *frames.LogPosition, seen frames.LogPos
 		r.sink.Joined(m.link, In{}, s)
 		return
 	}
+	r.tellMissed(missed, seen, m.link, m.User.ID)
+}
+
+// tellMissed tells a link what the others of its gateway have seen and its user has not.
+func (r *Room) tellMissed(missed []*Entry, seen frames.LogPosition, link Link, userID string) {
 	for _, e := range missed {
-		if e.Compare(seen) <= 0 && e.isFor(m.User.ID) {
-			r.sink.Told(e, m.link)
+		if e.Compare(seen) <= 0 && e.isFor(userID) {
+			r.sink.Told(e, link)
 		}
 	}
 }

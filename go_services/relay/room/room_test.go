@@ -118,7 +118,8 @@ func (s *story) move(keep int) {
 }
 
 // step runs one line: `ann@g1 joins`, `ann says hello`, `500ms pass`, `tick`, `stream g1 ends`, `log down`,
-// `log takes it, unheard` (the relay does not learn of it), `another relay`, `stream g2 returns seen=7.3 with ann ben`.
+// `log takes it, unheard` (the relay does not learn of it), `another relay`, `stream g2 returns seen=7.3 with ann ben:7.1`
+// (ben has seen less than the others of the gateway).
 func (s *story) step(t *testing.T, line string) {
 	words := strings.Fields(line)
 	who := words[0]
@@ -188,10 +189,15 @@ func joinOf(name string, resume *frames.LogPosition) Join {
 func (s *story) returns(t *testing.T, stream uint64, seen string, names []string) {
 	var rejoins []Rejoin
 	for _, name := range names {
+		name, behind, isBehind := strings.Cut(name, ":")
+		var resume *frames.LogPosition
+		if isBehind {
+			resume = positionOf(t, behind)
+		}
 		link := Link{Stream: stream, ID: s.links[name].ID}
 		s.links[name] = link
 		state := &frames.EntityState{Position: frames.Vec3{X: 21, Z: 21}}
-		rejoins = append(rejoins, Rejoin{Link: link.ID, Join: joinOf(name, nil), State: state})
+		rejoins = append(rejoins, Rejoin{Link: link.ID, Join: joinOf(name, resume), State: state})
 	}
 	s.room.Attached(stream, positionOf(t, strings.TrimPrefix(seen, "seen=")), rejoins)
 }
