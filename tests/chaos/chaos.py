@@ -54,7 +54,9 @@ class Chaos:
         plan = self._plan(row, [p.access_token for p in people])
         with crowd(plan) as load, ExitStack() as around:
             users = [p.user_id for p in people]
-            scene = Scene(self._world, random.Random(seed), load, self._network, self._history, users)
+            scene = Scene(
+                self._world, random.Random(seed), load, self._network, self._history, users, len(plan["rooms"])
+            )
             for watch in row.around:
                 around.enter_context(watch(scene))
             time.sleep(self._size.calm)

@@ -13,9 +13,7 @@ from typing import TypeAlias
 import httpx
 
 from tests.chaos.rows.row import Scene
-from tests.support.world import World
 
-_SERIES = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 _LINE = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
 Values: TypeAlias = Mapping[str, float]
@@ -74,19 +72,3 @@ def counting(instances: Sequence[str], read: Reading) -> Callable[[Scene], Abstr
         scene.figures |= read(scene, [s for s in samples if s.at < scene.load.ended])
 
     return around
-
-
-def total(world: World, service: str, metric: str, label: str = "") -> float:
-    """The sum of a metric over a service's instances, and over its series that have the label (`outcome="again"`).
-
-    An instance that does not answer just now counts as nothing.
-    """
-    pages = [page for name, page in world.addresses["admin"].items() if name.rpartition("-")[0] == service]
-    found = 0.0
-    for page in pages:
-        try:
-            text = httpx.get(page, timeout=5).text
-        except httpx.TransportError:
-            continue
-        found += sum(float(v) for name, labels, v in _SERIES.findall(text) if name == metric and label in labels)
-    return found

@@ -1,13 +1,14 @@
-"""Redis fails over: a replica takes over, which may have forgotten the last writes."""
+"""Redis forgets: everything, or when it fails over perhaps the last writes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.chaos.generator import Result
-from tests.chaos.metrics import total
+from tests.chaos.metrics import Sample, counting
 from tests.chaos.redis_sets import Cluster, Sentinels
 
 from .row import NONE_LOST, Fault, Overrides, Row, Scene, Setup
@@ -58,15 +59,36 @@ def _part_dies(forget: float) -> Fault:
     return fault
 
 
-@contextmanager
-def _owners(scene: Scene) -> Iterator[None]:
-    """How often rooms were claimed again in a newer era, and how many owners there are in the end for each room."""
-    before = total(scene.world, "relay", "worldmesh_relay_claims_total", 'outcome="again"')
-    rooms = total(scene.world, "relay", "worldmesh_relay_rooms")
-    yield
-    after = total(scene.world, "relay", "worldmesh_relay_claims_total", 'outcome="again"')
-    scene.figures["claimed_again"] = after - before
-    scene.figures["owners_too_many"] = total(scene.world, "relay", "worldmesh_relay_rooms") - rooms
+def _flush(scene: Scene) -> None:
+    """Has Redis forget everything."""
+    host, _, port = str(scene.world.addresses["redis"]).partition(":")
+    scene.mark()
+    address = (host, int(port))
+    with scene.history.befalls("flush"), socket.create_connection(address, timeout=5) as connection:
+        connection.sendall(b"FLUSHALL\r\n")
+        if (answer := connection.recv(64)) != b"+OK\r\n":
+            raise RuntimeError(f"FLUSHALL was answered with {answer!r}")
+
+
+_RELAYS = ("relay-0", "relay-1")
+_CLAIMED_AGAIN = 'worldmesh_relay_claims_total{outcome="again"}'
+
+
+def _claims(_: Scene, samples: Sequence[Sample]) -> dict[str, float]:
+    """How often rooms were claimed again in a newer era."""
+    told = [s for s in samples if len(s.values) == len(_RELAYS)]
+    return {"claimed_again": told[-1].total(_CLAIMED_AGAIN) - told[0].total(_CLAIMED_AGAIN)}
+
+
+def _owners(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
+    """And how many owners too many there are in the end."""
+    told = [s for s in samples if len(s.values) == len(_RELAYS)]
+    owners = told[-1].total("worldmesh_relay_rooms")
+    return {**_claims(scene, samples), "owners_too_many": owners - scene.rooms}
+
+
+def _again(result: Result) -> list[str]:
+    return [] if result["claimed_again"] else ["no room was claimed again in a newer era"]
 
 
 def _one_owner(result: Result) -> list[str]:
@@ -74,8 +96,7 @@ def _one_owner(result: Result) -> list[str]:
 
 
 def _in_a_newer_era(result: Result) -> list[str]:
-    wrong = [] if result["claimed_again"] else ["no room was claimed again in a newer era"]
-    return wrong + _one_owner(result)
+    return _again(result) + _one_owner(result)
 
 
 _GO_ON = f"one owner a room; rooms go on ≤ 5 s; {NONE_LOST}"
@@ -85,10 +106,19 @@ _SENTINEL_WORLD, _CLUSTER_WORLD = Setup(beside=_with_sentinels), Setup(beside=_w
 
 def _row(number: int, name: str, fault: Fault, promise: str, setup: Setup) -> Row:
     check = _in_a_newer_era if promise is _AGAIN else _one_owner
-    return Row(number, name, fault, promise, 5000, 10, setup=setup, around=(_owners,), check=check)
+    return Row(number, name, fault, promise, 5000, 10, setup=setup, around=(counting(_RELAYS, _owners),), check=check)
 
 
 ROWS = (
+    Row(
+        18,
+        "Redis FLUSHALL",
+        _flush,
+        f"rooms claimed again in a newer era; {NONE_LOST}",
+        5000,
+        around=(counting(_RELAYS, _claims),),
+        check=_again,
+    ),
     _row(16, "Redis fails over (Sentinel)", _master_dies(0), _AGAIN, _SENTINEL_WORLD),
     _row(
         216, "the same, and half a second of writes is forgotten", _master_dies(FORGET_SECONDS), _AGAIN, _SENTINEL_WORLD

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 
 from tests.chaos.generator import Result
@@ -31,17 +30,6 @@ def roll(scene: Scene) -> None:
     scene.mark()
     for name in ("relay-0", "relay-1", "gateway-0", "gateway-1", "envoy-mesh"):
         restart(scene.world, name)
-
-
-def flush(scene: Scene) -> None:
-    """Has Redis forget everything."""
-    host, _, port = str(scene.world.addresses["redis"]).partition(":")
-    scene.mark()
-    address = (host, int(port))
-    with scene.history.befalls("flush"), socket.create_connection(address, timeout=5) as connection:
-        connection.sendall(b"FLUSHALL\r\n")
-        if (answer := connection.recv(64)) != b"+OK\r\n":
-            raise RuntimeError(f"FLUSHALL was answered with {answer!r}")
 
 
 LEASE_MS = 8_000
@@ -139,7 +127,6 @@ ROWS = (
         seconds=18,
         check=timely,
     ),
-    Row(18, "Redis FLUSHALL", flush, f"rooms claimed again in a newer era; {NONE_LOST}", 5000),
     Row(
         23,
         "mesh Envoy `kill -9`",
