@@ -323,7 +323,7 @@ func (l *liveRoom) attach(s *stream, open *roomv1.AttachRequest_Open) (epoch uin
 		epoch, ok = l.owner.Epoch, true
 		for _, other := range l.streams {
 			if other.gateway == s.gateway {
-				other.cancel(errSuperseded)
+				other.supersede()
 			}
 		}
 		l.streams[s.id] = s
