@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,15 +15,15 @@ import (
 // liveRoom does, so that what it checks is what the relay runs.
 type Driven struct{ live *liveRoom }
 
-// drivenMetrics are nobody's.
-var drivenMetrics = newMetrics(prometheus.NewRegistry())
+// drivenMetrics are nobody's; a relay does not make them.
+var drivenMetrics = sync.OnceValue(func() *metrics { return newMetrics(prometheus.NewRegistry()) })
 
 // drivenQueue bounds what waits for a stream, in bytes: far more than a simulation says.
 const drivenQueue = 64 << 20
 
 // NewDriven makes a room out of its past. The sink passes through `around`, which may spoil it.
 func NewDriven(id string, cfg room.Config, now time.Time, past room.Past, around func(room.Sink) room.Sink) *Driven {
-	l := &liveRoom{id: id, metrics: drivenMetrics, streams: map[uint64]*stream{}}
+	l := &liveRoom{id: id, metrics: drivenMetrics(), streams: map[uint64]*stream{}}
 	l.out = &sink{room: l, encode: frames.NewEncoder()}
 	l.core = room.New(id, cfg, around(l.out), now, past)
 	return &Driven{l}

@@ -355,7 +355,7 @@ func (l *liveRoom) attach(s *stream, open *roomv1.AttachRequest_Open) (epoch uin
 		}})
 		core.Attached(s.id, positionOf(open.GetSeen()), rejoinsOf(open.GetRejoins()))
 		for _, other := range before { // what still comes by it is not played
-			other.cancel(errSuperseded)
+			other.supersede()
 			l.drop(now, other)
 		}
 	})

@@ -71,8 +71,8 @@ func (s *server) Attach(rpc roomv1.RoomService_AttachServer) error {
 	select {
 	case err := <-sent:
 		return err
-	case <-st.full: // the sender may hang at a gateway that reads nothing, until the end of the call frees it
-		return errSlowGateway
+	case <-st.over: // the sender may hang at a gateway that reads nothing, until the end of the call frees it
+		return context.Cause(ctx)
 	}
 }
 

@@ -411,6 +411,22 @@ func TestAQueueKeepsTheNewestStateAndEndsAStreamThatIsTooSlow(t *testing.T) {
 }
 
 // until waits for a condition.
+func TestASupersededStreamIsOverAlsoForASenderThatHangs(t *testing.T) {
+	var cause error
+	s := newStream(1, "gateway-0", 1000, func(err error) { cause = err })
+	s.supersede()
+	s.push(&roomv1.Delivery{Frame: make([]byte, 100)})
+	s.supersede()
+	select {
+	case <-s.over:
+	default:
+		t.Error("it is not over")
+	}
+	if !errors.Is(cause, errSuperseded) || len(s.queue) != 0 {
+		t.Errorf("the cause is %v, and %d deliveries wait", cause, len(s.queue))
+	}
+}
+
 func until(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	for limit := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {

@@ -29,13 +29,13 @@ type stream struct {
 	wake   chan struct{}
 	moved  *roomv1.AttachResponse_Moved // the last that is sent
 	closed bool
-	full   chan struct{} // closed when the bound is passed
+	over   chan struct{} // closed when it is given up; the cause of its context says why
 }
 
 func newStream(id uint64, gateway string, limit int, cancel context.CancelCauseFunc) *stream {
 	return &stream{
 		id: id, gateway: gateway, limit: limit, cancel: cancel, state: -1,
-		wake: make(chan struct{}, 1), full: make(chan struct{}),
+		wake: make(chan struct{}, 1), over: make(chan struct{}),
 	}
 }
 
@@ -99,12 +99,25 @@ func (s *stream) append(d *roomv1.Delivery) {
 	s.queue = append(s.queue, d)
 	s.bytes += sizeOf(d)
 	if s.bytes > s.limit {
-		s.closed = true
-		close(s.full)
-		s.cancel(errSlowGateway)
+		s.giveUp(errSlowGateway)
 		return
 	}
 	s.wakeUp()
+}
+
+// supersede ends the stream at once: the gateway has another.
+func (s *stream) supersede() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.giveUp(errSuperseded)
+	}
+}
+
+func (s *stream) giveUp(why error) {
+	s.closed = true
+	s.cancel(why)
+	close(s.over)
 }
 
 // move ends the stream after what waits: the room is elsewhere.
