@@ -460,7 +460,8 @@ func (l *liveRoom) release(ctx context.Context) error {
 	return l.hub.tenure.store.Release(ctx, l.id, owner, last)
 }
 
-// ownership is whose the room is as far as is known here, and the newest place that members know of: the store must know them, too.
+// ownership is whose the room is as far as is known here, and the newest place that members know of: the store must know
+// both, too.
 func (l *liveRoom) ownership() store.Ownership {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -161,6 +161,9 @@ func (s *Members) String() string {
 	}
 	for _, m := range s.inside() {
 		text += fmt.Sprintf(", link %d is entity %d", m.Link, m.Entity)
+		if m.behind != nil {
+			text += fmt.Sprintf(" and has seen %v", *m.behind)
+		}
 	}
 	return text
 }

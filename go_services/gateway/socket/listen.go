@@ -72,14 +72,8 @@ func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
 				l.Log.Warn("accept", "error", err.Error())
 				said = now
 			}
-			if !l.spares.lend() {
+			if !l.spares.lend() { // else the next to be accepted gets that one
 				time.Sleep(acceptPause)
-			} else if conn, err := listener.Accept(); err != nil { // waits if nobody comes: the first one did not
-				l.spares.restore()
-			} else if l.spares.restore() { // others have closed meanwhile
-				go l.receive(conn)
-			} else {
-				go l.refuseOnSpare(conn)
 			}
 			continue
 		case errors.Is(err, syscall.ECONNABORTED):
@@ -88,7 +82,11 @@ func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
 		case err != nil:
 			return err
 		}
-		go l.receive(conn)
+		if l.spares.restore() {
+			go l.receive(conn)
+		} else {
+			go l.refuseOnSpare(conn)
+		}
 	}
 }
 
@@ -145,7 +143,7 @@ func (l *Listener) refuse(conn net.Conn) {
 	socket.turnAway(CloseOverloaded, "OVERLOADED")
 }
 
-// refuseOnSpare is refuse of a connection that has a spare descriptor.
+// refuseOnSpare is refuse of a connection that has taken a descriptor which is to be spare.
 func (l *Listener) refuseOnSpare(conn net.Conn) {
 	l.refuse(conn)
 	l.spares.restore()

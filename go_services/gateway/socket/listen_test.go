@@ -123,6 +123,23 @@ func TestAGatewayOutOfDescriptorsSaysComeBackLater(t *testing.T) {
 	after.Abort()
 }
 
+// Whoever is let in while spare descriptors are lent would keep one for as long as it stays.
+func TestSparesThatOthersHaveTakenAreHeldBackAgain(t *testing.T) {
+	var listener *Listener
+	l := open(t, false, func(made *Listener) { listener = made })
+	before, _ := l.pair(dialect.JSON)
+	defer before.Abort()
+	for listener.spares.lend() {
+	}
+	after, _ := l.pair(dialect.JSON)
+	defer after.Abort()
+	listener.spares.mu.Lock()
+	defer listener.spares.mu.Unlock()
+	if held := len(listener.spares.held); held != maxSpares {
+		t.Errorf("%d spares are held back", held)
+	}
+}
+
 // useUpDescriptors leaves so many to the process, until release is called.
 func useUpDescriptors(t *testing.T, left int) (release func()) {
 	t.Helper()

@@ -12,13 +12,15 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 )
 
-// Fingerprint tells states apart: two worlds with the same one go on alike.
+// Fingerprint tells states apart: two worlds with the same one go on alike, and what is checked knows the same of both.
 func (w *World) Fingerprint() uint64 {
 	sum := fnv.New64a()
 	h := bufio.NewWriterSize(sum, 8<<10)
 	s := w.store
 	_, _ = fmt.Fprintf(h, "%d %v %d\n%v%v", w.era, w.faults, w.now.UnixMilli(), s, s.past)
 	_, _ = fmt.Fprintf(h, "%t %t %t %d %v %t %t\n", s.down, s.fails, s.mute, s.switches, s.holder, s.forgot, w.lost)
+	_, _ = fmt.Fprintf(h, "%v %t\n", w.opened, w.trimmed)
+	printEntries(h, w.book.entries)
 	for _, l := range w.late {
 		l.print(h)
 	}
@@ -26,13 +28,15 @@ func (w *World) Fingerprint() uint64 {
 		r.print(h)
 	}
 	for _, g := range w.gateways {
-		_, _ = fmt.Fprintf(h, "gateway %d %t %v %v %v\n", g.host, g.opened, g.members, g.queue, g.inside)
+		_, _ = fmt.Fprintf(h, "gateway %d %t %v %v %v %v %d\n", g.host, g.opened, g.members, g.queue, g.inside, g.open,
+			len(g.devices))
 		if g.stream != nil {
 			g.stream.print(h)
 		}
 	}
 	for _, c := range w.clients {
-		_, _ = fmt.Fprintf(h, "client %d %d %d %v %t %v\n", len(c.acts), c.sessions, c.rids, c.acked, c.refused, c.bookmark)
+		_, _ = fmt.Fprintf(h, "client %d %d %d %v %t %v %t %d\n", len(c.acts), c.sessions, c.rids, c.acked, c.refused,
+			c.bookmark, c.stray, c.device.link)
 		for _, d := range c.older {
 			d.print(h)
 		}
@@ -43,8 +47,8 @@ func (w *World) Fingerprint() uint64 {
 }
 
 func (d *device) print(h io.Writer) {
-	_, _ = fmt.Fprintf(h, "device %d %s %t %t %t %t %t %t %t %v %v %v %v %v\n", d.gateway.index, d.session, d.in, d.wasIn, d.away,
-		d.over, d.unsure, d.leaving, d.retry, d.asked, d.again, d.from, d.seen, d.heard)
+	_, _ = fmt.Fprintf(h, "device %d %s %t %t %t %t %t %t %t %t %v %v %v %v %v\n", d.gateway.index, d.session, d.skipped, d.in,
+		d.wasIn, d.away, d.over, d.unsure, d.leaving, d.retry, d.asked, d.again, d.from, d.seen, d.heard)
 }
 
 func (r *relay) print(h io.Writer) {
