@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,3 +33,11 @@ def test_where_exits_1_with_a_reason_while_the_world_is_not_up(tmp_path: Path) -
     by_make = subprocess.run(["make", "-C", ROOT, "where"], env=environ, capture_output=True, text=True, check=False)
     assert by_make.returncode == 2, "of make itself: README says so"
     assert answer.stderr in by_make.stderr
+
+
+@pytest.mark.parametrize("target", [["server-token", "NAME=somebody"], ["rotate", "WHAT=signing-key"]])
+def test_what_needs_a_world_says_in_one_line_that_none_is_up(target: list[str], tmp_path: Path) -> None:
+    environ = os.environ | {"WORLDMESH_DATA": str(tmp_path)}
+    answer = subprocess.run(["make", "-C", ROOT, *target], env=environ, capture_output=True, text=True, check=False)
+    said = [line for line in answer.stderr.splitlines() if not line.startswith("make")]
+    assert (answer.returncode, said) == (2, ["error: the world is not up: start it with `make up`"])

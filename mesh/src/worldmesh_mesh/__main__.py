@@ -25,10 +25,9 @@ from .documents import write_documents
 from .mongo import init_mongo
 from .overrides import load_overrides
 from .paths import CATALOGUE, DESCRIPTORS, ROOT
-from .processes import environment
 from .render import render
 from .topology import Topology, TopologyError, make_topology
-from .world import World, WorldError, announce, attend, end_on_signals
+from .world import World, WorldError, announce, attend, end_on_signals, without_settings
 
 _BASE = 8000
 
@@ -64,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     docs = commands.add_parser("docs", help="renew the generated parts of the docs")
     docs.add_argument("--folder", type=Path, default=ROOT / "docs")
-    as_service = commands.add_parser("run-as", help="run a command with the settings of a service's first instance")
+    as_service = commands.add_parser("run-as", help="run a command as the running world's first instance of a service")
     as_service.add_argument("service")
     as_service.add_argument("argv", nargs=argparse.REMAINDER, help="-- command and its arguments")
     rotating = commands.add_parser("rotate", help="renew certificates while the world runs")
@@ -91,20 +90,12 @@ def _run(arguments: argparse.Namespace) -> int:
         case "down":
             World(_topology(), _say).stop()
         case "where":
-            _where()
+            print(json.dumps(World(_topology(), _say).where(), indent=2))
         case "clean":
             topology = _topology()
             World(topology, _say).stop()
             shutil.rmtree(topology.data, ignore_errors=True)
     return 0
-
-
-def _where() -> None:
-    world = World(_topology(), _say)
-    addresses = world.where()
-    if other := world.other_settings():
-        _say(f"note: this world has other settings than those of now: {other}; `make down up` starts it with them")
-    print(json.dumps(addresses, indent=2))
 
 
 def _rotate(*, authorities: bool) -> None:
@@ -140,12 +131,11 @@ def _up(*, detach: bool) -> int:
 
 
 def _run_as(service: str, argv: list[str]) -> int:
-    topology = _topology()
-    instances = topology.of(service)
     command = argv[1:] if argv[:1] == ["--"] else argv
-    if not instances or not command:
+    if not command:
         raise TopologyError("run-as takes a service of the catalogue, `--` and a command")
-    return subprocess.run(command, env=os.environ | environment(topology, instances[0]), check=False).returncode
+    settings = World(_topology(), _say).settings_of(service)
+    return subprocess.run(command, env=without_settings(os.environ) | settings, check=False).returncode
 
 
 def _topology(*, development: bool = True) -> Topology:
