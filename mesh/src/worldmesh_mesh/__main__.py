@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from .catalogue import CatalogueError, load_catalogue
@@ -24,7 +25,7 @@ from .contract import load_methods
 from .documents import write_documents
 from .mongo import init_mongo
 from .overrides import load_overrides
-from .paths import CATALOGUE, DESCRIPTORS, ROOT
+from .paths import CATALOGUE, DESCRIPTORS, PYTHON, ROOT
 from .render import render
 from .topology import Topology, TopologyError, make_topology
 from .world import World, WorldError, announce, attend, end_on_signals, without_settings
@@ -66,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     as_service = commands.add_parser("run-as", help="run a command as the running world's first instance of a service")
     as_service.add_argument("service")
     as_service.add_argument("argv", nargs=argparse.REMAINDER, help="-- command and its arguments")
-    rotating = commands.add_parser("rotate", help="renew certificates while the world runs")
-    rotating.add_argument("what", choices=["certificates", "authorities"])
+    rotating = commands.add_parser("rotate", help="renew what proves who is who, while the world runs")
+    rotating.add_argument("what", choices=["certificates", "authorities", "signing-key"])
     mongo = commands.add_parser("init-mongo", help="make a mongod a replica set of one")
     mongo.add_argument("--port", type=int, required=True)
     return parser
@@ -84,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "run-as":
             return _run_as(arguments.service, arguments.argv)
         case "rotate":
-            _rotate(authorities=arguments.what == "authorities")
+            return _rotate(arguments.what)
         case "up":
             return _up(detach=arguments.detach)
         case "down":
@@ -98,18 +99,37 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rotate(*, authorities: bool) -> None:
-    """Renew certificates; or the authorities, in three steps, between which everybody reads the files again."""
+def _rotate(what: str) -> int:
+    if what == "signing-key":
+        return _run_as("identity", [str(PYTHON), "-m", "worldmesh_identity", "rotate-signing-key"])
     topology = _topology()
     folder, services = topology.data / "certs", [s.name for s in topology.services]
-    if not authorities:
+    up = World(topology, _say).running()
+    if what == "certificates":
         ensure_certificates(folder, services, renew=True)
-        return
-    introduce_authorities(folder, services)
-    for step, say in ((adopt_authorities, "the new authorities are known"), (retire_authorities, "and sign everybody")):
-        _say(f"{say}; waiting until that was read")
-        time.sleep(READ_SECONDS)
+        _say(f"renewed all certificates in {folder}")
+    else:
+        _rotate_authorities(folder, services, up=up)
+    if up:
+        _say(f"done: within {READ_SECONDS:g} s all have read that")
+    else:
+        _say("done: the world is not up, and has them from its next start on")
+    return 0
+
+
+def _rotate_authorities(folder: Path, services: Sequence[str], *, up: bool) -> None:
+    """In three steps, between which everybody who runs reads the files again."""
+    steps = (
+        (introduce_authorities, "all trust new authorities beside those of now"),
+        (adopt_authorities, "the new authorities have signed everybody"),
+        (retire_authorities, "nobody trusts the old authorities any more"),
+    )
+    for number, (step, done) in enumerate(steps, 1):
+        if up and number > 1:
+            _say(f"  waiting {READ_SECONDS:g} s, until everybody has read that")
+            time.sleep(READ_SECONDS)
         step(folder, services)
+        _say(f"step {number} of {len(steps)}: {done}")
 
 
 def _up(*, detach: bool) -> int:
