@@ -119,7 +119,7 @@ lint: tools ## Contracts, Python (ruff, mypy strict), Go (gofmt, vet)
 	@$(ROOT)/tools/lint
 
 .PHONY: test-unit
-test-unit: tools ## Unit tests of both languages: seconds (SERVICE=world for one)
+test-unit: tools ## Unit tests of both languages: a minute or two (SERVICE=world for one: seconds)
 	@$(ROOT)/tools/test unit $(SERVICE)
 
 .PHONY: test
