@@ -79,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "init-mongo":
             init_mongo(arguments.port)
         case "docs":
-            write_documents(arguments.folder, load_catalogue(CATALOGUE), load_methods(DESCRIPTORS))
+            write_documents(arguments.folder, ROOT, load_catalogue(CATALOGUE), load_methods(DESCRIPTORS))
         case "render":
             render(_topology(development=not arguments.production))
         case "run-as":
