@@ -103,10 +103,8 @@ server-token: ## Make an account for a server of the studio: NAME=my-server
 
 .PHONY: rotate
 rotate: ## Renew what proves who is who, while the world runs: WHAT=certificates, authorities or signing-key
-	@case "$(WHAT)" in \
-		signing-key) $(MESH) run-as identity -- $(PY) -m worldmesh_identity rotate-signing-key;; \
-		*) $(MESH) rotate "$(WHAT)";; \
-	esac
+	@[ -n "$(WHAT)" ] || { echo "error: say what: make rotate WHAT=certificates, authorities or signing-key" >&2; exit 1; }
+	@$(MESH) rotate "$(WHAT)"
 
 .PHONY: clean
 clean: ## End the world and remove its data, the built services and caches; the tools stay
@@ -121,7 +119,7 @@ lint: tools ## Contracts, Python (ruff, mypy strict), Go (gofmt, vet)
 	@$(ROOT)/tools/lint
 
 .PHONY: test-unit
-test-unit: tools ## Unit tests of both languages: seconds (SERVICE=world for one)
+test-unit: tools ## Unit tests of both languages: a minute or two (SERVICE=world for one: seconds)
 	@$(ROOT)/tools/test unit $(SERVICE)
 
 .PHONY: test

@@ -19,7 +19,7 @@ type Config struct {
 	// TLSCert and TLSKey are the public certificate and its key, PEM files.
 	TLSCert string `env:"WORLDMESH_GATEWAY_TLS_CERT,required,notEmpty"`
 	TLSKey  string `env:"WORLDMESH_GATEWAY_TLS_KEY,required,notEmpty"`
-	// Origins are those that browsers may come from, exactly.
+	// Origins are the origins that browsers may come from, exactly.
 	Origins []string `env:"WORLDMESH_GATEWAY_ORIGINS"`
 	// DescriptorSet is the file that says what clients may call.
 	DescriptorSet string `env:"WORLDMESH_DESCRIPTOR_SET,required,notEmpty"`

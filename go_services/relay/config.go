@@ -14,7 +14,7 @@ type Config struct {
 
 	// QueueBytes bounds what may wait to be sent to one gateway. Past it the gateway's stream is ended.
 	QueueBytes int `env:"WORLDMESH_RELAY_QUEUE_BYTES" envDefault:"8388608"`
-	// Address is where Envoy reaches this relay, as its endpoints have it; by default WORLDMESH_GRPC_ADDR.
+	// Address is where Envoy reaches this relay, as its endpoints have it; by default `WORLDMESH_GRPC_ADDR`.
 	Address string `env:"WORLDMESH_RELAY_ADDRESS"`
 	// Lease is how long a relay owns its rooms without hearing from Redis. It stops after two thirds of it.
 	Lease time.Duration `env:"WORLDMESH_RELAY_LEASE" envDefault:"18s"`

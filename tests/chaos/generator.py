@@ -13,7 +13,17 @@ from tests.support.world import ROOT
 
 PROGRAM = ROOT / ".build/chaos/load"
 
+PROGRAMS = ("load", "proxy", "rivals", "offer", "history")
+"""All that the tests run beside the world; each is a folder here."""
+
 Result: TypeAlias = dict[str, Any]
+
+
+def build() -> None:
+    """Build the programs; of those that are as they were, nothing is done."""
+    PROGRAM.parent.mkdir(parents=True, exist_ok=True)
+    folders = [f"./tests/chaos/{name}" for name in PROGRAMS]
+    subprocess.run(["go", "build", "-buildvcs=false", "-o", f"{PROGRAM.parent}/", *folders], cwd=ROOT, check=True)
 
 
 class Load:

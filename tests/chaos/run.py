@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from tests.chaos.chaos import Chaos, Size, chaotic
-from tests.chaos.generator import Result
+from tests.chaos.generator import Result, build
 from tests.chaos.page import write_page
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.row import Row, Setup
@@ -90,9 +90,14 @@ def run(numbers: Sequence[int], size: Size, seeds: range, *, page: bool) -> tupl
     The page has each row's result as soon as there is one.
     """
     results: dict[int, Result] = {}
+    say("building what makes the load and the faults")
+    build()
     for setup, rows in by_setup(numbers).items():
+        say(f"starting a world for rows {', '.join(str(row.number) for row in rows)}")
         with chaotic(setup, size) as chaos:
             for row in rows:
+                people = size.rooms * size.members
+                say(f"row {row.number}: signing in {people} people, who enter {size.rooms} rooms; then: {row.name}")
                 results[row.number] = result = run_row(chaos, row, seeds)
                 if page and result["seeds"]:
                     write_page({row.number: result}, size)
@@ -125,12 +130,18 @@ def run_row(chaos: Chaos, row: Row, seeds: range) -> Result:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos.run",
+        description=__doc__,
+        epilog="A small run of one row, which takes a minute: --rows 1 --rooms 4 --members 8",
+    )
     parser.add_argument("--rows", default="", help="numbers of rows, for example 1,5; all by default")
     parser.add_argument("--seeds", type=int, default=1, help="how often each row is run, each time with another seed")
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--rooms", type=int, default=Size.rooms)
-    parser.add_argument("--members", type=int, default=Size.members)
+    parser.add_argument("--rooms", type=int, default=Size.rooms, help="how many there are (default: %(default)s)")
+    parser.add_argument(
+        "--members", type=int, default=Size.members, help="how many people are in each (default: %(default)s)"
+    )
     parser.add_argument("--page", action="store_true", help="write what was observed into docs/faults.md")
     arguments = parser.parse_args()
     numbers = [int(n) for n in arguments.rows.split(",") if n] or sorted(ROWS)

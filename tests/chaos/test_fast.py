@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.chaos.chaos import Chaos, Size, chaotic
-from tests.chaos.generator import PROGRAM
+from tests.chaos.generator import build
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.network import SERVERS, TO_MESH, during, one, stalls
 from tests.chaos.rows.row import Row, just, stop
 from tests.chaos.run import misheard
-from tests.support.world import ROOT
 
 
 def shortly(number: int, seconds: float) -> Row:
@@ -34,9 +32,7 @@ ROWS_HERE = [
 @pytest.fixture(scope="module")
 def chaos() -> Iterator[Chaos]:
     """A world whose processes reach each other through the fault proxy."""
-    programs = ["./tests/chaos/load", "./tests/chaos/proxy", "./tests/chaos/history"]
-    PROGRAM.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["go", "build", "-o", f"{PROGRAM.parent}/", *programs], cwd=ROOT, check=True)
+    build()
     with chaotic(SERVERS, Size(rooms=3, members=6, calm=1)) as running:
         yield running
 

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,3 +33,29 @@ def test_where_exits_1_with_a_reason_while_the_world_is_not_up(tmp_path: Path) -
     by_make = subprocess.run(["make", "-C", ROOT, "where"], env=environ, capture_output=True, text=True, check=False)
     assert by_make.returncode == 2, "of make itself: README says so"
     assert answer.stderr in by_make.stderr
+
+
+def make(data: Path, *arguments: str) -> tuple[int, list[str]]:
+    """The exit status of a target, with the world in a folder, and what it says on standard error."""
+    environ = os.environ | {"WORLDMESH_DATA": str(data)}
+    answer = subprocess.run(["make", "-C", ROOT, *arguments], env=environ, capture_output=True, text=True, check=False)
+    return answer.returncode, [line for line in answer.stderr.splitlines() if not line.startswith("make")]
+
+
+@pytest.mark.parametrize("target", [["server-token", "NAME=somebody"], ["rotate", "WHAT=signing-key"]])
+def test_what_needs_a_world_says_in_one_line_that_none_is_up(target: list[str], tmp_path: Path) -> None:
+    assert make(tmp_path, *target) == (2, ["error: the world is not up: start it with `make up`"])
+
+
+def test_rotate_says_what_there_is_to_rotate(tmp_path: Path) -> None:
+    wanted = "error: say what: make rotate WHAT=certificates, authorities or signing-key"
+    assert make(tmp_path, "rotate") == (2, [wanted])
+
+
+def test_rotate_says_what_it_did_and_that_nothing_runs(tmp_path: Path) -> None:
+    last = "done: the world is not up, and has them from its next start on"
+    renewed = f"renewed all certificates in {tmp_path}/certs"
+    assert make(tmp_path, "rotate", "WHAT=certificates") == (0, [renewed, last])
+    status, said = make(tmp_path, "rotate", "WHAT=authorities")
+    assert (status, said[-1]) == (0, last)
+    assert [line.partition(":")[0] for line in said[:-1]] == [f"step {n} of 3" for n in (1, 2, 3)]

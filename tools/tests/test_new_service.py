@@ -20,6 +20,7 @@ PARTS = [
     "go.sum",
     "docs",
     "gen",
+    "go_services",
     "mesh",
     "proto",
     "tools",

@@ -53,7 +53,7 @@ type Config struct {
 	DrainSeconds float64 `env:"WORLDMESH_DRAIN_SECONDS" envDefault:"10"`
 	// ClockOffset is for tests: by how much the wall clock is wrong, in seconds. Refused in production.
 	ClockOffset float64 `env:"WORLDMESH_CLOCK_OFFSET_SECONDS"`
-	// OTLPEndpoint receives spans by OTLP over gRPC; empty: spans are propagated and not exported.
+	// OTLPEndpoint is where spans go by OTLP over gRPC; empty: spans are propagated and not exported.
 	OTLPEndpoint string `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 }
 

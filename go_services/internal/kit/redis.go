@@ -17,7 +17,7 @@ type RedisConfig struct {
 	RedisMaster string `env:"WORLDMESH_REDIS_MASTER"`
 	// RedisCluster says that the servers are a cluster.
 	RedisCluster bool `env:"WORLDMESH_REDIS_CLUSTER"`
-	// RedisUsername and RedisPassword sign in.
+	// RedisUsername and RedisPassword are what to sign in with.
 	RedisUsername string `env:"WORLDMESH_REDIS_USERNAME"`
 	RedisPassword string `env:"WORLDMESH_REDIS_PASSWORD,unset"`
 	// RedisTLS encrypts the connections.

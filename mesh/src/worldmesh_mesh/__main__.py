@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from .catalogue import CatalogueError, load_catalogue
@@ -24,11 +25,10 @@ from .contract import load_methods
 from .documents import write_documents
 from .mongo import init_mongo
 from .overrides import load_overrides
-from .paths import CATALOGUE, DESCRIPTORS, ROOT
-from .processes import environment
+from .paths import CATALOGUE, DESCRIPTORS, PYTHON, ROOT
 from .render import render
 from .topology import Topology, TopologyError, make_topology
-from .world import World, WorldError, announce, attend, end_on_signals
+from .world import World, WorldError, announce, attend, end_on_signals, without_settings
 
 _BASE = 8000
 
@@ -64,11 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     docs = commands.add_parser("docs", help="renew the generated parts of the docs")
     docs.add_argument("--folder", type=Path, default=ROOT / "docs")
-    as_service = commands.add_parser("run-as", help="run a command with the settings of a service's first instance")
+    as_service = commands.add_parser("run-as", help="run a command as the running world's first instance of a service")
     as_service.add_argument("service")
     as_service.add_argument("argv", nargs=argparse.REMAINDER, help="-- command and its arguments")
-    rotating = commands.add_parser("rotate", help="renew certificates while the world runs")
-    rotating.add_argument("what", choices=["certificates", "authorities"])
+    rotating = commands.add_parser("rotate", help="renew what proves who is who, while the world runs")
+    rotating.add_argument("what", choices=["certificates", "authorities", "signing-key"])
     mongo = commands.add_parser("init-mongo", help="make a mongod a replica set of one")
     mongo.add_argument("--port", type=int, required=True)
     return parser
@@ -79,19 +79,19 @@ def _run(arguments: argparse.Namespace) -> int:
         case "init-mongo":
             init_mongo(arguments.port)
         case "docs":
-            write_documents(arguments.folder, load_catalogue(CATALOGUE), load_methods(DESCRIPTORS))
+            write_documents(arguments.folder, ROOT, load_catalogue(CATALOGUE), load_methods(DESCRIPTORS))
         case "render":
             render(_topology(development=not arguments.production))
         case "run-as":
             return _run_as(arguments.service, arguments.argv)
         case "rotate":
-            _rotate(authorities=arguments.what == "authorities")
+            return _rotate(arguments.what)
         case "up":
             return _up(detach=arguments.detach)
         case "down":
             World(_topology(), _say).stop()
         case "where":
-            _where()
+            print(json.dumps(World(_topology(), _say).where(), indent=2))
         case "clean":
             topology = _topology()
             World(topology, _say).stop()
@@ -99,26 +99,37 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _where() -> None:
-    world = World(_topology(), _say)
-    addresses = world.where()
-    if other := world.other_settings():
-        _say(f"note: this world has other settings than those of now: {other}; `make down up` starts it with them")
-    print(json.dumps(addresses, indent=2))
-
-
-def _rotate(*, authorities: bool) -> None:
-    """Renew certificates; or the authorities, in three steps, between which everybody reads the files again."""
+def _rotate(what: str) -> int:
+    if what == "signing-key":
+        return _run_as("identity", [str(PYTHON), "-m", "worldmesh_identity", "rotate-signing-key"])
     topology = _topology()
     folder, services = topology.data / "certs", [s.name for s in topology.services]
-    if not authorities:
+    up = World(topology, _say).running()
+    if what == "certificates":
         ensure_certificates(folder, services, renew=True)
-        return
-    introduce_authorities(folder, services)
-    for step, say in ((adopt_authorities, "the new authorities are known"), (retire_authorities, "and sign everybody")):
-        _say(f"{say}; waiting until that was read")
-        time.sleep(READ_SECONDS)
+        _say(f"renewed all certificates in {folder}")
+    else:
+        _rotate_authorities(folder, services, up=up)
+    if up:
+        _say(f"done: within {READ_SECONDS:g} s all have read that")
+    else:
+        _say("done: the world is not up, and has them from its next start on")
+    return 0
+
+
+def _rotate_authorities(folder: Path, services: Sequence[str], *, up: bool) -> None:
+    """In three steps, between which everybody who runs reads the files again."""
+    steps = (
+        (introduce_authorities, "all trust new authorities beside those of now"),
+        (adopt_authorities, "the new authorities have signed everybody"),
+        (retire_authorities, "nobody trusts the old authorities any more"),
+    )
+    for number, (step, done) in enumerate(steps, 1):
+        if up and number > 1:
+            _say(f"  waiting {READ_SECONDS:g} s, until everybody has read that")
+            time.sleep(READ_SECONDS)
         step(folder, services)
+        _say(f"step {number} of {len(steps)}: {done}")
 
 
 def _up(*, detach: bool) -> int:
@@ -140,12 +151,11 @@ def _up(*, detach: bool) -> int:
 
 
 def _run_as(service: str, argv: list[str]) -> int:
-    topology = _topology()
-    instances = topology.of(service)
     command = argv[1:] if argv[:1] == ["--"] else argv
-    if not instances or not command:
+    if not command:
         raise TopologyError("run-as takes a service of the catalogue, `--` and a command")
-    return subprocess.run(command, env=os.environ | environment(topology, instances[0]), check=False).returncode
+    settings = World(_topology(), _say).settings_of(service)
+    return subprocess.run(command, env=without_settings(os.environ) | settings, check=False).returncode
 
 
 def _topology(*, development: bool = True) -> Topology:

@@ -1,4 +1,4 @@
-"""The parts of the docs that the catalogue and the contracts say: a picture and a table."""
+"""The parts of the docs that the catalogue, the contracts and the sources say: a picture and tables."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .catalogue import Service
 from .contract import Method
+from .settings import settings_page
 
 _BEGIN, _END = "<!-- picture:begin (make gen) -->", "<!-- picture:end -->"
 
@@ -61,8 +62,9 @@ def authorization(services: Sequence[Service], methods: Sequence[Method]) -> str
     return "\n".join(lines) + "\n"
 
 
-def write_documents(folder: Path, services: Sequence[Service], methods: Sequence[Method]) -> None:
-    """Renew the generated parts of the docs."""
+def write_documents(folder: Path, root: Path, services: Sequence[Service], methods: Sequence[Method]) -> None:
+    """Renew the generated parts of the docs in a folder, of the tree at the root."""
+    (folder / "settings.md").write_text(settings_page(root))
     (folder / "authorization.md").write_text(authorization(services, methods))
     page = folder / "architecture.md"
     page.write_text(with_picture(page.read_text(), picture(services, methods)))

@@ -11,7 +11,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import cast
@@ -81,12 +81,24 @@ class World:
 
         Raises WorldError while the world is not up.
         """
-        if not self.running():
-            raise WorldError("the world is not up: start it with `make up`")
+        self._must_run()
         addresses = self._addresses()
         if waiting := self._not_ready(addresses):
             raise WorldError(f"the world is not ready: {', '.join(waiting)} (see {self._topology.data / 'log'})")
         return addresses | {"pids": self._pids()}
+
+    def settings_of(self, service: str) -> dict[str, str]:
+        """What the first instance of a service was started with, in the world that runs, whatever the settings are now.
+
+        Raises WorldError while the world is not up.
+        """
+        self._must_run()
+        started = cast("dict[str, dict[str, list[str]]]", self._read("processes.json")["processes"])
+        if f"{service}-0" not in started:
+            raise WorldError(f"no service of this world is called {service!r}")
+        settings = dict(line.split("=", 1) for line in started[f"{service}-0"]["environment"])
+        del settings[MARK]  # whoever uses them is no process of the world's, to be ended with it
+        return settings
 
     def other_settings(self) -> str:
         """How the world that runs differs from what the settings say now, in words; empty if not at all."""
@@ -99,6 +111,10 @@ class World:
         if not said and self._read("processes.json") != processes(self._topology, programs()):
             said.append("its processes were started otherwise")
         return ", ".join(said)
+
+    def _must_run(self) -> None:
+        if not self.running():
+            raise WorldError("the world is not up: start it with `make up`")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         data = self._topology.data
@@ -218,10 +234,14 @@ class _Supervisor(http.client.HTTPConnection):
             os.close(folder)
 
 
+def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment without what configures a world: no settings of the caller leak into the services."""
+    return {k: v for k, v in environ.items() if not k.startswith(("WORLDMESH_", "OTEL_", "PC_"))}
+
+
 def _environment(data: Path) -> dict[str, str]:
-    """The supervisor's environment: no settings of the caller leak into the services."""
-    keep = {k: v for k, v in os.environ.items() if not k.startswith(("WORLDMESH_", "OTEL_", "PC_"))}
-    return keep | {MARK: str(data), "PC_DISABLE_TUI": "1", "NO_COLOR": "1"}
+    """The supervisor's environment."""
+    return without_settings(os.environ) | {MARK: str(data), "PC_DISABLE_TUI": "1", "NO_COLOR": "1"}
 
 
 def _has_keys(admin: str) -> bool:

@@ -41,13 +41,16 @@ class ServiceSettings(BaseSettings):
     service: str = Field(min_length=1, description="The name in the service catalogue, for example `world`.")
     instance: str = Field(min_length=1, description="Unique in the mesh, for example `world-0`.")
     environment: Environment = Field(
-        Environment.PRODUCTION, description="The default is the strict one, so that forgetting is safe."
+        Environment.PRODUCTION,
+        description="development or production. The default is the strict one, so that forgetting is safe.",
     )
     grpc_addr: str = Field(description="host:port of the mTLS gRPC server; port 0: the system chooses.")
     admin_addr: str = Field(description="host:port of metrics and health, plain HTTP.")
     mesh_addr: str = Field(description="host:port of the mesh Envoy, by which other services are reached.")
     tls_dir: Path = Field(description="Folder with tls.pem, tls.key and proxies-ca.pem.")
-    log_level: str = Field("info", pattern="^(debug|info|warn|error)$", description="Least level to log.")
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warn|error)$", description="Least level to log: debug, info, warn or error."
+    )
     clock_offset_seconds: float = Field(
         0.0, description="For tests: by how much the wall clock is wrong. Refused in production."
     )
