@@ -17,6 +17,8 @@ AS_PROMISED: Result = {
     "acked": 100,
     "live_p99_ms": 400.0,
     "longest_ms": 500.0,
+    "state_silence_p99_ms": 550.0,
+    "calm_step_p99_ms": 60.0,
     "linearizable": True,
 }
 
@@ -38,7 +40,10 @@ def test_a_row_is_as_promised_or_says_what_is_not() -> None:
     assert broken(ROWS[1], AS_PROMISED) == []
     for wrong in ({key: 1} for key in (*NEVER, "gaps", "most_reconnects")):
         assert broken(ROWS[1], AS_PROMISED | wrong), wrong
-    assert broken(ROWS[1], AS_PROMISED | {"longest_ms": 60_000.0})
+    assert broken(ROWS[1], AS_PROMISED | {"longest_ms": 3001.0})
+    assert broken(ROWS[1], AS_PROMISED | {"live_p99_ms": 1001.0})
+    assert broken(ROWS[1], AS_PROMISED | {"state_silence_p99_ms": 561.0})
+    assert broken(ROWS[1], AS_PROMISED | {"state_silence_p99_ms": 1001.0, "calm_step_p99_ms": 5000.0})
     assert broken(ROWS[1], AS_PROMISED | {"linearizable": False, "history_why": "room_1"})
 
 

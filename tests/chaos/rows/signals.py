@@ -32,6 +32,21 @@ def roll(scene: Scene) -> None:
         restart(scene.world, name)
 
 
+TWO_TICKS_MS = 100
+BUSY_MS = 500
+"""By how much more than two ticks state may be late, at most, on a machine that is busy: see `current`."""
+
+
+def current(result: Result) -> list[str]:
+    """State is current within two ticks of when rooms live again. What the machine needs for everything else is allowed
+    besides: how late steps were seen before the fault (p99), when nothing else made them late; but half a second at
+    most, more would hide what is to be seen."""
+    busy = min(result["calm_step_p99_ms"], BUSY_MS)
+    most = result["live_p99_ms"] + TWO_TICKS_MS + busy
+    silence = result["state_silence_p99_ms"]
+    return [f"there was no state for {silence:.0f} ms, not {most:.0f}"] if silence > most else []
+
+
 LEASE_MS = 8_000
 """How long presence keeps the sessions of a gateway that is gone."""
 
@@ -77,7 +92,15 @@ def told_to_move(result: Result) -> list[str]:
 
 
 ROWS = (
-    Row(1, "relay `kill -9`", kill(RELAY), f"rooms live again ≤ 3 s; {NONE_LOST}", 3000),
+    Row(
+        1,
+        "relay `kill -9`",
+        kill(RELAY),
+        f"rooms live again ≤ 1 s, nobody waits longer than 3 s; state current two ticks later; {NONE_LOST}",
+        1000,
+        longest_ms=3000,
+        check=current,
+    ),
     Row(
         2,
         "relay SIGSTOP 10 s, then SIGCONT",
