@@ -8,6 +8,7 @@ import pytest
 
 from tests.chaos.chaos import Chaos
 from tests.chaos.generator import Result
+from tests.chaos.presence import Change, told
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.row import Row
 from tests.chaos.run import NEVER, broken, merged, run_row
@@ -69,3 +70,9 @@ def test_where_no_run_could_be_ended_nothing_is_claimed(capsys: pytest.CaptureFi
     result = run_row(cast("Chaos", Played(TimeoutError())), ROWS[1], range(1))
     assert capsys.readouterr().err
     assert result == {"seeds": 0, "broken": ["seed 0: TimeoutError()"]}
+
+
+@pytest.mark.parametrize(("stayed_away", "wrong"), [({"ben"}, 0), ({"ann"}, 2), ({"ann", "ben"}, 1), (set(), 1)])
+def test_those_who_are_gone_must_be_those_who_stayed_away(stayed_away: set[str], wrong: int) -> None:
+    changes = [Change(0, user, online=True) for user in ("ann", "ben", "cat")] + [Change(2, "ben", online=False)]
+    assert told(changes, 1, stayed_away)["gone_wrong"] == wrong

@@ -54,9 +54,9 @@ LEASE_MS = 8_000
 def gone_once(result: Result) -> list[str]:
     """Those who do not come back are said to be offline once, and nobody else is."""
     dead = len(result["dead"] or [])
-    wrong = [f"{what} {result[what]}" for what in ("flapped", "back_once") if result[what]]
-    if not dead or result["gone_once"] != dead:
-        wrong.append(f"{result['gone_once']} of {dead} who did not come back were said to be offline")
+    wrong = [f"{what} {result[what]}" for what in ("flapped", "back_once", "gone_wrong") if result[what]]
+    if not dead:
+        wrong.append("nobody stayed away")
     if result["expired_ms"] > LEASE_MS + 2000:
         wrong.append(f"the last of them after {result['expired_ms']:.0f} ms")
     return wrong
