@@ -138,6 +138,8 @@ def main() -> int:
     numbers = [int(n) for n in arguments.rows.split(",") if n] or sorted(ROWS)
     if unknown := [n for n in numbers if n not in ROWS]:
         parser.error(f"no such rows: {unknown}; there are {sorted(ROWS)}")
+    if arguments.seeds < 1:
+        parser.error("at least one seed, or nothing is run")
     size = Size(arguments.rooms, arguments.members)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     results, kept = run(numbers, size, seeds, page=arguments.page)
