@@ -10,6 +10,7 @@ from tests.chaos.chaos import Chaos
 from tests.chaos.generator import Result
 from tests.chaos.presence import Change, told
 from tests.chaos.rows import ROWS
+from tests.chaos.rows.calls import Called, figures
 from tests.chaos.rows.row import Row
 from tests.chaos.run import NEVER, broken, merged, run_row
 
@@ -76,3 +77,12 @@ def test_where_no_run_could_be_ended_nothing_is_claimed(capsys: pytest.CaptureFi
 def test_those_who_are_gone_must_be_those_who_stayed_away(stayed_away: set[str], wrong: int) -> None:
     changes = [Change(0, user, online=True) for user in ("ann", "ben", "cat")] + [Change(2, "ben", online=False)]
     assert told(changes, 1, stayed_away)["gone_wrong"] == wrong
+
+
+@pytest.mark.parametrize(("failed_at", "kept"), [((), True), ((1.2, 1.9), True), ((1.2, 2.1), False)])
+def test_calls_may_fail_until_a_bad_upstream_is_to_be_ejected(failed_at: tuple[float, ...], kept: bool) -> None:
+    calls = [Called(0.9, 0.05, "before"), Called(1.1, 2.0, ""), Called(9.1, 0.1, "after")]
+    calls += [Called(at, 0.1, "UNAVAILABLE") for at in failed_at]
+    told = figures(calls, marked=1, ended=9)
+    assert (told["calls"], told["failed_calls"]) == (1 + len(failed_at), len(failed_at))
+    assert (ROWS[123].check(dict(told)) == []) is kept

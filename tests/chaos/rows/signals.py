@@ -151,14 +151,6 @@ ROWS = (
         check=timely,
     ),
     Row(
-        23,
-        "mesh Envoy `kill -9`",
-        kill(just("envoy-mesh")),
-        f"streams open again; {NONE_LOST}",
-        8000,
-        seconds=10,
-    ),
-    Row(
         26,
         "rolling restart of relays, gateways and Envoy",
         roll,
