@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 
 from tests.chaos.generator import Result
+from tests.chaos.metrics import Sample, counting
 from tests.chaos.presence import presence, rebuilt
 from tests.support.world import World
 
@@ -45,6 +47,34 @@ def current(result: Result) -> list[str]:
     most = result["live_p99_ms"] + TWO_TICKS_MS + busy
     silence = result["state_silence_p99_ms"]
     return [f"there was no state for {silence:.0f} ms, not {most:.0f}"] if silence > most else []
+
+
+RELAYS = ("relay-0", "relay-1")
+LOST = ("fenced", "taken", "lease lost")
+"""Why a relay ends a room that is not its own any more."""
+
+
+def woken(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
+    """How many rooms relays have ended because they had lost them, by why, and how many those relays had before."""
+    figures = dict.fromkeys((*(f"ended: {why}" for why in LOST), "had"), 0.0)
+    told = [s for s in samples if len(s.values) == len(RELAYS)]
+    before = [s for s in told if s.at < scene.load.marked]
+    for relay in RELAYS:
+        first, last = before[-1].values[relay], told[-1].values[relay]
+        names = {why: f'worldmesh_relay_room_ends_total{{why="{why}"}}' for why in LOST}
+        ended = {why: last.get(name, 0.0) - first.get(name, 0.0) for why, name in names.items()}
+        for why, count in ended.items():
+            figures[f"ended: {why}"] += count
+        if any(ended.values()):
+            figures["had"] += first["worldmesh_relay_rooms"]
+    return figures
+
+
+def all_ended(result: Result) -> list[str]:
+    """The relay that wakes up has ended all its rooms: it tried to write and was fenced, or found that they were taken
+    or that its lease was over."""
+    ended = sum(result[f"ended: {why}"] for why in LOST)
+    return [] if ended == result["had"] > 0 else [f"of the {result['had']:.0f} rooms that it had it ended {ended:.0f}"]
 
 
 LEASE_MS = 8_000
@@ -105,9 +135,11 @@ ROWS = (
         2,
         "relay SIGSTOP 10 s, then SIGCONT",
         stop(RELAY, 10),
-        f"new owner ≤ 6 s; the woken one can write nothing; {NONE_LOST}",
+        f"new owner ≤ 6 s; the woken one can write nothing, and ends its rooms; {NONE_LOST}",
         6000,
         seconds=16,
+        around=(counting(RELAYS, woken),),
+        check=all_ended,
     ),
     Row(
         7,
