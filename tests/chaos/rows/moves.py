@@ -16,15 +16,18 @@ from tests.chaos.generator import Result
 from tests.chaos.metrics import Sample, counting, sample
 from tests.support.world import World
 
+from .network import SERVERS, TO_REDIS
 from .row import NONE_LOST, RELAY, Row, Scene, pid_of
 
+SLOW_MS = 250
+"""Each way. A relay that ends has to renew its lease and to release its rooms: twice that there and back."""
 OLD, NEW = "relay-0", "relay-1"
 ROOMS = "worldmesh_relay_rooms"
 REBALANCED = 'worldmesh_relay_room_ends_total{why="rebalanced"}'
 
 
-def _dies_amid_moves(scene: Scene) -> None:
-    """A relay is to end, and is killed a moment later, by the seed."""
+def _dies(scene: Scene) -> None:
+    """A relay is to end, and is killed a moment later, by the seed. `left` is how many rooms it still had then."""
     name, after = RELAY(scene.rng), scene.rng.uniform(0.05, 0.5)
     pid = pid_of(scene.world, name)
     with httpx.Client(timeout=1) as http:
@@ -36,6 +39,20 @@ def _dies_amid_moves(scene: Scene) -> None:
         with suppress(ProcessLookupError):  # it may have ended in time
             os.kill(pid, signal.SIGKILL)
     scene.figures |= {"killed_after_ms": round(after * 1000), "had": had, "left": left}
+
+
+def _dies_amid_moves(scene: Scene) -> None:
+    """The same, while each word with Redis takes so long that it can not be done with its rooms by then."""
+    for link in TO_REDIS:
+        scene.network.delay(link.name, SLOW_MS)
+    time.sleep(1)
+    _dies(scene)
+    for link in TO_REDIS:
+        scene.network.heal(link.name)
+
+
+def _amid(result: Result) -> list[str]:
+    return [] if result["had"] and result["left"] else [f"of {result['had']} rooms {result['left']} were left to move"]
 
 
 def _supervise(world: World, method: str, what: str) -> None:
@@ -88,10 +105,19 @@ ROWS = (
     Row(
         101,
         "relay SIGTERM, and `kill -9` 50 to 500 ms later",
-        _dies_amid_moves,
+        _dies,
         f"rooms live again ≤ 1 s, nobody waits longer than 3 s, nobody has to come back; {NONE_LOST}",
         1000,
         longest_ms=3000,
+    ),
+    Row(
+        103,
+        "the same in the middle of its moves: it takes half a second to ask Redis for anything",
+        _dies_amid_moves,
+        f"rooms live again ≤ 3 s, nobody has to come back; {NONE_LOST}",
+        3000,
+        setup=SERVERS,
+        check=_amid,
     ),
     Row(
         102,
