@@ -136,8 +136,8 @@ func (a *attachment) write(d *roomv1.Delivery, frame []byte) {
 		}
 		return
 	}
-	if d.GetPosition() != nil && slices.ContainsFunc(links, a.hears) {
-		a.writeHeld(false) // it has its place after them
+	if (state || n.roster || d.GetPosition() != nil) && slices.ContainsFunc(links, a.hears) {
+		a.writeHeld(false) // it has its place after them: it may tell of those who have come
 	}
 	a.fan.one.clear()
 	a.fan.one.add(frame)

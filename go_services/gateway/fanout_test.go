@@ -60,3 +60,14 @@ func TestAWhisperHasItsPlaceAmongWhoComesAndGoes(t *testing.T) {
 		ann.hears(heard)
 	}
 }
+
+func TestStateForSomeTellsNothingOfThoseOfWhomTheyHaveNotHeard(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	seen := stateOf(1, 9, 3.5)
+	seen.Links = []uint32{1}
+	stream.deliver(stream.left("usr_x"), seen)
+	ann.hears("usr_x")
+	ann.hears("state_batch")
+}

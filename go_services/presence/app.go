@@ -40,7 +40,7 @@ func register(app *kit.App, cfg Config) *server {
 		incarnation: ulid.Make().String(), validator: app.Validator, log: app.Log,
 	}
 	for i := range s.shards {
-		s.shards[i] = &liveShard{cfg: shard.Config{Lease: cfg.Lease, Settle: cfg.Settle}}
+		s.shards[i] = &liveShard{number: uint32(i), cfg: shard.Config{Lease: cfg.Lease, Settle: cfg.Settle}}
 	}
 	s.register(app.Registry)
 	presencev1.RegisterPresenceServiceServer(app.Server, s)

@@ -1,11 +1,13 @@
 package presence
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"buf.build/go/protovalidate"
 	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/shardkey"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -48,15 +50,23 @@ func TestBoundsAreThoseOfTheContract(t *testing.T) {
 }
 
 func TestWhatIsOutOfBoundsIsLeftOutAndTheRestIsTaken(t *testing.T) {
-	client := start(t)
+	server, client := startServer(t, settle)
 	watch, err := client.WatchPresence(calling(t), &presencev1.WatchPresenceRequest{UserIds: []string{"usr_ann"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := attach(t, client, "usr_ann", in("usr_ann", strings.Repeat("s", 65), ""), in("usr_ann", "s2", ""))
+	elsewhere := "usr_ben"
+	for i := 0; shardkey.Of(elsewhere) == shardkey.Of("usr_ann"); i++ {
+		elsewhere = fmt.Sprint("usr_", i)
+	}
+	g := attach(t, client, "usr_ann",
+		in("usr_ann", strings.Repeat("s", 65), ""), in("usr_ann", "s2", ""), in(elsewhere, "s3", ""))
 	seen(t, watch, "usr_ann", func(p *presencev1.UserPresence) bool {
 		return len(p.GetDevices()) == 1 && p.GetDevices()[0].GetGatewaySessionId() == "s2"
 	})
+	if refused := server.refused.Load(); refused != 2 {
+		t.Errorf("%d changes were refused", refused)
+	}
 	many := make([]*presencev1.AttachRequest_Change, maxChanges+1)
 	for i := range many {
 		many[i] = in("usr_ann", "s2", "")

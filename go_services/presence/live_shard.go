@@ -7,6 +7,7 @@ import (
 	"time"
 
 	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/shardkey"
 	"github.com/worldmesh/worldmesh/go_services/presence/shard"
 )
 
@@ -16,7 +17,8 @@ const atOnce = 512
 // liveShard is one of the shards: held by this instance from the first call that reaches it until another instance has
 // taken it over.
 type liveShard struct {
-	cfg shard.Config
+	number uint32
+	cfg    shard.Config
 
 	mu   sync.Mutex
 	held *holding
@@ -28,7 +30,7 @@ func (l *liveShard) hold() *holding {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held == nil {
-		l.held = &holding{core: shard.New(time.Now(), l.cfg), over: make(chan struct{})}
+		l.held = &holding{number: l.number, core: shard.New(time.Now(), l.cfg), over: make(chan struct{})}
 	}
 	return l.held
 }
@@ -65,8 +67,9 @@ func (l *liveShard) counts() shard.Counts {
 
 // holding drives a shard's core.
 type holding struct {
-	mu   sync.Mutex
-	core *shard.Shard
+	number uint32
+	mu     sync.Mutex
+	core   *shard.Shard
 	// changes are those that are applied at once: so streams need no room of their own for them.
 	changes [atOnce]shard.Change
 	over    chan struct{} // closed when another instance has taken the shard over
@@ -78,20 +81,24 @@ func (h *holding) do(f func(now time.Time, core *shard.Shard)) {
 	f(time.Now(), h.core)
 }
 
-// apply takes what a gateway says of its sessions, but for what is out of its bounds.
-func (h *holding) apply(name string, stream uint64, said []*presencev1.AttachRequest_Change) {
+// apply takes what a gateway says of its sessions, but for what is out of its bounds or of another shard's users, and says
+// how much that was.
+func (h *holding) apply(name string, stream uint64, said []*presencev1.AttachRequest_Change) (refused int) {
 	for part := range slices.Chunk(said, atOnce) {
 		h.do(func(now time.Time, core *shard.Shard) {
 			changes := h.changes[:0]
 			for _, c := range part {
-				if inBounds(c) {
+				if inBounds(c) && shardkey.Of(c.GetUserId()) == h.number {
 					changes = append(changes, changeOf(c))
+				} else {
+					refused++
 				}
 			}
 			core.Apply(now, name, stream, changes)
 			clear(changes)
 		})
 	}
+	return refused
 }
 
 func changeOf(c *presencev1.AttachRequest_Change) shard.Change {

@@ -20,6 +20,9 @@ func (s *server) register(registry prometheus.Registerer) {
 		func(c shard.Counts) uint64 { return c.Changes })
 	counter("worldmesh_presence_changes_merged_total", "Changes that a watch has not seen, for a newer one took their place.",
 		func(c shard.Counts) uint64 { return c.Merged })
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "worldmesh_presence_changes_refused_total", Help: "Changes of gateways that are against the contract.",
+	}, func() float64 { return float64(s.refused.Load()) }))
 }
 
 func (s *server) sum(count func(*shard.Shard) int) func() float64 {

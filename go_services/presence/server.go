@@ -39,6 +39,7 @@ type server struct {
 	watches   *watches
 	validator protovalidate.Validator
 	streams   atomic.Uint64
+	refused   atomic.Uint64 // changes that gateways should not have sent
 	log       *slog.Logger
 	// incarnation is chosen anew at each start.
 	incarnation string
@@ -67,7 +68,7 @@ func (s *server) Attach(rpc presencev1.PresenceService_AttachServer) error {
 	defer held.do(func(now time.Time, core *shard.Shard) { core.Detach(now, name, stream) })
 
 	failed := make(chan error, 1)
-	go func() { failed <- receive(rpc, held, name, stream) }()
+	go func() { failed <- s.receive(rpc, held, name, stream) }()
 	select {
 	case err := <-failed:
 		return err
@@ -79,7 +80,7 @@ func (s *server) Attach(rpc presencev1.PresenceService_AttachServer) error {
 }
 
 // receive takes a snapshot, then changes.
-func receive(rpc presencev1.PresenceService_AttachServer, held *holding, name string, stream uint64) error {
+func (s *server) receive(rpc presencev1.PresenceService_AttachServer, held *holding, name string, stream uint64) error {
 	for told := false; ; {
 		request, err := rpc.Recv()
 		if err != nil {
@@ -95,7 +96,10 @@ func receive(rpc presencev1.PresenceService_AttachServer, held *holding, name st
 		if len(said.GetChanges()) > maxChanges {
 			return errTooManyChanges
 		}
-		held.apply(name, stream, said.GetChanges())
+		if refused := held.apply(name, stream, said.GetChanges()); refused > 0 {
+			s.refused.Add(uint64(refused))
+			s.log.Warn("changes that are against the contract", "gateway", name, "shard", held.number, "count", refused)
+		}
 		if !told && !said.GetMore() {
 			told = true
 			held.do(func(_ time.Time, core *shard.Shard) { core.Complete(name, stream) })

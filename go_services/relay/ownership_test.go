@@ -8,7 +8,9 @@ import (
 
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
+	"google.golang.org/grpc/metadata"
 )
 
 // pair is two relays with one store.
@@ -61,6 +63,20 @@ func TestARoomThatIsAtAnotherRelayIsNotHere(t *testing.T) {
 	_, response := p.b.open(t, "gateway-1", "room_a", nil)
 	if m := response.GetMoved(); m.GetRelayAddress() != "relay-a" || m.GetEpoch() != here.opened.GetEpoch() {
 		t.Fatalf("the first response is %v", response)
+	}
+}
+
+func TestWhoIsInIsToldByWhicheverRelayIsAsked(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), kit.HeaderCaller, "gateway", kit.HeaderRoomID, "room_a")
+	for name, relay := range map[string]*relayUnderTest{"the owner": p.a, "another": p.b} {
+		live, err := relay.client.GetLiveRoom(ctx, &roomv1.GetLiveRoomRequest{RoomId: "room_a"})
+		if err != nil || live.GetRelayId() != "relay-a" || len(live.GetMembers()) != 1 {
+			t.Errorf("%s says %v, %v", name, live, err)
+		}
 	}
 }
 

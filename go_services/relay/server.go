@@ -164,7 +164,7 @@ func checkHeader(ctx context.Context, roomID string) error {
 	return nil
 }
 
-// GetLiveRoom tells an operator who is in a room. A relay that does not own it knows nothing of it.
+// GetLiveRoom tells an operator who is in a room. A relay that does not own it asks the one that does.
 func (s *server) GetLiveRoom(ctx context.Context, request *roomv1.GetLiveRoomRequest) (*roomv1.GetLiveRoomResponse, error) {
 	if err := checkHeader(ctx, request.GetRoomId()); err != nil {
 		return nil, err
@@ -172,7 +172,10 @@ func (s *server) GetLiveRoom(ctx context.Context, request *roomv1.GetLiveRoomReq
 	response := &roomv1.GetLiveRoomResponse{RelayId: s.me.Relay}
 	live := s.hub.find(request.GetRoomId())
 	if live == nil {
-		return response, nil
+		if md, _ := metadata.FromIncomingContext(ctx); len(md.Get(kit.HeaderHost)) > 0 {
+			return response, nil // another relay, or somebody who knows, asks what is here
+		}
+		return s.hub.tenure.askOwner(ctx, request, response)
 	}
 	live.mu.Lock()
 	defer live.mu.Unlock()

@@ -82,9 +82,11 @@ func (p peers) Attach(context.Context, ...grpc.CallOption) (roomv1.RoomService_A
 }
 
 func (p peers) GetLiveRoom(
-	context.Context, *roomv1.GetLiveRoomRequest, ...grpc.CallOption,
+	ctx context.Context, request *roomv1.GetLiveRoomRequest, _ ...grpc.CallOption,
 ) (*roomv1.GetLiveRoomResponse, error) {
-	panic("relays do not ask each other for rooms")
+	md, _ := metadata.FromOutgoingContext(ctx)
+	md.Set(kit.HeaderCaller, "relay")
+	return p[md.Get(kit.HeaderHost)[0]].client.GetLiveRoom(metadata.NewOutgoingContext(ctx, md), request)
 }
 
 func (p peers) GetRelay(

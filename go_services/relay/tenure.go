@@ -204,6 +204,24 @@ func (t *tenure) answers(ctx context.Context, roomID string, owner store.Owner) 
 	return false, false
 }
 
+// askOwner asks another relay who is in a room, if one owns it; else the room is as this relay has it.
+func (t *tenure) askOwner(
+	ctx context.Context, request *roomv1.GetLiveRoomRequest, here *roomv1.GetLiveRoomResponse,
+) (*roomv1.GetLiveRoomResponse, error) {
+	call, cancel := context.WithTimeout(ctx, storeTimeout)
+	owners, err := t.store.Owners(call, []string{request.GetRoomId()})
+	cancel()
+	if err != nil {
+		return nil, errStoreDown
+	}
+	owner := owners[0].Owner
+	if owner.Relay == "" || owner.Relay == t.me.Relay {
+		return here, nil
+	}
+	ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, request.GetRoomId(), kit.HeaderHost, owner.Address)
+	return t.relays.GetLiveRoom(ctx, request)
+}
+
 // elsewhere is the answer of a relay that has lost its lease to who wants a room of it: another that has one.
 func (t *tenure) elsewhere(ctx context.Context, roomID string) error {
 	peer := t.other()

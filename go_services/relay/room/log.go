@@ -222,6 +222,9 @@ func (r *Room) whisper(e *Entry, to []Link) {
 // linkOf is where a user hears; the zero Link if nowhere. It goes by what is logged: who has asked to leave still hears
 // what was said before.
 func (r *Room) linkOf(userID string) Link {
+	if m := r.byUser[userID]; m != nil && m.shown {
+		return m.link
+	}
 	for _, m := range r.shown {
 		if m.User.ID == userID {
 			return m.link
