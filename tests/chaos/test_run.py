@@ -86,3 +86,5 @@ def test_calls_may_fail_until_a_bad_upstream_is_to_be_ejected(failed_at: tuple[f
     told = figures(calls, marked=1, ended=9)
     assert (told["calls"], told["failed_calls"]) == (1 + len(failed_at), len(failed_at))
     assert (ROWS[123].check(dict(told)) == []) is kept
+    slow = figures([*calls, Called(2.5, 1.5, "")], marked=1, ended=9)
+    assert ROWS[123].check(dict(slow))

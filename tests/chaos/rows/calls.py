@@ -18,6 +18,8 @@ from .row import Scene
 EVERY = 0.1
 TIMEOUT = 5.0
 """Longer than the contract's, so that it is the mesh that says no."""
+SLOW = 1.0
+"""A call that takes longer than this has waited for an instance that does not answer."""
 USERS = 16
 """Enough that they are of both instances."""
 
@@ -96,13 +98,16 @@ def _call(do: Do) -> Called:
 
 def figures(calls: Sequence[Called], marked: float, ended: float) -> dict[str, object]:
     """How many were under way after the mark and how many of them failed, when the last of those was made
-    (`last_failure_ms`; 0: none failed, or it was made before), and how long the longest took."""
+    (`last_failure_ms`; 0: none failed, or it was made before), when the last that was slow (`last_slow_ms`), and how
+    long the longest took."""
     during = [c for c in calls if c.at + c.seconds > marked and c.at < ended]
     failed = [c for c in during if c.error]
+    slow = [c for c in during if c.seconds > SLOW]
     return {
         "calls": len(during),
         "failed_calls": len(failed),
         "failed_why": sorted({c.error for c in failed}),
         "last_failure_ms": round(max([0.0, *(c.at - marked for c in failed)]) * 1000, 1),
+        "last_slow_ms": round(max([0.0, *(c.at - marked for c in slow)]) * 1000, 1),
         "longest_call_ms": round(max((c.seconds for c in during), default=0.0) * 1000, 1),
     }
