@@ -50,6 +50,7 @@ class Chaos:
     def run(self, row: Row, seed: int) -> Result:
         """One fault, once."""
         whole(self._world)
+        began = time.monotonic_ns()
         people = self._people()
         plan = self._plan(row, [p.access_token for p in people])
         with crowd(plan) as load, ExitStack() as around:
@@ -67,7 +68,7 @@ class Chaos:
             time.sleep(max(0.0, load.marked + row.seconds - time.monotonic()))
             scene.result = load.stop()
             around.close()
-            return scene.result | scene.figures | self._history.check()
+            return scene.result | scene.figures | self._history.check(began)
 
     def _people(self) -> list[Guest]:
         count = self._size.rooms * self._size.members

@@ -74,6 +74,7 @@ _EVERY_ROW = frozenset(
         "clients",
         "away",
         "back_after_ms",
+        "history_unchecked",
         "history_unknown",
         "history_rooms",
         "linearizable",
@@ -81,7 +82,17 @@ _EVERY_ROW = frozenset(
 )
 """What the load generator says of every run; a row's own figures are told by their names."""
 
-_IF_ANY = ("refused", "room_left", "came", "went", "away", "back_after_ms", "told_to_move", "move_spread_ms")
+_IF_ANY = (
+    "refused",
+    "room_left",
+    "came",
+    "went",
+    "away",
+    "back_after_ms",
+    "told_to_move",
+    "move_spread_ms",
+    "history_unchecked",
+)
 """Told only when there was something."""
 
 

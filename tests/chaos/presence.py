@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -102,17 +102,19 @@ def presence(scene: Scene) -> Iterator[None]:
             time.sleep(0.1)
         yield
         stack.close()
-        scene.figures |= told(scene, watcher.changes)
+        during = [c for c in watcher.changes if c.at < scene.load.ended]  # then everybody's sessions are ended
+        stayed_away = {scene.users[n] for n in scene.result["dead"] or ()}
+        scene.figures |= told(during, scene.load.marked, stayed_away)
 
 
-def told(scene: Scene, changes: Sequence[Change]) -> dict[str, float]:
+def told(changes: Sequence[Change], since: float, stayed_away: Set[str]) -> dict[str, float]:
     """How many users were said to be online all the time (`steady`), offline once and online again (`back_once`),
     offline for good (`gone_once`) and anything else (`flapped`); `expired_ms` is until the last was said to be offline,
-    `back_ms` until the last was said to be online again."""
-    since = scene.load.marked
+    `back_ms` until the last was said to be online again. `gone_wrong` is how many were said to be offline for good and
+    did not stay away, or the other way round."""
     figures = dict.fromkeys(("steady", "back_once", "gone_once", "flapped", "expired_ms", "back_ms"), 0.0)
-    during = [c for c in changes if c.at < scene.load.ended]  # then the load generator ends everybody's sessions
-    for line in lines(during, since).values():
+    gone = set()
+    for user_id, line in lines(changes, since).items():
         match [c.online for c in line]:
             case [True]:
                 figures["steady"] += 1
@@ -120,12 +122,13 @@ def told(scene: Scene, changes: Sequence[Change]) -> dict[str, float]:
                 figures["back_once"] += 1
             case [True, False]:
                 figures["gone_once"] += 1
+                gone.add(user_id)
             case _:
                 figures["flapped"] += 1
         for change in line[1:]:
             what = "back_ms" if change.online else "expired_ms"
             figures[what] = max(figures[what], (change.at - since) * 1000)
-    return figures
+    return figures | {"gone_wrong": len(gone ^ stayed_away)}
 
 
 @contextmanager

@@ -8,7 +8,9 @@ import pytest
 
 from tests.chaos.chaos import Chaos
 from tests.chaos.generator import Result
+from tests.chaos.presence import Change, told
 from tests.chaos.rows import ROWS
+from tests.chaos.rows.calls import Called, figures
 from tests.chaos.rows.row import Row
 from tests.chaos.run import NEVER, broken, merged, run_row
 
@@ -17,6 +19,8 @@ AS_PROMISED: Result = {
     "acked": 100,
     "live_p99_ms": 400.0,
     "longest_ms": 500.0,
+    "state_silence_p99_ms": 550.0,
+    "calm_step_p99_ms": 60.0,
     "linearizable": True,
 }
 
@@ -38,7 +42,10 @@ def test_a_row_is_as_promised_or_says_what_is_not() -> None:
     assert broken(ROWS[1], AS_PROMISED) == []
     for wrong in ({key: 1} for key in (*NEVER, "gaps", "most_reconnects")):
         assert broken(ROWS[1], AS_PROMISED | wrong), wrong
-    assert broken(ROWS[1], AS_PROMISED | {"longest_ms": 60_000.0})
+    assert broken(ROWS[1], AS_PROMISED | {"longest_ms": 3001.0})
+    assert broken(ROWS[1], AS_PROMISED | {"live_p99_ms": 1001.0})
+    assert broken(ROWS[1], AS_PROMISED | {"state_silence_p99_ms": 561.0})
+    assert broken(ROWS[1], AS_PROMISED | {"state_silence_p99_ms": 1001.0, "calm_step_p99_ms": 5000.0})
     assert broken(ROWS[1], AS_PROMISED | {"linearizable": False, "history_why": "room_1"})
 
 
@@ -64,3 +71,20 @@ def test_where_no_run_could_be_ended_nothing_is_claimed(capsys: pytest.CaptureFi
     result = run_row(cast("Chaos", Played(TimeoutError())), ROWS[1], range(1))
     assert capsys.readouterr().err
     assert result == {"seeds": 0, "broken": ["seed 0: TimeoutError()"]}
+
+
+@pytest.mark.parametrize(("stayed_away", "wrong"), [({"ben"}, 0), ({"ann"}, 2), ({"ann", "ben"}, 1), (set(), 1)])
+def test_those_who_are_gone_must_be_those_who_stayed_away(stayed_away: set[str], wrong: int) -> None:
+    changes = [Change(0, user, online=True) for user in ("ann", "ben", "cat")] + [Change(2, "ben", online=False)]
+    assert told(changes, 1, stayed_away)["gone_wrong"] == wrong
+
+
+@pytest.mark.parametrize(("failed_at", "kept"), [((), True), ((1.2, 1.9), True), ((1.2, 2.1), False)])
+def test_calls_may_fail_until_a_bad_upstream_is_to_be_ejected(failed_at: tuple[float, ...], kept: bool) -> None:
+    calls = [Called(0.9, 0.05, "before"), Called(1.1, 2.0, ""), Called(9.1, 0.1, "after")]
+    calls += [Called(at, 0.1, "UNAVAILABLE") for at in failed_at]
+    told = figures(calls, marked=1, ended=9)
+    assert (told["calls"], told["failed_calls"]) == (1 + len(failed_at), len(failed_at))
+    assert (ROWS[123].check(dict(told)) == []) is kept
+    slow = figures([*calls, Called(2.5, 1.5, "")], marked=1, ended=9)
+    assert ROWS[123].check(dict(slow))

@@ -2,10 +2,12 @@ package history
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,16 +21,20 @@ var ErrTruncated = errors.New("the history is truncated")
 
 // Report is what a folder of histories comes to.
 type Report struct {
+	// Ops are those that were checked of rooms that began since the time that was asked for, Unchecked those of the same
+	// rooms that were left out because of a fail-over.
 	Ops          int    `json:"history_ops"`
+	Unchecked    int    `json:"history_unchecked"`
 	Unknown      int    `json:"history_unknown"`
 	Rooms        int    `json:"history_rooms"`
 	Linearizable bool   `json:"linearizable"`
 	Why          string `json:"history_why,omitempty"`
 }
 
-// CheckFolder reads all files of a folder, and checks each room. What came after a fail-over is left out: the store may
-// have forgotten what it likes.
-func CheckFolder(folder string, timeout time.Duration) (Report, error) {
+// CheckFolder reads all files of a folder, and checks each room. What came after a fail-over of the store is left out, if
+// the room was there before: the store may have forgotten what it likes of it. Counted are rooms that began at `since`, by
+// the monotonic clock, or later; a history without any operation of theirs proves nothing, so it is not linearizable.
+func CheckFolder(folder string, since int64, timeout time.Duration) (Report, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
 	if err != nil {
 		return Report{}, err
@@ -41,15 +47,12 @@ func CheckFolder(folder string, timeout time.Duration) (Report, error) {
 		}
 		ops = append(ops, own...)
 	}
-	rooms, report := byRoom(ops), Report{Linearizable: true}
+	report := Report{Linearizable: true}
 	until := time.Now().Add(timeout)
-	for id, history := range rooms {
-		report.Rooms++
-		report.Ops += len(history)
-		for _, op := range history {
-			if op.Told.Outcome == Unknown {
-				report.Unknown++
-			}
+	for id, all := range byRoom(ops) {
+		history, unchecked := untilFailOver(all)
+		if all[0].Called >= since {
+			report.count(history, unchecked)
 		}
 		if result := Check(history, max(time.Until(until), time.Second)); result != porcupine.Ok {
 			report.Linearizable = false
@@ -62,32 +65,61 @@ func CheckFolder(folder string, timeout time.Duration) (Report, error) {
 	return report, nil
 }
 
-// byRoom sorts operations by their rooms; what befell the store befell each.
+// count takes in a room: what is checked of it, and how much is not.
+func (r *Report) count(history []Op, unchecked int) {
+	r.Rooms++
+	r.Ops += len(history)
+	r.Unchecked += unchecked
+	for _, op := range history {
+		if op.Told.Outcome == Unknown {
+			r.Unknown++
+		}
+	}
+}
+
+// byRoom sorts operations by their rooms and times; what befell the store befell each.
 func byRoom(ops []Op) map[string][]Op {
-	rooms, over := map[string][]Op{}, int64(0)
+	slices.SortStableFunc(ops, func(a, b Op) int { return cmp.Compare(a.Called, b.Called) })
+	rooms := map[string][]Op{}
 	for _, op := range ops {
-		if op.Asked.What == FailOver && (over == 0 || op.Called < over) {
-			over = op.Called
+		if op.Asked.Room != "" {
+			rooms[op.Asked.Room] = append(rooms[op.Asked.Room], op)
 		}
 	}
-	ops = slices.DeleteFunc(ops, func(op Op) bool { return over != 0 && op.Called >= over })
-	for _, op := range ops {
-		if op.Asked.Room == "" {
-			continue
-		}
-		if over != 0 && op.Return >= over { // what it was told may be of after
-			op.Told = Told{Outcome: Unknown}
-		}
-		rooms[op.Asked.Room] = append(rooms[op.Asked.Room], op)
-	}
-	for id := range rooms {
+	for id, history := range rooms {
+		began := history[0].Called
 		for _, op := range ops {
-			if op.Asked.What == Flush {
+			// A fail-over that was over before the room began has nothing of it to forget, nor has a flush.
+			if op.Asked.Room == "" && (op.Return == 0 || op.Return >= began) {
 				rooms[id] = append(rooms[id], op)
 			}
 		}
 	}
 	return rooms
+}
+
+// untilFailOver is what was asked of a room before a fail-over, and how much after it. What was answered only then may have
+// been told of then.
+func untilFailOver(history []Op) (before []Op, after int) {
+	over := int64(math.MaxInt64)
+	for _, op := range history {
+		if op.Asked.What == FailOver {
+			over = min(over, op.Called)
+		}
+	}
+	for _, op := range history {
+		if op.Called >= over {
+			if op.Asked.Room != "" {
+				after++
+			}
+			continue
+		}
+		if op.Return >= over {
+			op.Told = Told{Outcome: Unknown}
+		}
+		before = append(before, op)
+	}
+	return before, after
 }
 
 func readFile(name string, client int) ([]Op, error) {

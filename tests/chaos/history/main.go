@@ -1,12 +1,13 @@
 // History says whether what the relays of a world were told by their store can have happened one after another: the
-// relays had WORLDMESH_RELAY_HISTORY_DIR set to the folder that is its argument. It prints a JSON object, and fails if
-// it can't have.
+// relays had WORLDMESH_RELAY_HISTORY_DIR set to the folder that is its first argument. The second is since when rooms count,
+// in nanoseconds of the monotonic clock. It prints a JSON object, and fails if it can't have.
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/worldmesh/worldmesh/go_services/relay/history"
@@ -16,11 +17,16 @@ import (
 const checkTime = time.Minute
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: history FOLDER")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: history FOLDER SINCE")
 		os.Exit(2)
 	}
-	report, err := history.CheckFolder(os.Args[1], checkTime)
+	since, err := strconv.ParseInt(os.Args[2], 10, 64)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(2)
+	}
+	report, err := history.CheckFolder(os.Args[1], since, checkTime)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(2)

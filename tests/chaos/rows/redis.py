@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from valkey import Valkey
 
 from tests.chaos.generator import Result
 from tests.chaos.metrics import Sample, counting
 from tests.chaos.redis_sets import Cluster, Sentinels
 
 from .row import NONE_LOST, Fault, Overrides, Row, Scene, Setup
+from .signals import timely
 
 FORGET_SECONDS = 0.5
 """How much of the last writes is forgotten."""
+_FULL_SECONDS = 5
 
 _SENTINELS, _CLUSTER = Sentinels(), Cluster()
 
@@ -70,6 +75,24 @@ def _flush(scene: Scene) -> None:
             raise RuntimeError(f"FLUSHALL was answered with {answer!r}")
 
 
+def _full(scene: Scene) -> None:
+    """Redis may take no more memory than it has already, for a while."""
+    host, _, port = str(scene.world.addresses["redis"]).partition(":")
+    with Valkey(host, int(port), socket_timeout=5) as client:
+        scene.mark()
+        client.config_set("maxmemory", "1mb")
+        try:
+            time.sleep(_FULL_SECONDS)
+        finally:
+            client.config_set("maxmemory", "0")
+
+
+def _clear(result: Result) -> list[str]:
+    """Whatever is refused is refused as the log's being unavailable, with a time to try again; state goes on."""
+    reasons = set(result["notes"].get("refused", ())) - {"LOG_UNAVAILABLE"}
+    return timely(result) + ([f"refused as {', '.join(sorted(reasons))}"] if reasons else [])
+
+
 _RELAYS = ("relay-0", "relay-1")
 _CLAIMED_AGAIN = 'worldmesh_relay_claims_total{outcome="again"}'
 
@@ -118,6 +141,15 @@ ROWS = (
         5000,
         around=(counting(_RELAYS, _claims),),
         check=_again,
+    ),
+    Row(
+        118,
+        "Redis at maxmemory for 5 s",
+        _full,
+        f"state goes on; ordered refused with LOG_UNAVAILABLE and RetryInfo; nothing false acknowledged; {NONE_LOST}",
+        8000,
+        seconds=12,
+        check=_clear,
     ),
     _row(16, "Redis fails over (Sentinel)", _master_dies(0), _AGAIN, _SENTINEL_WORLD),
     _row(

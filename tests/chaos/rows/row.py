@@ -86,9 +86,11 @@ class Row:
     fault: Fault
     promise: str
     live_ms: float
-    """How long rooms may take to live again, at the 99th percentile of rooms, and an answer at most."""
+    """How long rooms may take to live again, at the 99th percentile of rooms."""
     seconds: float = 6.0
     """How long is waited after the fault."""
+    longest_ms: float = 0
+    """How long an answer may take at most; 0: `live_ms`."""
     reconnects: int = 0
     """How often one client may have to come back."""
     gaps: bool = False

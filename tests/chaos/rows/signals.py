@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 
 from tests.chaos.generator import Result
+from tests.chaos.metrics import Sample, counting
 from tests.chaos.presence import presence, rebuilt
 from tests.support.world import World
 
@@ -32,6 +34,49 @@ def roll(scene: Scene) -> None:
         restart(scene.world, name)
 
 
+TWO_TICKS_MS = 100
+BUSY_MS = 500
+"""By how much more than two ticks state may be late, at most, on a machine that is busy: see `current`."""
+
+
+def current(result: Result) -> list[str]:
+    """State is current within two ticks of when rooms live again. What the machine needs for everything else is allowed
+    besides: how late steps were seen before the fault (p99), when nothing else made them late; but half a second at
+    most, more would hide what is to be seen."""
+    busy = min(result["calm_step_p99_ms"], BUSY_MS)
+    most = result["live_p99_ms"] + TWO_TICKS_MS + busy
+    silence = result["state_silence_p99_ms"]
+    return [f"there was no state for {silence:.0f} ms, not {most:.0f}"] if silence > most else []
+
+
+RELAYS = ("relay-0", "relay-1")
+LOST = ("fenced", "taken", "lease lost")
+"""Why a relay ends a room that is not its own any more."""
+
+
+def woken(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
+    """How many rooms relays have ended because they had lost them, by why, and how many those relays had before."""
+    figures = dict.fromkeys((*(f"ended: {why}" for why in LOST), "had"), 0.0)
+    told = [s for s in samples if len(s.values) == len(RELAYS)]
+    before = [s for s in told if s.at < scene.load.marked]
+    for relay in RELAYS:
+        first, last = before[-1].values[relay], told[-1].values[relay]
+        names = {why: f'worldmesh_relay_room_ends_total{{why="{why}"}}' for why in LOST}
+        ended = {why: last.get(name, 0.0) - first.get(name, 0.0) for why, name in names.items()}
+        for why, count in ended.items():
+            figures[f"ended: {why}"] += count
+        if any(ended.values()):
+            figures["had"] += first["worldmesh_relay_rooms"]
+    return figures
+
+
+def all_ended(result: Result) -> list[str]:
+    """The relay that wakes up has ended all its rooms: it tried to write and was fenced, or found that they were taken
+    or that its lease was over."""
+    ended = sum(result[f"ended: {why}"] for why in LOST)
+    return [] if ended == result["had"] > 0 else [f"of the {result['had']:.0f} rooms that it had it ended {ended:.0f}"]
+
+
 LEASE_MS = 8_000
 """How long presence keeps the sessions of a gateway that is gone."""
 
@@ -39,9 +84,9 @@ LEASE_MS = 8_000
 def gone_once(result: Result) -> list[str]:
     """Those who do not come back are said to be offline once, and nobody else is."""
     dead = len(result["dead"] or [])
-    wrong = [f"{what} {result[what]}" for what in ("flapped", "back_once") if result[what]]
-    if not dead or result["gone_once"] != dead:
-        wrong.append(f"{result['gone_once']} of {dead} who did not come back were said to be offline")
+    wrong = [f"{what} {result[what]}" for what in ("flapped", "back_once", "gone_wrong") if result[what]]
+    if not dead:
+        wrong.append("nobody stayed away")
     if result["expired_ms"] > LEASE_MS + 2000:
         wrong.append(f"the last of them after {result['expired_ms']:.0f} ms")
     return wrong
@@ -77,14 +122,24 @@ def told_to_move(result: Result) -> list[str]:
 
 
 ROWS = (
-    Row(1, "relay `kill -9`", kill(RELAY), f"rooms live again ≤ 3 s; {NONE_LOST}", 3000),
+    Row(
+        1,
+        "relay `kill -9`",
+        kill(RELAY),
+        f"rooms live again ≤ 1 s, nobody waits longer than 3 s; state current two ticks later; {NONE_LOST}",
+        1000,
+        longest_ms=3000,
+        check=current,
+    ),
     Row(
         2,
         "relay SIGSTOP 10 s, then SIGCONT",
         stop(RELAY, 10),
-        f"new owner ≤ 6 s; the woken one can write nothing; {NONE_LOST}",
+        f"new owner ≤ 6 s; the woken one can write nothing, and ends its rooms; {NONE_LOST}",
         6000,
         seconds=16,
+        around=(counting(RELAYS, woken),),
+        check=all_ended,
     ),
     Row(
         7,
@@ -126,14 +181,6 @@ ROWS = (
         15000,
         seconds=18,
         check=timely,
-    ),
-    Row(
-        23,
-        "mesh Envoy `kill -9`",
-        kill(just("envoy-mesh")),
-        f"streams open again; {NONE_LOST}",
-        8000,
-        seconds=10,
     ),
     Row(
         26,
