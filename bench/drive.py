@@ -1,6 +1,6 @@
 """Runs the benchmarks: starts a world of its own, ends it, prints a table and, as the last line, one JSON object.
 
-Fails if a figure is more than 20 % worse than bench/baseline.json has it; `--renew` writes what was measured there.
+Fails if a figure is more than 20 % worse than bench/baseline.json has it (1 % where it is a share that comes); `--renew` writes what was measured there.
 """
 
 from __future__ import annotations
