@@ -104,7 +104,7 @@ def test_a_file_of_overrides_that_makes_no_sense_is_named(tmp_path: Path, text: 
 def test_an_override_that_yaml_does_not_read_as_it_is_written_is_named(tmp_path: Path, value: str) -> None:
     file = tmp_path / "overrides.yaml"
     file.write_text(f"relay: {{WORLDMESH_RELAY_HOLD: {value}}}")
-    with pytest.raises(TopologyError, match="relay: WORLDMESH_RELAY_HOLD is .*: write a number, or a text"):
+    with pytest.raises(TopologyError, match=r"relay: WORLDMESH_RELAY_HOLD is .*: write a number, or a text"):
         load_overrides(file)
 
 
