@@ -15,6 +15,7 @@ LOWER_IS_BETTER = (
     "idle_kb_tls",
     "allocs_per_delivery",
     "presence_core_bytes_per_user",
+    "bytes_per_s_20_walk",
 )
 HIGHER_IS_BETTER = ("joins", "joins_tls", "delivered_share")
 """Ratios to the floor of the same run, and figures that do not depend on how fast the machine is."""
