@@ -37,7 +37,7 @@ def chaos() -> Iterator[Chaos]:
     programs = ["./tests/chaos/load", "./tests/chaos/proxy", "./tests/chaos/history"]
     PROGRAM.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["go", "build", "-o", f"{PROGRAM.parent}/", *programs], cwd=ROOT, check=True)
-    with chaotic(SERVERS, Size(rooms=3, members=6, calm=1)) as running:
+    with chaotic(SERVERS, Size(rooms=3, members=6, calm=1, settle=0)) as running:
         yield running
 
 
