@@ -64,3 +64,34 @@ def test_where_no_run_could_be_ended_nothing_is_claimed(capsys: pytest.CaptureFi
     result = run_row(cast("Chaos", Played(TimeoutError())), ROWS[1], range(1))
     assert capsys.readouterr().err
     assert result == {"seeds": 0, "broken": ["seed 0: TimeoutError()"]}
+
+
+def offered(times: float, *, offered: float, good: float, failed: float = 0, silent: float = 0) -> Result:
+    """What row 27 has of a method of which a hundred calls a second can be answered."""
+    step = {
+        "times": times,
+        "offered_per_s": 100 * offered,
+        "good_per_s": 100 * good,
+        "failed_per_s": failed,
+        "silent_per_s": silent,
+    }
+    shares = {f"goodput of M at {times:g} x": good, f"offered of M at {times:g} x": offered}
+    return {"steps": {"M": [{"good_per_s": 100}, step]}} | shares
+
+
+@pytest.mark.parametrize(
+    ("result", "wrong"),
+    [
+        (offered(3, offered=3, good=0.91), ""),
+        (offered(3, offered=3, good=0.89), "goodput 0.89"),
+        (offered(10, offered=10, good=0.81), ""),
+        (offered(10, offered=10, good=0.79), "goodput 0.79"),
+        (offered(10, offered=3, good=0.81), "at 3.0 times its capacity: goodput 0.81"),  # it is judged as three times
+        (offered(10, offered=1.5, good=1.0), "only 1.5 times"),
+        (offered(3, offered=3, good=0.95, failed=10), "10 a second were neither answered nor refused"),
+        (offered(3, offered=3, good=0.95, silent=1), "refused without a time"),
+    ],
+)
+def test_what_is_not_offered_is_not_promised_to_be_borne(result: Result, wrong: str) -> None:
+    said = ROWS[27].check(result)
+    assert (len(said), wrong in "".join(said)) == (int(bool(wrong)), True)
