@@ -95,3 +95,24 @@ def offered(times: float, *, offered: float, good: float, failed: float = 0, sil
 def test_what_is_not_offered_is_not_promised_to_be_borne(result: Result, wrong: str) -> None:
     said = ROWS[27].check(result)
     assert (len(said), wrong in "".join(said)) == (int(bool(wrong)), True)
+
+
+def test_a_room_that_costs_too_much_is_slowed_for_as_long_as_it_does_and_the_others_notice_little() -> None:
+    well: Result = {"rooms_slowed": 1.0, "still_slowed": 0.0, "calm_step_p99_ms": 60.0, "step_p99_ms": 119.0}
+    assert ROWS[6].check(well) == []
+    for wrong in ({"rooms_slowed": 0.0}, {"still_slowed": 1.0}, {"step_p99_ms": 121.0}):
+        assert len(ROWS[6].check(well | wrong)) == 1
+
+
+@pytest.mark.parametrize("number", [4, 130])
+def test_who_is_cut_off_waits_and_the_others_do_not(number: int) -> None:
+    well: Result = {
+        "longest_ms": 12_000.0,
+        "came": 0,
+        "went": 0,
+        "others_live_p99_ms": 90.0,
+        "others_state_silence_p99_ms": 80.0,
+    }
+    assert ROWS[number].check(well) == []
+    for wrong in ({"others_live_p99_ms": 5000.0}, {"others_state_silence_p99_ms": 5000.0}, {"went": 1}):
+        assert len(ROWS[number].check(well | wrong)) == 1
