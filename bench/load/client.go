@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"strings"
@@ -35,7 +36,8 @@ type client struct {
 	last   time.Time  // of the last write
 	floor  bool
 	room   string
-	place  [3]float32
+	place  [3]float32 // guarded by mu
+	course float64    // where it walks to, in radians
 	joined chan struct{}
 	stats  *stats
 	b      *flatbuffers.Builder
@@ -46,6 +48,7 @@ type stats struct {
 	from, to   atomic.Int64 // Unix time, ns; 0 while the window has not opened, or not closed
 	sent       atomic.Int64
 	deliveries atomic.Int64
+	bytes      atomic.Int64 // received, whenever that was
 
 	mu        sync.Mutex
 	latencies []float64
@@ -184,6 +187,24 @@ func (c *client) update() error {
 	return c.frame(0, clientv1.ClientBodyMove, clientv1.MoveEnd(c.b))
 }
 
+// stride is how far somebody walks between two steps, a quarter of a second apart.
+const stride = 0.35
+
+// step walks on, with nothing to say but where it is.
+func (c *client) step() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.course += 0.2 // in a circle, which stays in the room
+	c.place[0] += float32(stride * math.Sin(c.course))
+	c.place[2] += float32(stride * math.Cos(c.course))
+	c.b.Reset()
+	clientv1.MoveStart(c.b)
+	clientv1.MoveAddPosition(c.b, clientv1.CreateVec3(c.b, c.place[0], c.place[1], c.place[2]))
+	clientv1.MoveAddYaw(c.b, uint16(int(c.course/(2*math.Pi)*65536)&0xffff))
+	clientv1.MoveAddAnimation(c.b, 1)
+	return c.frame(0, clientv1.ClientBodyMove, clientv1.MoveEnd(c.b))
+}
+
 // ping says for as long as the socket lives that it is there, as often as the gateway wants to hear it of those who say
 // nothing else: it closes those of which it hears nothing.
 func (c *client) ping(every time.Duration) {
@@ -231,6 +252,7 @@ func (c *client) read() {
 		if _, err := io.ReadFull(c.reader, buf); err != nil {
 			return
 		}
+		c.stats.bytes.Add(h.Length + int64(ws.HeaderSize(h)))
 		if h.OpCode == ws.OpClose {
 			fmt.Fprintf(os.Stderr, "closed: %s\n", buf)
 			return
@@ -285,6 +307,8 @@ func (c *client) serverFrame(message []byte) {
 func (c *client) snapshot(t flatbuffers.Table) {
 	var s clientv1.Snapshot
 	s.Init(t.Bytes, t.Pos)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for i := range s.MembersLength() {
 		var m clientv1.Member
 		s.Members(&m, i)
@@ -293,7 +317,11 @@ func (c *client) snapshot(t flatbuffers.Table) {
 			c.place = [3]float32{p.X(), p.Y(), p.Z()}
 		}
 	}
-	close(c.joined)
+	select {
+	case <-c.joined: // it was told anew, because it has missed something
+	default:
+		close(c.joined)
+	}
 }
 
 func (c *client) event(t flatbuffers.Table) {

@@ -56,7 +56,7 @@ func main() {
 	}
 	var result any
 	switch p.Mode {
-	case "floor", "worldmesh", "idle-floor", "idle-worldmesh":
+	case "floor", "worldmesh", "idle-floor", "idle-worldmesh", "walk":
 		result, err = runRooms(p)
 	case "ordered":
 		result, err = runOrdered(p)

@@ -27,6 +27,8 @@ type Result struct {
 	Joins float64 `json:"joins_per_s"`
 	// KBPerSocket is resident memory that a joined idle socket costs the servers, in KB, by pid.
 	KBPerSocket []float64 `json:"kb_per_socket"`
+	// BytesPerClient is what a client received a second, headers of WebSocket frames included.
+	BytesPerClient float64 `json:"bytes_per_client_s"`
 }
 
 // joiners bounds the sockets that are being opened at once.
@@ -54,8 +56,17 @@ func runRooms(p Plan) (Result, error) {
 		}
 		return r, nil
 	}
-	stop := walk(clients, p.Rate)
+	step := (*client).update
+	if p.Mode == "walk" {
+		step = (*client).step
+	}
+	stop := walk(clients, p.Rate, step)
 	time.Sleep(p.Settle) // until the updates are spread evenly
+	if p.Mode == "walk" {
+		r.BytesPerClient = received(p, s) / float64(len(clients))
+		stop()
+		return r, nil
+	}
 	return measure(p, s, stop, r)
 }
 
@@ -86,7 +97,7 @@ func join(p Plan, s *stats) ([]*client, float64, error) {
 }
 
 // walk makes each client send at a rate, each at a time of its own within the period.
-func walk(clients []*client, rate float64) (stop func()) {
+func walk(clients []*client, rate float64, step func(*client) error) (stop func()) {
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	period := time.Duration(float64(time.Second) / rate)
@@ -100,7 +111,7 @@ func walk(clients []*client, rate float64) (stop func()) {
 				case <-done:
 					return
 				case <-ticker.C:
-					if c.update() != nil {
+					if step(c) != nil {
 						return
 					}
 				}
@@ -111,6 +122,13 @@ func walk(clients []*client, rate float64) (stop func()) {
 		close(done)
 		wg.Wait()
 	}
+}
+
+// received is how many bytes a second come to all clients together.
+func received(p Plan, s *stats) float64 {
+	before, start := s.bytes.Load(), time.Now()
+	time.Sleep(time.Duration(p.Seconds * float64(time.Second)))
+	return float64(s.bytes.Load()-before) / time.Since(start).Seconds()
 }
 
 // measure opens the window, closes it, and waits for what is still on its way.

@@ -23,6 +23,11 @@ def test_what_is_a_fifth_worse_is_told(results: dict[str, float], worse: list[st
     assert regressions(BASELINE, results) == worse
 
 
+@pytest.mark.parametrize(("share", "worse"), [(1.0, []), (0.995, []), (0.98, ["delivered_share is 0.98, was 1.0"])])
+def test_what_is_not_delivered_is_told_soon(share: float, worse: list[str]) -> None:
+    assert regressions({"delivered_share": 1.0}, {"delivered_share": share}) == worse
+
+
 def test_a_part_renews_its_part() -> None:
     kept = renewed(BASELINE, {"joins": 0.6, "p99_ms_20x50x10": 50.0})
     assert kept == {"cpu_20x50x4": 1.5, "joins": 0.6}

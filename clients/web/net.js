@@ -1,8 +1,6 @@
 // The ways to the server: REST for signing in and rooms, one socket in the JSON dialect for everything live.
 
 const DEVICE = "worldmesh.device";
-const PING_MS = 3000;
-const LOST_MS = 12_000; // a ping that waits for so long is not answered any more
 
 /** An error that the server answered, with its stable reason. */
 export class ServerError extends Error {
@@ -157,7 +155,9 @@ export class Socket {
   #waiting = new Map();
   #tries = 0;
   #ended = false;
-  #pinged = 0;
+  #heard = 0; // when, by performance.now()
+  #beat = 0; // the timer that pings
+  #heartbeat = 0;
 
   /** Whether the server has welcomed this socket. */
   online = false;
@@ -170,7 +170,6 @@ export class Socket {
     this.latency = NaN;
     session.onRefresh = (token) => this.request({refresh: {access_token: token}}).catch(() => {});
     this.#open();
-    this.timer = setInterval(() => this.#ping(), PING_MS);
   }
 
   #open() {
@@ -185,9 +184,11 @@ export class Socket {
 
   async #hello() {
     try {
-      await this.request({hello: {access_token: this.session.token, device_name: "web"}});
+      const {welcome} = await this.request({hello: {access_token: this.session.token, device_name: "web"}});
       this.#tries = 0;
       this.online = true;
+      this.#heartbeat = welcome.heartbeat_ms;
+      this.#beat = setInterval(() => this.#ping(), this.#heartbeat / 2);
       this.onState("online");
       this.#ping();
       this.onReady();
@@ -196,7 +197,7 @@ export class Socket {
 
   #closed(code) {
     this.online = false;
-    this.#pinged = 0;
+    clearInterval(this.#beat);
     for (const {reject} of this.#waiting.values()) reject(new ServerError("UNAVAILABLE", "The connection was lost."));
     this.#waiting.clear();
     this.latency = NaN;
@@ -210,6 +211,7 @@ export class Socket {
   }
 
   #take(frame) {
+    this.#heard = performance.now();
     const waiting = this.#waiting.get(frame.rid);
     if (!waiting) return this.onFrame(frame);
     this.#waiting.delete(frame.rid);
@@ -237,11 +239,9 @@ export class Socket {
   async #ping() {
     if (!this.online) return;
     const start = performance.now();
-    if (this.#pinged && start - this.#pinged > LOST_MS) { this.#lose(); return; }
-    this.#pinged ||= start;
+    if (start - this.#heard > 2 * this.#heartbeat) { this.#lose(); return; } // as the gateway does
     try {
       await this.request({ping: {client_time_ms: Date.now()}});
-      this.#pinged = 0;
       this.latency = performance.now() - start;
     } catch { /* it is down, and coming back */ }
   }
@@ -256,7 +256,7 @@ export class Socket {
 
   end() {
     this.#ended = true;
-    clearInterval(this.timer);
+    clearInterval(this.#beat);
     this.#ws?.close(1000);
   }
 }

@@ -98,3 +98,17 @@ def test_a_file_of_overrides_that_makes_no_sense_is_named(tmp_path: Path, text: 
     file.write_text(text)
     with pytest.raises(TopologyError, match="WORLDMESH_OVERRIDES"):
         make_topology(SERVICES, base=8000, data=Path("/data"), environ={}, overrides=load_overrides(file))
+
+
+@pytest.mark.parametrize("value", ["null", "", "on", "true", "[a]", "{a: b}", "2026-11-25"])
+def test_an_override_that_yaml_does_not_read_as_it_is_written_is_named(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "overrides.yaml"
+    file.write_text(f"relay: {{WORLDMESH_RELAY_HOLD: {value}}}")
+    with pytest.raises(TopologyError, match=r"relay: WORLDMESH_RELAY_HOLD is .*: write a number, or a text"):
+        load_overrides(file)
+
+
+def test_numbers_and_quoted_words_are_overrides(tmp_path: Path) -> None:
+    file = tmp_path / "overrides.yaml"
+    file.write_text('relay: {A: 5, B: 0.5, C: "on", D: 6s}')
+    assert load_overrides(file) == {"relay": {"A": "5", "B": "0.5", "C": "on", "D": "6s"}}

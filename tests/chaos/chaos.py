@@ -23,12 +23,14 @@ from tests.support.world import Guest, World, free_base, running_world
 
 @dataclass(frozen=True)
 class Size:
-    """How many people there are, how many steps each makes a second, and for how long nothing goes wrong."""
+    """How many people there are, how many steps each makes a second, and for how long nothing goes wrong, once steps
+    are seen about as fast from one second to the next, which is waited for so many seconds at most."""
 
     rooms: int = 20
     members: int = 50
     rate: float = 4.0
     calm: float = 3.0
+    settle: float = 15.0
 
 
 class Chaos:
@@ -60,6 +62,7 @@ class Chaos:
             )
             for watch in row.around:
                 around.enter_context(watch(scene))
+            scene.figures |= load.calm()
             time.sleep(self._size.calm)
             try:
                 row.fault(scene)
@@ -85,6 +88,7 @@ class Chaos:
             "rooms": rooms,
             "tokens": tokens,
             "rate": self._size.rate,
+            "settle": self._size.settle,
             "seconds": 280,
             **row.crowd,
         }

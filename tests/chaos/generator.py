@@ -40,6 +40,11 @@ class Load:
         self.marked = time.monotonic()
         self.tell("mark")
 
+    def calm(self) -> Result:
+        """Waits until steps are seen about as fast from one second to the next: figures of how that went."""
+        self.tell("calm")
+        return self.answer()
+
     def tell(self, line: str) -> None:
         """Gives it a command."""
         assert self._process.stdin is not None

@@ -70,6 +70,7 @@ _EVERY_ROW = frozenset(
         "ack_p99_ms",
         "longest_ms",
         "calm_step_p99_ms",
+        "calm_steady",
         "step_p99_ms",
         "clients",
         "away",

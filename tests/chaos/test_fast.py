@@ -33,7 +33,7 @@ ROWS_HERE = [
 def chaos() -> Iterator[Chaos]:
     """A world whose processes reach each other through the fault proxy."""
     build()
-    with chaotic(SERVERS, Size(rooms=3, members=6, calm=1)) as running:
+    with chaotic(SERVERS, Size(rooms=3, members=6, calm=1, settle=0)) as running:
         yield running
 
 

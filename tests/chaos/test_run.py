@@ -88,3 +88,55 @@ def test_calls_may_fail_until_a_bad_upstream_is_to_be_ejected(failed_at: tuple[f
     assert (ROWS[123].check(dict(told)) == []) is kept
     slow = figures([*calls, Called(2.5, 1.5, "")], marked=1, ended=9)
     assert ROWS[123].check(dict(slow))
+
+
+def offered(times: float, *, offered: float, good: float, failed: float = 0, silent: float = 0) -> Result:
+    """What row 27 has of a method of which a hundred calls a second can be answered."""
+    step = {
+        "times": times,
+        "offered_per_s": 100 * offered,
+        "good_per_s": 100 * good,
+        "failed_per_s": failed,
+        "silent_per_s": silent,
+    }
+    shares = {f"goodput of M at {times:g} x": good, f"offered of M at {times:g} x": offered}
+    return {"steps": {"M": [{"good_per_s": 100}, step]}} | shares
+
+
+@pytest.mark.parametrize(
+    ("result", "wrong"),
+    [
+        (offered(3, offered=3, good=0.91), ""),
+        (offered(3, offered=3, good=0.89), "goodput 0.89"),
+        (offered(10, offered=10, good=0.81), ""),
+        (offered(10, offered=10, good=0.79), "goodput 0.79"),
+        (offered(10, offered=3, good=0.81), "at 3.0 times its capacity: goodput 0.81"),  # it is judged as three times
+        (offered(10, offered=1.5, good=1.0), "only 1.5 times"),
+        (offered(3, offered=3, good=0.95, failed=10), "10 a second were neither answered nor refused"),
+        (offered(3, offered=3, good=0.95, silent=1), "refused without a time"),
+    ],
+)
+def test_what_is_not_offered_is_not_promised_to_be_borne(result: Result, wrong: str) -> None:
+    said = ROWS[27].check(result)
+    assert (len(said), wrong in "".join(said)) == (int(bool(wrong)), True)
+
+
+def test_a_room_that_costs_too_much_is_slowed_for_as_long_as_it_does_and_the_others_notice_little() -> None:
+    well: Result = {"rooms_slowed": 1.0, "still_slowed": 0.0, "calm_step_p99_ms": 60.0, "step_p99_ms": 119.0}
+    assert ROWS[6].check(well) == []
+    for wrong in ({"rooms_slowed": 0.0}, {"still_slowed": 1.0}, {"step_p99_ms": 121.0}):
+        assert len(ROWS[6].check(well | wrong)) == 1
+
+
+@pytest.mark.parametrize("number", [4, 130])
+def test_who_is_cut_off_waits_and_the_others_do_not(number: int) -> None:
+    well: Result = {
+        "longest_ms": 12_000.0,
+        "came": 0,
+        "went": 0,
+        "others_live_p99_ms": 90.0,
+        "others_state_silence_p99_ms": 80.0,
+    }
+    assert ROWS[number].check(well) == []
+    for wrong in ({"others_live_p99_ms": 5000.0}, {"others_state_silence_p99_ms": 5000.0}, {"went": 1}):
+        assert len(ROWS[number].check(well | wrong)) == 1

@@ -39,3 +39,38 @@ for (const [code, opened, renewed, state] of [
     assert.deepEqual(await closedWith(code, t), {opened, renewed, state});
   });
 }
+
+test("a socket that hears nothing for twice the heartbeat is given up, and another is opened", async (t) => {
+  t.mock.timers.enable({apis: ["setTimeout", "setInterval"]});
+  let now = 1000;
+  t.mock.method(performance, "now", () => now);
+  const opened = [];
+  globalThis.location = {protocol: "https:", host: "world.example"};
+  globalThis.WebSocket = class {
+    static OPEN = 1;
+    readyState = 1;
+    sent = [];
+    constructor() { opened.push(this); }
+    send(text) { this.sent.push(JSON.parse(text)); }
+    close() {}
+  };
+  const socket = new Socket({token: "token"}, {onFrame: () => {}, onReady: () => {}, onState: () => {}});
+  const [first] = opened;
+  const pass = async (ms) => { now += ms; t.mock.timers.tick(ms); await new Promise((done) => setImmediate(done)); };
+  const says = (frame) => first.onmessage({data: JSON.stringify(frame)});
+  first.onopen();
+  says({rid: 1, welcome: {heartbeat_ms: 400}});
+  await pass(0);
+  for (let heard = 0; heard < 5; heard++) { // whatever is heard, pongs or not
+    await pass(200);
+    says({rid: 0, state_batch: {}});
+  }
+  assert.ok(first.sent.filter((frame) => frame.ping).length >= 3);
+  for (let silent = 0; silent < 4; silent++) await pass(200);
+  assert.ok(socket.online, "silent for just twice the heartbeat");
+  await pass(200);
+  assert.ok(!socket.online);
+  await pass(1000);
+  assert.equal(opened.length, 2);
+  socket.end();
+});

@@ -51,6 +51,7 @@ type client struct {
 
 	mu       sync.Mutex // writes, and what follows
 	conn     net.Conn
+	gateway  int // which its socket is at
 	in       bool
 	seen     *position
 	place    [3]float32
@@ -88,7 +89,7 @@ func (c *client) run(ctx context.Context) {
 	}
 	for try := 0; ctx.Err() == nil; try++ {
 		started := time.Now()
-		err := c.session(ctx, c.load.plan.URLs[(c.first+c.sockets)%len(c.load.plan.URLs)])
+		err := c.session(ctx, (c.first+c.sockets)%len(c.load.plan.URLs))
 		if ctx.Err() != nil {
 			return
 		}
@@ -107,8 +108,8 @@ func (c *client) run(ctx context.Context) {
 	}
 }
 
-// session is one socket's life.
-func (c *client) session(ctx context.Context, url string) error {
+// session is one socket's life, at a gateway.
+func (c *client) session(ctx context.Context, gateway int) error {
 	c.sockets++
 	dialer := ws.Dialer{
 		Timeout: dialTimeout, ReadBufferSize: 1024, WriteBufferSize: 512, Protocols: []string{subprotocol},
@@ -117,7 +118,7 @@ func (c *client) session(ctx context.Context, url string) error {
 	if c.slow != nil {
 		dialer.NetDial = c.slow.dial
 	}
-	conn, reader, _, err := dialer.Dial(ctx, url)
+	conn, reader, _, err := dialer.Dial(ctx, c.load.plan.URLs[gateway])
 	if err != nil {
 		return fmt.Errorf("dial: %w", err)
 	}
@@ -132,7 +133,8 @@ func (c *client) session(ctx context.Context, url string) error {
 		reader = bufio.NewReaderSize(conn, 2048)
 	}
 	c.mu.Lock()
-	c.conn, c.in, c.asked, c.silence = conn, false, map[uint32]*message{}, silence
+	c.conn, c.gateway = conn, gateway
+	c.in, c.asked, c.silence = false, map[uint32]*message{}, silence
 	c.lastSent = time.Now() // the first frame must be hello, not a ping
 	c.mu.Unlock()
 	defer func() {
@@ -198,7 +200,7 @@ func (c *client) take(data []byte) error {
 	case clientv1.ServerBodyRoomEvent:
 		c.event(t)
 	case clientv1.ServerBodyStateBatch:
-		c.room.state()
+		c.room.state(c.gateway)
 		var batch clientv1.StateBatch
 		batch.Init(t.Bytes, t.Pos)
 		c.sees.states(&batch)
@@ -345,7 +347,7 @@ func (c *client) answered(rid uint32) {
 			break
 		}
 	}
-	c.room.acked(m.text, time.Since(m.first))
+	c.room.acked(m.text, c.gateway, time.Since(m.first))
 }
 
 // refused takes an error. What was to be said is said again in a while.

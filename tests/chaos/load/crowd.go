@@ -4,8 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	flatbuffers "github.com/google/flatbuffers/go"
 )
 
 // crowd is what a plan says of many who do something at the same moment.
@@ -16,8 +14,6 @@ type crowd struct {
 	Late int `json:"late"`
 	// Words is how many messages each room says a second; 0: ten.
 	Words float64 `json:"words"`
-	// Busy is how many steps a second each member of the first room makes from the command `busy` on.
-	Busy float64 `json:"busy"`
 }
 
 // pause is how long a room is silent between two messages.
@@ -45,11 +41,10 @@ type comeback struct {
 	away   map[*client]bool
 	after  time.Duration // until all were in; 0: they are not yet
 	come   chan struct{} // closed when the late may come
-	busy   chan struct{} // closed when the first room gets busy
 }
 
 func newComeback() *comeback {
-	return &comeback{come: make(chan struct{}), busy: make(chan struct{})}
+	return &comeback{come: make(chan struct{})}
 }
 
 // call takes note of who is to be in, and when that began.
@@ -115,22 +110,5 @@ func (c *client) invited(ctx context.Context) bool {
 		return true
 	case <-ctx.Done():
 		return false
-	}
-}
-
-// rush has the members of the first room walk as fast as the plan says, once it is to be busy.
-func (l *load) rush(ctx context.Context, group *sync.WaitGroup) {
-	for i, c := range l.clients {
-		if l.plan.Busy == 0 || c.room != l.rooms[0] {
-			continue
-		}
-		b := flatbuffers.NewBuilder(256)
-		group.Go(func() {
-			select {
-			case <-l.back.busy:
-				l.every(ctx, time.Duration(float64(time.Second)/l.plan.Busy), i, func() { c.walk(b) })
-			case <-ctx.Done():
-			}
-		})
 	}
 }

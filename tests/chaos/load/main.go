@@ -1,8 +1,9 @@
 // Load is many people who walk and talk while faults happen. It opens sockets as a plan on standard input says, prints
-// `{"ready":…}` when all are in, takes commands (`mark`: a fault happens now; `slow` and `unslow`: those who read slowly
-// at times do so; `drop`: all lose their connections; `come`: the late come; `busy`: the first room gets busy; `stop`),
+// `{"ready":…}` when all are in, takes commands (`calm`: waits until steps are seen as fast as they will be, and
+// says so; `mark`: a fault happens now; `slow` and `unslow`: those who read slowly
+// at times do so; `rest`: what becomes of steps does not count from here; `drop`: all lose their connections; `come`: the late come; `stop`),
 // and prints as its last line what was said, heard and lost. It comes back by itself when sockets break, speaks to
-// loopback only, and ends by itself.
+// loopback only, and ends by itself. `load full` makes one room more than a core can do.
 package main
 
 import (
@@ -39,6 +40,8 @@ type plan struct {
 	Mortal int `json:"mortal"`
 	// Patience is how many seconds clients wait for a word before they go elsewhere; 0: twice the heartbeat.
 	Patience float64 `json:"patience"`
+	// Settle is for how many seconds `calm` waits at most.
+	Settle float64 `json:"settle"`
 	crowd
 }
 
@@ -64,7 +67,9 @@ type load struct {
 	// expected is how many there are from the beginning.
 	expected int
 	notes    map[string]map[string]int
+	calm     time.Time // from when steps count as seen while all is calm
 	mark     time.Time
+	rest     time.Time // from when steps do not count
 	quiet    time.Time // when everybody stopped
 	moves    moves
 }
@@ -117,6 +122,12 @@ func (l *load) joined(c *client) {
 
 func main() {
 	log.SetFlags(0)
+	if len(os.Args) == 2 && os.Args[1] == "full" {
+		if err := runFull(os.Stdin, os.Stdout); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	commands := bufio.NewScanner(os.Stdin)
 	commands.Buffer(nil, 8<<20)
 	if !commands.Scan() {
@@ -142,7 +153,6 @@ func main() {
 	l.print(map[string]any{"ready": time.Since(start).Seconds()})
 	talking, quiet := context.WithCancel(ctx)
 	l.walk(talking, &group)
-	l.rush(talking, &group)
 	l.talk(talking, &group)
 	for commands.Scan() && commands.Text() != "stop" {
 		l.obey(commands.Text())
@@ -173,8 +183,12 @@ func (l *load) obey(command string) {
 		l.drop()
 	case "come":
 		l.comeLate()
-	case "busy":
-		close(l.back.busy)
+	case "calm":
+		l.print(l.calmDown())
+	case "rest":
+		l.mu.Lock()
+		l.rest = time.Now()
+		l.mu.Unlock()
 	default:
 		log.Fatalf("no such command: %q", command)
 	}

@@ -42,12 +42,12 @@ type result struct {
 	AckP50     float64 `json:"ack_p50_ms"`
 	AckP99     float64 `json:"ack_p99_ms"`
 	Longest    float64 `json:"longest_ms"`
-	// CalmStepP99 and StepP99 are how old steps of others were when they were seen, before the mark and after it.
+	// CalmStepP99 and StepP99 are how old steps of others were when they were seen: from when all was calm to the mark, and
+	// after it.
 	CalmStepP99 float64 `json:"calm_step_p99_ms"`
 	StepP99     float64 `json:"step_p99_ms"`
-	// CalmOthersP99 and OthersP99 are the same without the first room, which may be busy.
-	CalmOthersP99 float64 `json:"calm_others_step_p99_ms"`
-	OthersP99     float64 `json:"others_step_p99_ms"`
+	// ByGateway is how those at each gateway fared, in the order of the plan.
+	ByGateway []atGateway `json:"by_gateway"`
 	// ToldToMove counts the sockets that a gateway closed because it shuts down; MoveSpread is from the first to the last.
 	ToldToMove int     `json:"told_to_move"`
 	MoveSpread float64 `json:"move_spread_ms"`
@@ -60,14 +60,21 @@ type result struct {
 	Notes map[string]map[string]int `json:"notes"`
 }
 
+// atGateway is live and silence, for those who were at a gateway at the time.
+type atGateway struct {
+	LiveP99    float64 `json:"live_p99_ms"`
+	SilenceP99 float64 `json:"state_silence_p99_ms"`
+}
+
 func (l *load) result() result {
 	l.mu.Lock()
-	mark, quiet := l.mark, l.quiet
+	began, mark, quiet, rest := l.calm, l.mark, l.quiet, l.rest
 	r := result{Notes: l.notes, ToldToMove: l.moves.count, MoveSpread: ms(l.moves.last.Sub(l.moves.first))}
 	l.mu.Unlock()
-	var live, silence, acks, calm, steps, calmOthers, others []float64
+	var live, silence, acks, calm, steps []float64
+	liveAt, silenceAt := make([][]float64, len(l.plan.URLs)), make([][]float64, len(l.plan.URLs))
 	done := map[*room]map[string]time.Time{}
-	for i, room := range l.rooms {
+	for _, room := range l.rooms {
 		room.mu.Lock()
 		r.Said += len(room.said)
 		r.Acked += len(room.done)
@@ -76,15 +83,18 @@ func (l *load) result() result {
 		for text, at := range room.done {
 			done[room][text] = at
 		}
-		live, silence = append(live, ms(room.liveAfter(mark))), append(silence, ms(room.silence(mark, quiet)))
+		live, silence = append(live, ms(room.liveAfter(mark, anyGateway))), append(silence, ms(room.silence(mark, quiet, anyGateway)))
+		for g := range l.plan.URLs {
+			liveAt[g] = append(liveAt[g], ms(room.liveAfter(mark, g)))
+			silenceAt[g] = append(silenceAt[g], ms(room.silence(mark, quiet, g)))
+		}
 		for _, s := range room.steps {
-			all, rest := &steps, &others
-			if s.seen.Before(mark) {
-				all, rest = &calm, &calmOthers
-			}
-			*all = append(*all, ms(s.age))
-			if i > 0 {
-				*rest = append(*rest, ms(s.age))
+			switch {
+			case s.seen.Before(began):
+			case s.seen.Before(mark):
+				calm = append(calm, ms(s.age))
+			case rest.IsZero() || s.seen.Before(rest):
+				steps = append(steps, ms(s.age))
 			}
 		}
 		r.Came, r.Went = r.Came+len(room.came), r.Went+len(room.went)
@@ -123,7 +133,9 @@ func (l *load) result() result {
 	r.LiveP50, r.LiveP99, r.SilenceP99 = percentile(live, 0.5), percentile(live, 0.99), percentile(silence, 0.99)
 	r.AckP50, r.AckP99, r.Longest = percentile(acks, 0.5), percentile(acks, 0.99), percentile(acks, 1)
 	r.CalmStepP99, r.StepP99 = percentile(calm, 0.99), percentile(steps, 0.99)
-	r.CalmOthersP99, r.OthersP99 = percentile(calmOthers, 0.99), percentile(others, 0.99)
+	for g := range l.plan.URLs {
+		r.ByGateway = append(r.ByGateway, atGateway{percentile(liveAt[g], 0.99), percentile(silenceAt[g], 0.99)})
+	}
 	r.BackAfter, r.Away = l.back.told()
 	r.Clients = len(l.clients)
 	return r

@@ -11,12 +11,19 @@ func TestARoomThatDoesNotLiveAgainIsNotQuick(t *testing.T) {
 	mark := time.Now().Add(-time.Minute)
 	r := newRoom("room_1")
 	r.said["before"], r.done["before"] = mark.Add(-time.Second), mark.Add(time.Second)
-	if took := r.liveAfter(mark); took < time.Minute {
+	if took := r.liveAfter(mark, anyGateway); took < time.Minute {
 		t.Errorf("nothing said after the mark was answered, and the room lived after %v", took)
 	}
 	r.said["after"], r.done["after"] = mark.Add(time.Second), mark.Add(2*time.Second)
-	if took := r.liveAfter(mark); took != 2*time.Second {
+	if took := r.liveAfter(mark, anyGateway); took != 2*time.Second {
 		t.Errorf("it lived after %v", took)
+	}
+	r.by["after"] = 1
+	if took := r.liveAfter(mark, 1); took != 2*time.Second {
+		t.Errorf("at the gateway that answered it lived after %v", took)
+	}
+	if took := r.liveAfter(mark, 0); took < time.Minute {
+		t.Errorf("at the other gateway nothing was answered, and it lived after %v", took)
 	}
 }
 
@@ -34,9 +41,13 @@ func TestSilenceIsTheLongestTimeWithoutState(t *testing.T) {
 		{"what comes after the end does not count", []time.Time{at(9), at(30)}, 9 * time.Second},
 	} {
 		r := newRoom("room_1")
-		r.states = test.states
-		if got := r.silence(mark, at(10)); got != test.want {
-			t.Errorf("%s: %v", test.name, got)
+		for _, at := range test.states {
+			r.states = append(r.states, stateSeen{at, 1})
+		}
+		for gateway, want := range map[int]time.Duration{anyGateway: test.want, 1: test.want, 0: 10 * time.Second} {
+			if got := r.silence(mark, at(10), gateway); got != want {
+				t.Errorf("%s, gateway %d: %v", test.name, gateway, got)
+			}
 		}
 	}
 }
@@ -50,5 +61,16 @@ func TestOnlyWhoIsToldToMoveAfterTheMarkCounts(t *testing.T) {
 	}
 	if r := l.moves; r.count != 2 || r.last.Before(r.first) {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestItIsCalmWhenASecondIsAsTheOneBefore(t *testing.T) {
+	for _, test := range []struct {
+		before, now float64
+		want        bool
+	}{{0, 60, false}, {60, -1, false}, {-1, -1, false}, {400, 60, false}, {60, 400, false}, {60, 70, true}, {70, 60, true}} {
+		if got := steady(test.before, test.now); got != test.want {
+			t.Errorf("%v after %v: %v", test.now, test.before, got)
+		}
 	}
 }

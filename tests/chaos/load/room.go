@@ -12,14 +12,24 @@ type room struct {
 	mu        sync.Mutex
 	said      map[string]time.Time
 	done      map[string]time.Time
-	latencies []float64 // of answers, in ms
-	states    []time.Time
+	by        map[string]int // by which gateway it was answered
+	latencies []float64      // of answers, in ms
+	states    []stateSeen
 	steps     []step
 
 	refusals int
 	untimely int // refusals that do not say when to try again
 	came     map[position]bool
 	went     map[position]bool
+}
+
+// anyGateway is for whoever, wherever.
+const anyGateway = -1
+
+// stateSeen is when there was state at a gateway.
+type stateSeen struct {
+	at      time.Time
+	gateway int
 }
 
 // step is how old a step was when somebody saw it.
@@ -30,7 +40,7 @@ type step struct {
 
 func newRoom(id string) *room {
 	return &room{
-		id: id, said: map[string]time.Time{}, done: map[string]time.Time{}, came: map[position]bool{}, went: map[position]bool{},
+		id: id, said: map[string]time.Time{}, done: map[string]time.Time{}, by: map[string]int{}, came: map[position]bool{}, went: map[position]bool{},
 	}
 }
 
@@ -46,40 +56,43 @@ func (r *room) saidBefore(text string, at time.Time) bool {
 	return r.said[text].Before(at)
 }
 
-func (r *room) acked(text string, latency time.Duration) {
+func (r *room) acked(text string, gateway int, latency time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.done[text] = time.Now()
+	r.done[text], r.by[text] = time.Now(), gateway
 	r.latencies = append(r.latencies, float64(latency.Microseconds())/1000)
 }
 
-// state takes note that the state channel lives; a few a second are enough.
-func (r *room) state() {
+// state takes note that the state channel lives at a gateway; a few a second are enough.
+func (r *room) state(gateway int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
-	if n := len(r.states); n == 0 || now.Sub(r.states[n-1]) > 5*time.Millisecond {
-		r.states = append(r.states, now)
+	for i := len(r.states) - 1; i >= 0 && now.Sub(r.states[i].at) <= 5*time.Millisecond; i-- {
+		if r.states[i].gateway == gateway {
+			return
+		}
 	}
+	r.states = append(r.states, stateSeen{now, gateway})
 }
 
-// liveAfter is how long after the mark something was answered that was said after it: until now, if nothing was. The
-// caller has the lock.
-func (r *room) liveAfter(mark time.Time) time.Duration {
+// liveAfter is how long after the mark something was answered, at a gateway, that was said after it: until now, if nothing
+// was. The caller has the lock.
+func (r *room) liveAfter(mark time.Time, gateway int) time.Duration {
 	least := time.Since(mark)
 	for text, at := range r.done {
-		if r.said[text].After(mark) {
+		if r.said[text].After(mark) && (gateway == anyGateway || gateway == r.by[text]) {
 			least = min(least, at.Sub(mark))
 		}
 	}
 	return least
 }
 
-// silence is the longest time without any state between two moments. The caller has the lock.
-func (r *room) silence(from, to time.Time) (longest time.Duration) {
-	for _, at := range r.states {
-		if at.After(from) && at.Before(to) {
-			longest, from = max(longest, at.Sub(from)), at
+// silence is the longest time without any state at a gateway between two moments. The caller has the lock.
+func (r *room) silence(from, to time.Time, gateway int) (longest time.Duration) {
+	for _, s := range r.states {
+		if s.at.After(from) && s.at.Before(to) && (gateway == anyGateway || gateway == s.gateway) {
+			longest, from = max(longest, s.at.Sub(from)), s.at
 		}
 	}
 	return max(longest, to.Sub(from))
@@ -89,6 +102,16 @@ func (r *room) stepSeen(at time.Time, age time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.steps = append(r.steps, step{at, age})
+}
+
+// agesSince is how old steps were that were seen since a time, in ms.
+func (r *room) agesSince(since time.Time) (ages []float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := len(r.steps) - 1; i >= 0 && r.steps[i].seen.After(since); i-- {
+		ages = append(ages, ms(r.steps[i].age))
+	}
+	return ages
 }
 
 func (r *room) refused(timely bool) {

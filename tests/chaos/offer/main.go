@@ -218,7 +218,7 @@ func (o *offer) openly(length time.Duration, perSecond float64) outcome {
 	start := time.Now()
 	var group sync.WaitGroup
 	places := make(chan struct{}, most)
-	sent := 0
+	sent, skipped := 0, 0
 	for ticker := time.NewTicker(step); time.Since(start) < length; <-ticker.C {
 		for due := int(time.Since(start).Seconds() * perSecond); sent < due; sent++ {
 			select {
@@ -228,10 +228,13 @@ func (o *offer) openly(length time.Duration, perSecond float64) outcome {
 					o.call(t)
 				})
 			default: // more is under way than may be: it is not offered
+				skipped++
 			}
 		}
 	}
-	counted := t.outcome(time.Since(start)) // what is answered later is no part of it
+	took := time.Since(start)
+	counted := t.outcome(took) // what is answered later is no part of it
+	counted.Offered = float64(sent-skipped) / took.Seconds()
 	group.Wait()
 	return counted
 }

@@ -5,22 +5,16 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log"
 	"math/rand/v2"
-	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
+	"github.com/worldmesh/worldmesh/tests/chaos/mesh"
 )
 
 const (
@@ -79,7 +73,7 @@ func main() {
 func run(ctx context.Context, p plan) (result, error) {
 	var clients [2]roomv1.RoomServiceClient // each gateway has its own connection
 	for i := range clients {
-		conn, err := dial(p.Mesh, p.Certs)
+		conn, err := mesh.Dial(p.Mesh, p.Certs)
 		if err != nil {
 			return result{}, err
 		}
@@ -178,24 +172,4 @@ func (r *result) count(places []place) {
 	case len(places) > 1:
 		r.Twice++
 	}
-}
-
-// dial reaches the mesh listener as a gateway does.
-func dial(mesh, certs string) (*grpc.ClientConn, error) {
-	if host, _, err := net.SplitHostPort(mesh); err != nil || !net.ParseIP(host).IsLoopback() {
-		return nil, fmt.Errorf("%s: only this machine's mesh is asked", mesh)
-	}
-	pair, err := tls.LoadX509KeyPair(filepath.Join(certs, "tls.pem"), filepath.Join(certs, "tls.key"))
-	if err != nil {
-		return nil, err
-	}
-	pem, err := os.ReadFile(filepath.Join(certs, "proxies-ca.pem"))
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	return grpc.NewClient("passthrough:///"+mesh, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{pair}, RootCAs: roots, ServerName: "mesh.worldmesh.internal", MinVersion: tls.VersionTLS12,
-	})))
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from tests.chaos.generator import Result
@@ -50,6 +51,7 @@ def during(which: Callable[[random.Random], Sequence[Link]], bad: Bad, seconds: 
 
     def fault(scene: Scene) -> None:
         links = which(scene.rng)
+        scene.figures["cut_off"] = [link.source for link in links]
         scene.mark()
         for link in links:
             bad(scene, link.name)
@@ -172,6 +174,34 @@ def undisturbed(result: Result) -> list[str]:
     return wrong
 
 
+@contextmanager
+def others(scene: Scene) -> Iterator[None]:
+    """How those fared who were at a gateway whose links were well."""
+    yield
+    well = [
+        figures
+        for name, figures in zip(GATEWAYS, scene.result["by_gateway"], strict=True)
+        if name not in scene.figures["cut_off"]
+    ]
+    scene.figures |= {f"others_{what}": max(g[what] for g in well) for what in ("live_p99_ms", "state_silence_p99_ms")}
+
+
+OTHERS_MS = 1000
+
+
+def unharmed(result: Result) -> list[str]:
+    """The others speak and see as ever, and nobody comes or goes."""
+    wrong = [
+        f"at the other gateway {what} {result[key]:.0f} ms"
+        for key, what in (
+            ("others_live_p99_ms", "rooms lived again after"),
+            ("others_state_silence_p99_ms", "there was no state for"),
+        )
+        if result[key] > OTHERS_MS
+    ]
+    return wrong + unseen(result)
+
+
 STAY = {"patience": 60}
 """Clients who do not look for another gateway by themselves."""
 
@@ -182,7 +212,7 @@ def noticed(seconds: float) -> Check:
     def check(result: Result) -> list[str]:
         waited = result["longest_ms"]
         wrong = [] if waited > 500 * seconds else [f"nobody waited for longer than {waited:.0f} ms"]
-        return wrong + unseen(result)
+        return wrong + unharmed(result)
 
     return check
 
@@ -213,6 +243,7 @@ ROWS = (
         seconds=18,
         setup=APART,
         crowd=STAY,
+        around=(others,),
         check=noticed(12),
     ),
     Row(
@@ -259,6 +290,7 @@ ROWS = (
         seconds=16,
         setup=SERVERS,
         crowd=STAY,
+        around=(others,),
         check=noticed(10),
     ),
     Row(

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// calmWindow is over how long it is looked at how old steps are, and calmShare by how much that may change from one
+	// window to the next when all is calm.
+	calmWindow = time.Second
+	calmShare  = 0.25
+)
+
+// calmResult is how the machine was before anything went wrong.
+type calmResult struct {
+	Steady bool    `json:"calm_steady"`
+	After  float64 `json:"calm_after_s"`
+}
+
+// calmDown waits until steps are seen about as fast in a second as in the one before: when many have just come in, they
+// are not. What is calm begins then, or when it has waited for as long as the plan says.
+func (l *load) calmDown() calmResult {
+	start, r := time.Now(), calmResult{}
+	limit := time.Duration(l.plan.Settle * float64(time.Second))
+	for before := 0.0; !r.Steady && time.Since(start) < limit; {
+		time.Sleep(calmWindow)
+		now := l.stepP99(time.Now().Add(-calmWindow))
+		r.Steady = steady(before, now)
+		before = now
+	}
+	r.After = time.Since(start).Seconds()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calm = time.Now()
+	return r
+}
+
+// steady says whether two percentiles are about the same. None is below 0.
+func steady(before, now float64) bool {
+	return before > 0 && now > 0 && math.Abs(now-before) <= calmShare*min(before, now)
+}
+
+// stepP99 is how old the steps were that were seen since a time, in ms.
+func (l *load) stepP99(since time.Time) float64 {
+	var ages []float64
+	for _, room := range l.rooms {
+		ages = append(ages, room.agesSince(since)...)
+	}
+	return percentile(ages, 0.99)
+}
