@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -83,14 +84,16 @@ func newGateway(
 	limits := session.DefaultLimits()
 	limits.Heartbeat = cmp.Or(cfg.Heartbeat, limits.Heartbeat)
 	cfg.MaxSockets = boundedSockets(cfg.MaxSockets, log)
+	turns := socket.NewTurns(runtime.GOMAXPROCS(0))
 	g := &Gateway{
-		cfg: cfg, limits: limits, log: log, metrics: newMetrics(registry), ctx: ctx,
+		cfg: cfg, limits: limits, log: log, metrics: newMetrics(registry, turns), ctx: ctx,
 		entries:  newEntries(worldv1.NewWorldServiceClient(mesh)),
 		relays:   roomv1.NewRoomServiceClient(mesh),
 		revoked:  newRevocations(identity, log),
 		caller:   calls,
 		presence: newPresence(presencev1.NewPresenceServiceClient(mesh), cfg.Instance, log),
 		large:    socket.NewBudget(largeMessages),
+		turns:    turns,
 		linger:   linger,
 		giveUp:   giveUpTime,
 		clients:  map[*client]struct{}{}, sessions: map[string][]*client{}, attachments: map[string]*attachment{},

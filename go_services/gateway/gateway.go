@@ -42,6 +42,7 @@ type Gateway struct {
 	caller   *caller
 	presence *presence
 	large    *socket.Budget
+	turns    *socket.Turns
 	linger   time.Duration
 	giveUp   time.Duration
 
@@ -71,7 +72,7 @@ func (g *Gateway) release() { g.count.Add(-1) }
 func (g *Gateway) listener(config *tls.Config) *socket.Listener {
 	return &socket.Listener{
 		TLS: config, Origins: g.cfg.Origins, QueueBytes: g.cfg.QueueBytes, Large: g.large,
-		Acquire: g.acquire, Release: g.release, Serve: g.serve, Log: g.log,
+		Acquire: g.acquire, Release: g.release, Turns: g.turns, Serve: g.serve, Log: g.log,
 	}
 }
 

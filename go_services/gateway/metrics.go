@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 )
 
 // bodies is how many kinds of server frames there are, NONE included.
@@ -28,7 +29,7 @@ type metrics struct {
 	stateDrops prometheus.Counter
 }
 
-func newMetrics(registry prometheus.Registerer) *metrics {
+func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 	sockets := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "worldmesh_gateway_sockets", Help: "Open sockets.",
 	}, []string{"dialect"})
@@ -53,7 +54,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		Name: "worldmesh_gateway_reattachments_total",
 		Help: "Streams of rooms that ended while members were in: the room has moved, or its relay was lost.",
 	}, []string{"why"})
-	registry.MustRegister(sockets, m.frames, m.drops, m.closes, m.rooms, m.batches, m.reattachments)
+	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "worldmesh_gateway_handshakes_waiting",
+		Help: "TLS handshakes that wait for the processor: more clients come than it can shake hands with.",
+	}, func() float64 { return float64(turns.Waiting()) })
+	registry.MustRegister(sockets, waiting, m.frames, m.drops, m.closes, m.rooms, m.batches, m.reattachments)
 	for d := range m.sockets {
 		m.sockets[d] = sockets.WithLabelValues(dialect.Dialect(d).String())
 	}

@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 )
 
 // The page has them as JSON has them; TestThePageNamesAllFrames sees to it.
 func TestKindsOfFramesAreCountedUnderTheirNamesOnThePage(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	newMetrics(registry)
+	newMetrics(registry, socket.NewTurns(1))
 	counted := labelsOf(t, registry, "worldmesh_gateway_frames_total", "kind")
 	toClients, _, _ := strings.Cut(section(t, "Frames of the server"), "Events of the ordered channel")
 	for _, table := range []string{section(t, "Frames of clients"), toClients} {

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// askRelayEvery is how often a relay that rooms are at is asked whether it lives, and askRelayTimeout how long it may
-	// take to answer; after askRelayTimes without an answer its streams are given up.
-	askRelayEvery   = 300 * time.Millisecond
-	askRelayTimeout = 250 * time.Millisecond
-	askRelayTimes   = 4
+	// askRelayEvery is how often a relay that rooms are at is asked whether it lives.
+	askRelayEvery = 300 * time.Millisecond
+	// askRelayPatience is for how long it may not answer before its streams are given up: long enough for a way there
+	// and back that takes a second.
+	askRelayPatience = 1200 * time.Millisecond
 )
 
 // stuckError ends the stream to a relay that does not answer.
@@ -90,7 +90,7 @@ func (w *relayWatch) remove(r *watchedRelay, id int) {
 func (w *relayWatch) watch(ctx context.Context, r *watchedRelay) {
 	ticker := time.NewTicker(askRelayEvery)
 	defer ticker.Stop()
-	missed := 0
+	answered := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -98,18 +98,16 @@ func (w *relayWatch) watch(ctx context.Context, r *watchedRelay) {
 		case <-ticker.C:
 		}
 		if w.answers(ctx, r) {
-			missed = 0
-			continue
-		}
-		if missed++; missed >= askRelayTimes && ctx.Err() == nil {
+			answered = time.Now()
+		} else if time.Since(answered) >= askRelayPatience && ctx.Err() == nil {
 			w.giveUp(r)
-			missed = 0
+			answered = time.Now()
 		}
 	}
 }
 
 func (w *relayWatch) answers(ctx context.Context, r *watchedRelay) bool {
-	ctx, cancel := context.WithTimeout(ctx, askRelayTimeout)
+	ctx, cancel := context.WithTimeout(ctx, askRelayPatience)
 	defer cancel()
 	response, err := w.relays.GetRelay(ctx, &roomv1.GetRelayRequest{})
 	if err != nil || response.GetIncarnation() != r.opened.GetIncarnation() {

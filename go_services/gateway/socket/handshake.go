@@ -26,7 +26,8 @@ var errUnsupported = errors.New("no subprotocol that we know")
 // handshake does TLS and the upgrade. A client whose subprotocols are all unknown is told so over the socket, for a
 // browser shows its page nothing of a failed upgrade.
 func (l *Listener) handshake(conn net.Conn) (*Socket, error) {
-	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+	deadline := time.Now().Add(handshakeTimeout)
+	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
 	socket, err := newSocket(conn, l.QueueBytes, l.Large)
@@ -34,6 +35,13 @@ func (l *Listener) handshake(conn net.Conn) (*Socket, error) {
 		return nil, err
 	}
 	if l.TLS != nil {
+		if l.Turns != nil {
+			socket.out.turn = &turn{turns: l.Turns, until: deadline}
+			defer func() {
+				socket.out.turn.rest()
+				socket.out.turn = nil
+			}()
+		}
 		secure := tls.Server(&socket.out, l.TLS)
 		if err := secure.Handshake(); err != nil {
 			return nil, err

@@ -1,14 +1,12 @@
 package socket
 
 import (
-	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-	"unsafe"
 
+	"github.com/worldmesh/worldmesh/go_services/internal/rawio"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,8 +21,8 @@ const notSentLowat = 32 << 10
 // the kernel doesn't take goes to a queue that a goroutine empties, which exists only meanwhile. TLS runs above it, so
 // nothing that was accepted may be left out; the bound of the queue is therefore kept above TLS, by Socket.
 type outbox struct {
-	net.Conn
-	raw syscall.RawConn
+	rawio.Conn
+	turn *turn // while it shakes hands; nil if that needs none
 
 	waiting atomic.Int64 // bytes that were accepted and that the kernel has not taken
 
@@ -32,36 +30,34 @@ type outbox struct {
 	flushed chan struct{} // closed when the flusher ends; nil while there is none
 	failed  error
 
-	// What tryWrite works on; fields, so that its closure is made once.
-	buf     []byte
-	written int
-	err     syscall.Errno
-	try     func(fd uintptr)
-
 	queue   []byte
 	timeout time.Duration
 	// onDrained is called, by the flusher, when the queue has become empty.
 	onDrained func()
 }
 
-var errNoDescriptor = errors.New("the connection has no file descriptor")
-
 // open makes an outbox of a connection.
 func (o *outbox) open(conn net.Conn) error {
-	sc, ok := conn.(syscall.Conn)
-	if !ok {
-		return errNoDescriptor
+	if err := o.Open(conn); err != nil {
+		return err
 	}
-	raw, err := sc.SyscallConn()
+	o.timeout = writeTimeout
+	raw, err := o.SyscallConn()
 	if err != nil {
 		return err
 	}
-	o.Conn, o.raw, o.timeout = conn, raw, writeTimeout
-	o.try = func(fd uintptr) { o.written, o.err = send(fd, o.buf) }
 	_ = raw.Control(func(fd uintptr) { // a connection that is not TCP does without
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
 	})
 	return nil
+}
+
+// Read reads what the client has said. One goroutine may read.
+func (o *outbox) Read(p []byte) (int, error) {
+	if o.turn != nil {
+		return o.turn.read(&o.Conn, p)
+	}
+	return o.Conn.Read(p)
 }
 
 // Write accepts all of p, or fails for good.
@@ -73,7 +69,7 @@ func (o *outbox) Write(p []byte) (int, error) {
 	}
 	rest := p
 	if o.flushed == nil {
-		n, err := o.tryWrite(p)
+		n, err := o.TryWrite(p)
 		if err != nil {
 			o.failed = err
 			return n, err
@@ -90,36 +86,6 @@ func (o *outbox) Write(p []byte) (int, error) {
 		go o.flush(o.flushed)
 	}
 	return len(p), nil
-}
-
-func (o *outbox) tryWrite(p []byte) (int, error) {
-	o.buf = p
-	err := o.raw.Control(o.try)
-	o.buf = nil
-	switch {
-	case err != nil:
-		return 0, err
-	case o.err == syscall.EAGAIN:
-		return 0, nil
-	case o.err != 0:
-		return 0, o.err
-	}
-	return o.written, nil
-}
-
-// send hands the kernel what it takes at once. The system call never waits, so the scheduler is not told of it: to be
-// told costs it a third of the call, for it looks for other work for the processor meanwhile (docs/benchmarks.md).
-func send(fd uintptr, p []byte) (int, syscall.Errno) {
-	if len(p) == 0 {
-		return 0, 0
-	}
-	for {
-		n, _, err := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)),
-			syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
-		if err != syscall.EINTR {
-			return int(n), err
-		}
-	}
 }
 
 // flush writes what is queued until nothing is. A client that takes nothing for too long loses its connection.

@@ -32,6 +32,7 @@ type lab struct {
 	sockets chan served
 	places  chan struct{}
 	large   *Budget
+	turns   *Turns // one
 }
 
 // served is a socket that its listener waits for.
@@ -49,10 +50,11 @@ func open(t *testing.T, secure bool, change func(*Listener)) *lab {
 	}
 	l := &lab{
 		t: t, addr: tcp.Addr().String(), sockets: make(chan served), places: make(chan struct{}, 8), large: NewBudget(1 << 20),
+		turns: NewTurns(1),
 	}
 	done := make(chan struct{})
 	listener := &Listener{
-		Origins: []string{"https://world.example"}, QueueBytes: 64 << 10, Large: l.large, Log: slog.New(slog.DiscardHandler),
+		Origins: []string{"https://world.example"}, QueueBytes: 64 << 10, Large: l.large, Turns: l.turns, Log: slog.New(slog.DiscardHandler),
 		Acquire: func() bool {
 			select {
 			case l.places <- struct{}{}:

@@ -168,7 +168,10 @@ class Socket:
                 return
             if now - self._last_sent >= interval or now - max(self._last_heard, self._last_ping) >= interval:
                 self._last_ping = now
-                await self.send(Ping(int(time.time() * 1000)), self._next_rid())
+                try:
+                    await self.send(Ping(int(time.time() * 1000)), self._next_rid())
+                except ConnectionClosedError:
+                    return  # whoever reads finds out, too, and tells
 
     def _next_rid(self) -> int:
         self._rid = self._rid % 0xFFFF_FFFF + 1

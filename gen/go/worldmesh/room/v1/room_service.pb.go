@@ -2213,11 +2213,11 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\aChannel\x12\x17\n" +
 	"\x13CHANNEL_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCHANNEL_STATE\x10\x01\x12\x13\n" +
-	"\x0fCHANNEL_ORDERED\x10\x022\xfb\x02\n" +
+	"\x0fCHANNEL_ORDERED\x10\x022\xfd\x02\n" +
 	"\vRoomService\x12f\n" +
 	"\x06Attach\x12 .worldmesh.room.v1.AttachRequest\x1a!.worldmesh.room.v1.AttachResponse\"\x13\xaa\xd4\x18\x0f\b\x01\x1a\agateway \x020\x01(\x010\x01\x12\x8b\x01\n" +
-	"\vGetLiveRoom\x12%.worldmesh.room.v1.GetLiveRoomRequest\x1a&.worldmesh.room.v1.GetLiveRoomResponse\"-\xaa\xd4\x18)\b\x02\x12\x06server\x1a\agateway\x1a\x05relay\x1a\x05world \x03*\x02\b\x010\x01\x12v\n" +
-	"\bGetRelay\x12\".worldmesh.room.v1.GetRelayRequest\x1a#.worldmesh.room.v1.GetRelayResponse\"!\xaa\xd4\x18\x1d\b\x01\x1a\agateway\x1a\x05relay \x02*\x05\x10\x80\xe5\x9aw0\x01B\xcf\x01\n" +
+	"\vGetLiveRoom\x12%.worldmesh.room.v1.GetLiveRoomRequest\x1a&.worldmesh.room.v1.GetLiveRoomResponse\"-\xaa\xd4\x18)\b\x02\x12\x06server\x1a\agateway\x1a\x05relay\x1a\x05world \x03*\x02\b\x010\x01\x12x\n" +
+	"\bGetRelay\x12\".worldmesh.room.v1.GetRelayRequest\x1a#.worldmesh.room.v1.GetRelayResponse\"#\xaa\xd4\x18\x1f\b\x01\x1a\agateway\x1a\x05relay \x02*\a\b\x01\x10\x80\x84\xaf_0\x01B\xcf\x01\n" +
 	"\x15com.worldmesh.room.v1B\x10RoomServiceProtoP\x01Z>github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1;roomv1\xa2\x02\x03WRX\xaa\x02\x11Worldmesh.Room.V1\xca\x02\x11Worldmesh\\Room\\V1\xe2\x02\x1dWorldmesh\\Room\\V1\\GPBMetadata\xea\x02\x13Worldmesh::Room::V1b\x06proto3"
 
 var (

@@ -1,0 +1,93 @@
+package socket
+
+import (
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Turns bounds how many TLS handshakes are worked on at the same time. When a crowd comes, what makes all of them wait is
+// the processor: shared among all it is enough for none within the time that clients wait, and those who are in are
+// starved by it. With turns the first are through while the last wait, and who has begun goes before who has not.
+type Turns struct {
+	mu    sync.Mutex
+	free  int
+	begun []chan struct{} // who wait for another turn
+	fresh []chan struct{} // who wait for the first
+}
+
+// NewTurns makes so many turns: as many as there are processors keep them busy.
+func NewTurns(n int) *Turns { return &Turns{free: n} }
+
+// Waiting is how many wait for a turn.
+func (t *Turns) Waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.begun) + len(t.fresh)
+}
+
+func (t *Turns) take(begun bool) {
+	t.mu.Lock()
+	if t.free > 0 {
+		t.free--
+		t.mu.Unlock()
+		return
+	}
+	called := make(chan struct{})
+	if begun {
+		t.begun = append(t.begun, called)
+	} else {
+		t.fresh = append(t.fresh, called)
+	}
+	t.mu.Unlock()
+	<-called // whoever has a turn gives it back before it waits for anything
+}
+
+// give gives a turn to who comes next.
+func (t *Turns) give() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case len(t.begun) > 0:
+		close(t.begun[0])
+		t.begun = t.begun[1:]
+	case len(t.fresh) > 0:
+		close(t.fresh[0])
+		t.fresh = t.fresh[1:]
+	default:
+		t.free++
+	}
+}
+
+// turn is a connection's, while it shakes hands: whoever works on what it has said has the turn, which is given back while
+// nothing is said.
+type turn struct {
+	turns *Turns
+	until time.Time // when it is too late
+	begun bool
+	has   bool
+}
+
+// read reads from a connection without a turn, and waits for one to work on what came.
+func (t *turn) read(conn net.Conn, p []byte) (int, error) {
+	t.rest()
+	n, err := conn.Read(p)
+	if err != nil {
+		return n, err
+	}
+	t.turns.take(t.begun)
+	t.begun, t.has = true, true
+	if time.Now().After(t.until) { // the client has given up, too
+		return 0, os.ErrDeadlineExceeded
+	}
+	return n, nil
+}
+
+// rest gives the turn back, if it is had.
+func (t *turn) rest() {
+	if t.has {
+		t.has = false
+		t.turns.give()
+	}
+}

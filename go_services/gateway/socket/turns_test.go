@@ -1,0 +1,81 @@
+package socket
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+)
+
+func TestWhoSaysNothingOrOnlyBeginsTakesNoTurn(t *testing.T) {
+	l := open(t, true, nil)
+	for _, said := range []string{"", "\x16\x03\x01\x02\x00\x01"} { // nothing, and how a ClientHello begins
+		conn, err := net.Dial("tcp", l.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte(said)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.pair(dialect.FlatBuffers) // with the only turn
+	l.turns.take(false)         // or waits for good
+}
+
+func TestATurnIsGivenBackByHandshakesThatFail(t *testing.T) {
+	l := open(t, true, nil)
+	for range 3 {
+		conn, err := tls.Dial("tcp", l.addr, &tls.Config{ServerName: "127.0.0.1"}) // does not know the authority
+		if err == nil {
+			_ = conn.Close()
+			t.Fatal("shook hands")
+		}
+	}
+	l.pair(dialect.FlatBuffers)
+}
+
+func TestWhoHasBegunGoesBeforeWhoHasNot(t *testing.T) {
+	turns := NewTurns(1)
+	turns.take(false)
+	order := make(chan string)
+	wait := func(who string, begun bool) {
+		before := turns.Waiting()
+		go func() {
+			turns.take(begun)
+			order <- who
+		}()
+		for turns.Waiting() == before {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	wait("first", false)
+	wait("second", false)
+	wait("begun", true)
+	var got []string
+	for range 3 {
+		turns.give()
+		got = append(got, <-order)
+	}
+	if !slices.Equal(got, []string{"begun", "first", "second"}) {
+		t.Errorf("came in the order %v", got)
+	}
+}
+
+func TestATurnThatComesTooLateIsNotUsed(t *testing.T) {
+	turns := NewTurns(1)
+	here, there := net.Pipe()
+	defer here.Close()
+	go func() { _, _ = there.Write([]byte{1}) }()
+	late := turn{turns: turns, until: time.Now()}
+	if _, err := late.read(here, make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("read: %v", err)
+	}
+	late.rest()
+	turns.take(false) // or waits for good
+}
