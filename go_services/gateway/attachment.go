@@ -172,6 +172,7 @@ func (a *attachment) serve(parent context.Context, host string) (end streamEnd) 
 	case !a.opened(first.GetOpened().GetEpoch()):
 		return streamEnd{err: errStale}
 	}
+	a.pace.forget()
 	defer a.watch.add(a.roomID, first.GetOpened(), cancel)()
 	return a.follow(ctx, cancel, stream)
 }

@@ -123,7 +123,7 @@ func (a *attachment) write(d *roomv1.Delivery, frame []byte) {
 	state := d.GetChannel() == roomv1.Channel_CHANNEL_STATE
 	kind, n := a.fan.learn(frame)
 	if n.tick {
-		a.pace.ticked(time.Now())
+		a.pace.ticked(time.Now().Add(-time.Duration(d.GetLateUs()) * time.Microsecond))
 	}
 	links := d.GetLinks()
 	if len(links) == 0 {

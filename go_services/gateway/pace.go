@@ -6,12 +6,12 @@ import (
 )
 
 const (
-	// paceLead is how long before a room's tick its members' state leaves the gateway: the way to the relay, twice, and
-	// some. State that leaves earlier only waits at the relay, in more messages; state that leaves later waits for the
-	// tick after.
-	paceLead = 8 * time.Millisecond
-	// paceDrift is what share of a delivery's lateness is believed: most of it is jitter, not the tick.
-	paceDrift = 8
+	// paceLead is how long before a room's tick arrives its members' state leaves the gateway: the way to the relay and
+	// back. So it gets there when the room ticks, which waits a little for it. State that leaves earlier has the relay
+	// wake twice; state that leaves much later waits for the tick after.
+	paceLead = 3 * time.Millisecond
+	// paceDrift is what share of a delivery's lateness is believed: nearly all of it is jitter, not the tick.
+	paceDrift = 64
 	// paceMemory is how long a tick is remembered: clocks drift.
 	paceMemory = time.Minute
 )
@@ -29,7 +29,7 @@ type pace struct {
 
 func newPace(batch, interval time.Duration) *pace { return &pace{batch: batch, interval: interval} }
 
-// ticked takes the arrival of a tick's state.
+// ticked takes when a tick's state arrived, or would have if the tick had not waited.
 func (p *pace) ticked(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,6 +46,13 @@ func (p *pace) ticked(now time.Time) {
 	} else {
 		p.tick = now // nothing arrives before it was sent
 	}
+}
+
+// forget has the room's time be learned anew: it is at another relay.
+func (p *pace) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen = time.Time{}
 }
 
 // wait says how long state that comes now should wait.

@@ -53,9 +53,22 @@ func TestJitterDoesNotDisturbThePace(t *testing.T) {
 func TestARoomThatMovedToAnotherRelayTicksAtOtherTimes(t *testing.T) {
 	p := newPace(5*time.Millisecond, interval)
 	p.ticked(epoch)
-	now := epoch.Add(20 * time.Millisecond)
-	for range 60 {
-		now = now.Add(interval)
+	p.forget()
+	if wait := p.wait(epoch.Add(11 * time.Millisecond)); wait != 4*time.Millisecond {
+		t.Errorf("before a tick of the other relay is known state waits %v", wait)
+	}
+	moved := epoch.Add(20 * time.Millisecond)
+	p.ticked(moved)
+	if wait := p.wait(moved); wait != interval-paceLead {
+		t.Errorf("it waits %v after a tick", wait)
+	}
+}
+
+func TestClocksDriftApart(t *testing.T) {
+	p := newPace(5*time.Millisecond, interval)
+	now := epoch
+	for range 20 * 60 { // a relay whose clock loses 100 µs a second
+		now = now.Add(interval + 5*time.Microsecond)
 		p.ticked(now)
 	}
 	if wait := p.wait(now); wait < interval-paceLead-time.Millisecond || wait > interval-paceLead {
@@ -64,7 +77,7 @@ func TestARoomThatMovedToAnotherRelayTicksAtOtherTimes(t *testing.T) {
 }
 
 func TestPaceOfRoomsThatTickQuickly(t *testing.T) {
-	p := newPace(5*time.Millisecond, 10*time.Millisecond)
+	p := newPace(5*time.Millisecond, 2*paceLead)
 	p.ticked(epoch)
 	if wait := p.wait(epoch.Add(6 * time.Millisecond)); wait != 4*time.Millisecond {
 		t.Errorf("it waits %v: the lead does not fit into the tick", wait)

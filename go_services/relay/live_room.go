@@ -55,6 +55,9 @@ type liveRoom struct {
 	phase   time.Duration
 	tempo   tempo
 	due     time.Time // of the armed tick; zero if none is
+	ticked  time.Time // when the newest tick was due
+	held    bool      // the armed tick waits for gateways
+	lateUS  uint32    // how late the newest tick was
 	members int       // as counted in the metrics
 
 	unwritten []*room.Entry // handed out by the core, not logged
@@ -148,8 +151,7 @@ func (l *liveRoom) arm(now time.Time) {
 	if !l.core.Dirty() || !l.due.IsZero() {
 		return
 	}
-	interval := l.tempo.interval()
-	l.due = now.Add(-l.phase).Truncate(interval).Add(interval + l.phase)
+	l.due = dueOf(now, l.ticked, l.phase, l.tempo.interval())
 	l.timer.Reset(l.due.Sub(now))
 }
 
@@ -160,8 +162,31 @@ func (l *liveRoom) tick() {
 		return
 	}
 	now := l.clock.now()
-	l.metrics.tickLag.Observe(now.Sub(l.due).Seconds())
-	l.due = time.Time{}
+	switch early := l.due.Sub(now); {
+	case early > 0: // the timer was for the tick before, which did not wait for it
+		l.timer.Reset(early)
+	case !l.held && l.expects():
+		l.held = true
+		l.timer.Reset(graceOf(l.tempo.interval()) + early)
+	default:
+		l.tickNow(now)
+	}
+}
+
+// expects says whether a gateway by which members walk has not told of this tick yet.
+func (l *liveRoom) expects() bool {
+	for _, s := range l.streams {
+		if s.walks.expected(l.due, l.tempo.interval()) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *liveRoom) tickNow(now time.Time) {
+	late := now.Sub(l.due)
+	l.metrics.tickLag.Observe(late.Seconds())
+	l.ticked, l.due, l.held, l.lateUS = l.due, time.Time{}, false, uint32(min(late, time.Second)/time.Microsecond)
 	if l.frozen {
 		return
 	}
@@ -394,19 +419,23 @@ func (l *liveRoom) play(s *stream, inputs []*roomv1.Input, f func(now time.Time,
 		if l.frozen || l.streams[s.id] != s {
 			return
 		}
-		if l.record == nil {
-			for _, in := range inputs {
-				f(now, core, in)
-			}
-			return
-		}
-		played := &roomv1.RoomRecord_Played{Stream: s.id}
+		var played []*roomv1.Input
 		for _, in := range inputs {
-			if f(now, core, in) {
-				played.Inputs = append(played.Inputs, in)
+			if f(now, core, in) && l.record != nil {
+				played = append(played, in)
+			}
+			if in.GetState() != nil {
+				s.walks.note(now, l.tempo.interval())
 			}
 		}
-		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Played_{Played: played}})
+		if l.record != nil {
+			l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Played_{
+				Played: &roomv1.RoomRecord_Played{Stream: s.id, Inputs: played},
+			}})
+		}
+		if l.held && !l.expects() {
+			l.tickNow(now)
+		}
 	})
 }
 

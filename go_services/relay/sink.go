@@ -109,11 +109,11 @@ func (s *sink) Corrected(to room.Link, state frames.EntityState) {
 }
 
 func (s *sink) State(batch frames.StateBatch) {
-	d := stateDelivery(s.encode.StateBatch(batch))
+	d := s.stateDelivery(batch)
 	var whole *roomv1.Delivery // made at most once, and only if some gateway is behind
 	full := func() *roomv1.Delivery {
 		if whole == nil {
-			whole = stateDelivery(s.encode.StateBatch(s.room.core.States()))
+			whole = s.stateDelivery(s.room.core.States())
 		}
 		return whole
 	}
@@ -125,8 +125,10 @@ func (s *sink) State(batch frames.StateBatch) {
 	s.count(roomv1.Channel_CHANNEL_STATE, len(s.room.streams))
 }
 
-func stateDelivery(frame []byte) *roomv1.Delivery {
-	return &roomv1.Delivery{Frame: bytes.Clone(frame), Channel: roomv1.Channel_CHANNEL_STATE}
+func (s *sink) stateDelivery(batch frames.StateBatch) *roomv1.Delivery {
+	return &roomv1.Delivery{
+		Frame: bytes.Clone(s.encode.StateBatch(batch)), Channel: roomv1.Channel_CHANNEL_STATE, LateUs: s.room.lateUS,
+	}
 }
 
 func (s *sink) View(stream uint64, links []uint32, batch frames.StateBatch) {
@@ -136,6 +138,7 @@ func (s *sink) View(stream uint64, links []uint32, batch frames.StateBatch) {
 	}
 	d := s.views.delivery()
 	d.Frame, d.Channel, d.Links = s.views.frame(s.encode.StateBatch(batch)), roomv1.Channel_CHANNEL_STATE, links
+	d.LateUs = s.room.lateUS
 	st.pushView(d)
 	s.count(roomv1.Channel_CHANNEL_STATE, 1)
 }

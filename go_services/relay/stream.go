@@ -30,6 +30,8 @@ type stream struct {
 	moved  *roomv1.AttachResponse_Moved // the last that is sent
 	closed bool
 	over   chan struct{} // closed when it is given up; the cause of its context says why
+
+	walks walks // the room's lock guards it
 }
 
 func newStream(id uint64, gateway string, limit int, cancel context.CancelCauseFunc) *stream {

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -70,10 +71,12 @@ type client struct {
 	newest   map[uint32]uint64 // of each entity the newest step's time
 	silence  time.Duration
 	lastSent time.Time
-	slow     *throttle // of one that reads slowly at times
-	late     bool      // stays out until it is called
-	since    time.Time // when it came in first
-	mortal   bool      // does not come back once things go wrong
+	lastPing time.Time
+	heardAt  atomic.Int64 // when something came last, Unix time, ns
+	slow     *throttle    // of one that reads slowly at times
+	late     bool         // stays out until it is called
+	since    time.Time    // when it came in first
+	mortal   bool         // does not come back once things go wrong
 }
 
 // message is something that is to be said once.
@@ -155,7 +158,9 @@ func (c *client) session(ctx context.Context, gateway int) error {
 func (c *client) read(conn net.Conn, reader *bufio.Reader) error {
 	var buf []byte
 	for {
-		_ = conn.SetReadDeadline(time.Now().Add(c.patience()))
+		now := time.Now()
+		c.heardAt.Store(now.UnixNano())
+		_ = conn.SetReadDeadline(now.Add(c.patience()))
 		h, err := ws.ReadHeader(reader)
 		if err != nil {
 			return fmt.Errorf("read: %w", err)
@@ -430,13 +435,16 @@ func (c *client) patience() time.Duration {
 	return c.silence
 }
 
-// ping says that it is there, if it has said nothing for long.
+// ping says that it is there, if it has said nothing for long, and asks whether the gateway is, if that has not.
 func (c *client) ping() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.lastSent) < c.silence/2-pingEvery {
+	quiet := c.silence/2 - pingEvery
+	heard := time.Unix(0, c.heardAt.Load())
+	if time.Since(c.lastSent) < quiet && (time.Since(heard) < quiet || time.Since(c.lastPing) < quiet) {
 		return
 	}
+	c.lastPing = time.Now()
 	b := flatbuffers.NewBuilder(64)
 	clientv1.PingStart(b)
 	_ = c.sendLocked(b, clientv1.ClientBodyPing, clientv1.PingEnd(b), 0)

@@ -753,7 +753,10 @@ type Delivery struct {
 	// gateway drops what it has had already, unless `links` is set.
 	Position *LogPosition `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`
 	// The number of the input, of the only link in `links`, that this answers; 0 if it answers none.
-	Answered      uint64 `protobuf:"varint,6,opt,name=answered,proto3" json:"answered,omitempty"`
+	Answered uint64 `protobuf:"varint,6,opt,name=answered,proto3" json:"answered,omitempty"`
+	// Of the state channel: how many microseconds later than it was due its tick came. It waits a little for gateways by
+	// which members walk; they must not take that for the room's time.
+	LateUs        uint32 `protobuf:"varint,7,opt,name=late_us,json=lateUs,proto3" json:"late_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -826,6 +829,13 @@ func (x *Delivery) GetPosition() *LogPosition {
 func (x *Delivery) GetAnswered() uint64 {
 	if x != nil {
 		return x.Answered
+	}
+	return 0
+}
+
+func (x *Delivery) GetLateUs() uint32 {
+	if x != nil {
+		return x.LateUs
 	}
 	return 0
 }
@@ -2170,7 +2180,7 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x1b.worldmesh.room.v1.DeliveryR\n" +
 	"deliveriesB\x06\n" +
-	"\x04body\"\x83\x02\n" +
+	"\x04body\"\x9c\x02\n" +
 	"\bDelivery\x12\x14\n" +
 	"\x05frame\x18\x01 \x01(\fR\x05frame\x124\n" +
 	"\achannel\x18\x02 \x01(\x0e2\x1a.worldmesh.room.v1.ChannelR\achannel\x12\x14\n" +
@@ -2179,7 +2189,8 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"membership\x18\x04 \x01(\v2\x1d.worldmesh.room.v1.MembershipR\n" +
 	"membership\x12:\n" +
 	"\bposition\x18\x05 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\bposition\x12\x1a\n" +
-	"\banswered\x18\x06 \x01(\x04R\banswered\"\xce\x01\n" +
+	"\banswered\x18\x06 \x01(\x04R\banswered\x12\x17\n" +
+	"\alate_us\x18\a \x01(\rR\x06lateUs\"\xce\x01\n" +
 	"\n" +
 	"Membership\x12\x12\n" +
 	"\x04link\x18\x01 \x01(\rR\x04link\x12%\n" +

@@ -701,6 +701,7 @@ class Delivery(_message.Message):
     MEMBERSHIP_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     ANSWERED_FIELD_NUMBER: _builtins.int
+    LATE_US_FIELD_NUMBER: _builtins.int
     frame: _builtins.bytes
     """An encoded FlatBuffers ServerFrame (client.fbs), the same bytes for all who receive it. May be empty when
     only `membership` is told.
@@ -709,6 +710,10 @@ class Delivery(_message.Message):
     """The channel."""
     answered: _builtins.int
     """The number of the input, of the only link in `links`, that this answers; 0 if it answers none."""
+    late_us: _builtins.int
+    """Of the state channel: how many microseconds later than it was due its tick came. It waits a little for gateways by
+    which members walk; they must not take that for the room's time.
+    """
     @_builtins.property
     def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The links that receive it; empty means all members of this stream who have joined."""
@@ -732,10 +737,11 @@ class Delivery(_message.Message):
         membership: Global___Membership | None = ...,
         position: Global___LogPosition | None = ...,
         answered: _builtins.int = ...,
+        late_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["membership", b"membership", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "channel", b"channel", "frame", b"frame", "links", b"links", "membership", b"membership", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "channel", b"channel", "frame", b"frame", "late_us", b"late_us", "links", b"links", "membership", b"membership", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

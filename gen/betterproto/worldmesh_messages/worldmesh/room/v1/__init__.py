@@ -312,6 +312,12 @@ class Delivery(betterproto2.Message):
     The number of the input, of the only link in `links`, that this answers; 0 if it answers none.
     """
 
+    late_us: "int" = betterproto2.field(7, betterproto2.TYPE_UINT32)
+    """
+    Of the state channel: how many microseconds later than it was due its tick came. It waits a little for gateways by
+    which members walk; they must not take that for the room's time.
+    """
+
 
 default_message_pool.register_message("worldmesh.room.v1", "Delivery", Delivery)
 
