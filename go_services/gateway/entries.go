@@ -7,6 +7,8 @@ import (
 	"time"
 
 	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -14,13 +16,20 @@ import (
 const maxEntries = 10_000
 
 // entries asks world whether users may enter rooms, and keeps what goes for everybody as long as world says: when a
-// crowd comes in, world is asked once.
+// crowd comes in, world is asked once. Those who come meanwhile wait for that answer, which may be theirs.
 type entries struct {
 	world worldv1.WorldServiceClient
 	now   func() time.Time
 
-	mu   sync.Mutex
-	kept map[string]keptEntry // by room
+	mu     sync.Mutex
+	kept   map[string]keptEntry // by room
+	asking map[string]*question // by room
+}
+
+// question is one that world has not answered yet.
+type question struct {
+	answered chan struct{}
+	err      error // once it is answered
 }
 
 type keptEntry struct {
@@ -29,7 +38,7 @@ type keptEntry struct {
 }
 
 func newEntries(world worldv1.WorldServiceClient) *entries {
-	return &entries{world: world, now: time.Now, kept: map[string]keptEntry{}}
+	return &entries{world: world, now: time.Now, kept: map[string]keptEntry{}, asking: map[string]*question{}}
 }
 
 // authorize is world's answer for a user: asked for, or the one that goes for everybody.
@@ -37,6 +46,45 @@ func (e *entries) authorize(ctx context.Context, roomID, userID string) (*worldv
 	if answer := e.find(roomID, userID); answer != nil {
 		return answer, nil
 	}
+	q, mine := e.question(roomID)
+	if mine {
+		answer, err := e.ask(ctx, roomID, userID)
+		e.mu.Lock()
+		delete(e.asking, roomID)
+		e.mu.Unlock()
+		q.err = err
+		close(q.answered)
+		return answer, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, kit.StatusOf(ctx.Err()).Err()
+	case <-q.answered:
+	}
+	if answer := e.find(roomID, userID); answer != nil {
+		return answer, nil
+	}
+	switch kit.StatusOf(q.err).Code() {
+	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded:
+		return nil, q.err // world has no answer, for whomever
+	default:
+		return e.ask(ctx, roomID, userID)
+	}
+}
+
+// question is the one about a room that world is being asked; a new one is the caller's to ask.
+func (e *entries) question(roomID string) (q *question, mine bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if q = e.asking[roomID]; q != nil {
+		return q, false
+	}
+	q = &question{answered: make(chan struct{})}
+	e.asking[roomID] = q
+	return q, true
+}
+
+func (e *entries) ask(ctx context.Context, roomID, userID string) (*worldv1.AuthorizeEntryResponse, error) {
 	asked := e.now()
 	answer, err := e.world.AuthorizeEntry(ctx, &worldv1.AuthorizeEntryRequest{RoomId: roomID, UserId: userID})
 	if err == nil {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -75,4 +78,82 @@ func TestWhatGoesForOneOnlyAndWhatFailedIsAskedAgain(t *testing.T) {
 			t.Errorf("asked %d times", world.asked)
 		}
 	}
+}
+
+// slowWorld answers when it is let.
+type slowWorld struct {
+	countingWorld
+	let     chan error
+	waiting chan struct{}
+}
+
+func (w *slowWorld) AuthorizeEntry(
+	ctx context.Context, request *worldv1.AuthorizeEntryRequest, opts ...grpc.CallOption,
+) (*worldv1.AuthorizeEntryResponse, error) {
+	w.waiting <- struct{}{}
+	w.err = <-w.let
+	return w.countingWorld.AuthorizeEntry(ctx, request, opts...)
+}
+
+func TestACrowdAsksOnce(t *testing.T) {
+	for name, failed := range map[string]error{
+		"and all may enter":      nil,
+		"and there is no answer": status.Error(codes.Unavailable, "down"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				world := &slowWorld{
+					countingWorld: countingWorld{shared: time.Second}, let: make(chan error), waiting: make(chan struct{}, 1),
+				}
+				e := newEntries(world)
+				answers := make(chan error)
+				for range 100 {
+					go func() {
+						_, err := e.authorize(t.Context(), "a", "ann")
+						answers <- err
+					}()
+				}
+				<-world.waiting
+				synctest.Wait() // all others wait
+				world.let <- failed
+				for range 100 {
+					if err := <-answers; !errors.Is(err, failed) {
+						t.Fatal(err)
+					}
+				}
+				if world.asked != 1 || len(e.asking) != 0 {
+					t.Errorf("asked %d times, and is asking %d", world.asked, len(e.asking))
+				}
+			})
+		})
+	}
+}
+
+func TestWhoIsNamedAsksAfterTheCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := &slowWorld{
+			countingWorld: countingWorld{shared: time.Second}, let: make(chan error), waiting: make(chan struct{}, 2),
+		}
+		e := newEntries(world)
+		roles := make(chan worldv1.RoomRole)
+		enter := func(user string) {
+			answer, err := e.authorize(t.Context(), "a", user)
+			if err != nil {
+				t.Error(err)
+			}
+			roles <- answer.GetRole()
+		}
+		go enter("ann")
+		<-world.waiting
+		go enter("owner")
+		synctest.Wait()
+		world.let <- nil
+		if role := <-roles; role != worldv1.RoomRole_ROOM_ROLE_UNSPECIFIED {
+			t.Errorf("ann is %v", role)
+		}
+		world.let <- nil
+		if role := <-roles; role != worldv1.RoomRole_ROOM_ROLE_OWNER {
+			t.Errorf("the owner is %v", role)
+		}
+	})
 }

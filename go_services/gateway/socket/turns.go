@@ -17,7 +17,7 @@ type Turns struct {
 	fresh []chan struct{} // who wait for the first
 }
 
-// NewTurns makes so many turns: as many as there are processors keep them busy.
+// NewTurns makes so many turns: as many handshakes as there are processors keep all of them busy.
 func NewTurns(n int) *Turns { return &Turns{free: n} }
 
 // Waiting is how many wait for a turn.

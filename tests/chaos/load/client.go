@@ -118,10 +118,18 @@ func (c *client) session(ctx context.Context, gateway int) error {
 		Timeout: dialTimeout, ReadBufferSize: 1024, WriteBufferSize: 512, Protocols: []string{subprotocol},
 		TLSConfig: &tls.Config{RootCAs: c.load.roots, MinVersion: tls.VersionTLS12},
 	}
+	dial := (&net.Dialer{}).DialContext
 	if c.slow != nil {
-		dialer.NetDial = c.slow.dial
+		dial = c.slow.dial
+	}
+	alone := &alone{}
+	dialer.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		alone.Conn = conn
+		return alone, err
 	}
 	conn, reader, _, err := dialer.Dial(ctx, c.load.plan.URLs[gateway])
+	alone.done()
 	if err != nil {
 		return fmt.Errorf("dial: %w", err)
 	}
