@@ -84,7 +84,7 @@ func newGateway(
 	limits := session.DefaultLimits()
 	limits.Heartbeat = cmp.Or(cfg.Heartbeat, limits.Heartbeat)
 	cfg.MaxSockets = boundedSockets(cfg.MaxSockets, log)
-	turns := socket.NewTurns(max(1, runtime.GOMAXPROCS(0)/2)) // half of the processors are for those who are in
+	turns := socket.NewTurns(runtime.GOMAXPROCS(0))
 	g := &Gateway{
 		cfg: cfg, limits: limits, log: log, metrics: newMetrics(registry, turns), ctx: ctx,
 		entries:  newEntries(worldv1.NewWorldServiceClient(mesh)),

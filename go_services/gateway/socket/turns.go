@@ -66,7 +66,7 @@ type turn struct {
 	turns *Turns
 	until time.Time // when it is too late
 	begun bool
-	has   bool
+	since time.Time // when it was taken; zero if it is not had
 }
 
 // read reads from a connection without a turn, and waits for one to work on what came.
@@ -77,17 +77,18 @@ func (t *turn) read(conn net.Conn, p []byte) (int, error) {
 		return n, err
 	}
 	t.turns.take(t.begun)
-	t.begun, t.has = true, true
-	if time.Now().After(t.until) { // the client has given up, too
+	t.begun, t.since = true, time.Now()
+	if t.since.After(t.until) { // the client has given up, too
 		return 0, os.ErrDeadlineExceeded
 	}
 	return n, nil
 }
 
-// rest gives the turn back, if it is had.
+// rest gives the turn back, if it is had, after as long as it was had: half of the time is for those who are in, the more so
+// the less there is of it.
 func (t *turn) rest() {
-	if t.has {
-		t.has = false
-		t.turns.give()
+	if !t.since.IsZero() {
+		time.AfterFunc(time.Since(t.since), t.turns.give)
+		t.since = time.Time{}
 	}
 }

@@ -17,10 +17,14 @@ func (a *alone) Read(p []byte) (int, error) {
 	a.rest()
 	n, err := a.Conn.Read(p)
 	if !a.over && err == nil {
-		handshakes <- struct{}{}
-		a.works = true
+		a.work()
 	}
 	return n, err
+}
+
+func (a *alone) work() {
+	handshakes <- struct{}{}
+	a.works = true
 }
 
 func (a *alone) rest() {

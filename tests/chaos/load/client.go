@@ -123,10 +123,12 @@ func (c *client) session(ctx context.Context, gateway int) error {
 		dial = c.slow.dial
 	}
 	alone := &alone{}
-	dialer.NetDial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		alone.Conn = conn
-		return alone, err
+	dialer.NetDial = func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+		if alone.Conn, err = dial(ctx, network, addr); err != nil {
+			return nil, err
+		}
+		alone.work()
+		return alone, nil
 	}
 	conn, reader, _, err := dialer.Dial(ctx, c.load.plan.URLs[gateway])
 	alone.done()
