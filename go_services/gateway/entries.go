@@ -16,7 +16,8 @@ import (
 const maxEntries = 10_000
 
 // entries asks world whether users may enter rooms, and keeps what goes for everybody as long as world says: when a
-// crowd comes in, world is asked once. Those who come meanwhile wait for that answer, which may be theirs.
+// crowd comes into a room that is open to all, world is asked once. Those who come meanwhile wait for that answer, which may
+// be theirs; where it is not, they ask for themselves.
 type entries struct {
 	world worldv1.WorldServiceClient
 	now   func() time.Time

@@ -12,11 +12,13 @@ import (
 )
 
 const (
-	// askRelayEvery is how often a relay that rooms are at is asked whether it lives.
+	// askRelayEvery is how often a relay that rooms are at is asked whether it lives, whether it has answered before or not.
 	askRelayEvery = 300 * time.Millisecond
-	// askRelayPatience is for how long it may not answer before its streams are given up: long enough for a way there
+	// askRelayPatience is for how long it may answer none before its streams are given up: long enough for a way there
 	// and back that takes a second.
 	askRelayPatience = 1200 * time.Millisecond
+	// askRelayMost is how many questions are under way at most.
+	askRelayMost = int(askRelayPatience/askRelayEvery) + 1
 )
 
 // stuckError ends the stream to a relay that does not answer.
@@ -90,31 +92,46 @@ func (w *relayWatch) remove(r *watchedRelay, id int) {
 func (w *relayWatch) watch(ctx context.Context, r *watchedRelay) {
 	ticker := time.NewTicker(askRelayEvery)
 	defer ticker.Stop()
-	answered := time.Now()
-	for {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	answers := make(chan string, askRelayMost)
+	answered, open := time.Now(), 0
+	ask := func() {
+		if open < askRelayMost {
+			open++
+			asking.Go(func() { answers <- w.ask(ctx, r) })
+		}
+	}
+	for ask(); ; {
 		select {
 		case <-ctx.Done():
 			return
+		case other := <-answers:
+			if open--; other != noAnswer {
+				answered, r.other = time.Now(), other
+			}
 		case <-ticker.C:
-		}
-		if w.answers(ctx, r) {
-			answered = time.Now()
-		} else if time.Since(answered) >= askRelayPatience && ctx.Err() == nil {
-			w.giveUp(r)
-			answered = time.Now()
+			if time.Since(answered) >= askRelayPatience {
+				w.giveUp(r)
+				answered = time.Now()
+			}
+			ask()
 		}
 	}
 }
 
-func (w *relayWatch) answers(ctx context.Context, r *watchedRelay) bool {
+// noAnswer is no address.
+const noAnswer = "-"
+
+// ask asks a relay once; its answer is where another relay is, if it knows one.
+func (w *relayWatch) ask(ctx context.Context, r *watchedRelay) string {
 	ctx, cancel := context.WithTimeout(ctx, askRelayPatience)
 	defer cancel()
 	response, err := w.relays.GetRelay(ctx, &roomv1.GetRelayRequest{})
 	if err != nil || response.GetIncarnation() != r.opened.GetIncarnation() {
-		return false
+		return noAnswer
 	}
-	r.other = response.GetOtherAddress()
-	return true
+	return response.GetOtherAddress()
 }
 
 // giveUp ends the streams to a relay: their rooms are looked for elsewhere.

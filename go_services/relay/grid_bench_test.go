@@ -107,12 +107,17 @@ func (c *crowdedRoom) walk(share int, metres float32) {
 	c.next++
 }
 
-func (c *crowdedRoom) tick() {
-	c.live.mu.Lock()
-	c.live.timer.Stop()
-	c.live.due = c.live.clock.now()
-	c.live.mu.Unlock()
-	c.live.tick()
+func (c *crowdedRoom) tick() { tickAtOnce(c.live) }
+
+// tickAtOnce has a room tick, if something waits for it, whatever the time is.
+func tickAtOnce(live *liveRoom) {
+	live.mu.Lock()
+	if !live.due.IsZero() {
+		live.timer.Stop()
+		live.due, live.held = live.clock.now(), true
+	}
+	live.mu.Unlock()
+	live.tick()
 }
 
 func (c *crowdedRoom) take() {

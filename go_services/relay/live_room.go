@@ -55,7 +55,7 @@ type liveRoom struct {
 	phase   time.Duration
 	tempo   tempo
 	due     time.Time // of the armed tick; zero if none is
-	ticked  time.Time // when the newest tick was due
+	ran     time.Time // when the newest tick came
 	held    bool      // the armed tick waits for gateways
 	lateUS  uint32    // how late the newest tick was
 	members int       // as counted in the metrics
@@ -151,7 +151,7 @@ func (l *liveRoom) arm(now time.Time) {
 	if !l.core.Dirty() || !l.due.IsZero() {
 		return
 	}
-	l.due = dueOf(now, l.ticked, l.phase, l.tempo.interval())
+	l.due = dueOf(now, l.ran, l.phase, l.tempo.interval())
 	l.timer.Reset(l.due.Sub(now))
 }
 
@@ -169,7 +169,8 @@ func (l *liveRoom) tick() {
 		l.held = true
 		l.timer.Reset(graceOf(l.tempo.interval()) + early)
 	default:
-		l.tickNow(now)
+		l.tickNow()
+		l.tempo.worked(l.clock.now().Sub(now))
 	}
 }
 
@@ -183,10 +184,12 @@ func (l *liveRoom) expects() bool {
 	return false
 }
 
-func (l *liveRoom) tickNow(now time.Time) {
+// tickNow ticks. Whoever calls it has the tempo know what it cost.
+func (l *liveRoom) tickNow() {
+	now := l.clock.now()
 	late := now.Sub(l.due)
 	l.metrics.tickLag.Observe(late.Seconds())
-	l.ticked, l.due, l.held, l.lateUS = l.due, time.Time{}, false, uint32(min(late, time.Second)/time.Microsecond)
+	l.ran, l.due, l.held, l.lateUS = now, time.Time{}, false, uint32(min(late, time.Second)/time.Microsecond)
 	if l.frozen {
 		return
 	}
@@ -194,7 +197,6 @@ func (l *liveRoom) tickNow(now time.Time) {
 	l.core.Tick()
 	after := l.clock.now()
 	l.metrics.tickTime.Observe(after.Sub(now).Seconds())
-	l.tempo.worked(after.Sub(now))
 	l.keepTempo(after)
 	l.arm(after)
 }
@@ -421,7 +423,10 @@ func (l *liveRoom) play(s *stream, inputs []*roomv1.Input, f func(now time.Time,
 		}
 		var played []*roomv1.Input
 		for _, in := range inputs {
-			if f(now, core, in) && l.record != nil {
+			if !f(now, core, in) {
+				continue
+			}
+			if l.record != nil {
 				played = append(played, in)
 			}
 			if in.GetState() != nil {
@@ -434,7 +439,7 @@ func (l *liveRoom) play(s *stream, inputs []*roomv1.Input, f func(now time.Time,
 			}})
 		}
 		if l.held && !l.expects() {
-			l.tickNow(now)
+			l.tickNow()
 		}
 	})
 }

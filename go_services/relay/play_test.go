@@ -46,7 +46,7 @@ func FuzzInputs(f *testing.F) {
 		live.attach(st, &roomv1.AttachRequest_Open{})
 		s.play(live, st, batch.GetInputs())
 		until(t, "everything is logged", func() bool { return !live.waits() })
-		live.tick()
+		tickAtOnce(live)
 		for _, member := range live.core.Members() {
 			// NaN is within no bounds.
 			if p := member.State.Position; !(p.X >= 0 && p.X <= 40 && p.Z >= 0 && p.Z <= 40) {
@@ -130,7 +130,7 @@ func BenchmarkRoomTick(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s.play(live, st, inputs)
-		live.tick()
+		tickAtOnce(live)
 		taken, _ = st.take(context.Background(), taken)
 	}
 	b.ReportMetric(float64(b.N)*members*members/b.Elapsed().Seconds(), "deliveries/s")

@@ -37,10 +37,7 @@ func (l *Listener) handshake(conn net.Conn) (*Socket, error) {
 	if l.TLS != nil {
 		if l.Turns != nil {
 			socket.out.turn = &turn{turns: l.Turns, until: deadline}
-			defer func() {
-				socket.out.turn.rest()
-				socket.out.turn = nil
-			}()
+			defer socket.endTurn()
 		}
 		secure := tls.Server(&socket.out, l.TLS)
 		if err := secure.Handshake(); err != nil {
@@ -49,6 +46,7 @@ func (l *Listener) handshake(conn net.Conn) (*Socket, error) {
 		socket.conn = secure
 	}
 	chosen, refused := l.upgrade(socket.conn)
+	socket.endTurn() // what follows may wait for the client
 	if refused != nil && !errors.Is(refused, errUnsupported) {
 		socket.out.drain(time.Second)
 		return nil, refused
@@ -62,6 +60,14 @@ func (l *Listener) handshake(conn net.Conn) (*Socket, error) {
 		return nil, refused
 	}
 	return socket, nil
+}
+
+// endTurn gives the turn back, if there is one: what is read from now on needs none.
+func (s *Socket) endTurn() {
+	if s.out.turn != nil {
+		s.out.turn.rest()
+		s.out.turn = nil
+	}
 }
 
 // request is the connection with a bound on how much of it is read.

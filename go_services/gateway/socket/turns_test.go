@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
@@ -78,4 +79,19 @@ func TestATurnThatComesTooLateIsNotUsed(t *testing.T) {
 	}
 	late.rest()
 	turns.take(false) // or waits for good
+}
+
+func TestATurnRestsForAsLongAsItWasHad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns(1)
+		turns.take(false)
+		had := turn{turns: turns, since: time.Now()}
+		time.Sleep(40 * time.Millisecond)
+		had.rest()
+		rested := time.Now()
+		turns.take(false)
+		if rest := time.Since(rested); rest != 40*time.Millisecond {
+			t.Errorf("the next had it %v later", rest)
+		}
+	})
 }

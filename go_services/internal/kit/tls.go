@@ -195,10 +195,14 @@ func (r *renewed) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo
 	return credentials.NewTLS(cfg).ServerHandshake(quick(conn))
 }
 
-// quick is a connection that costs less to read and write, if it is one of the kernel's.
+// quick is a connection that costs less to read and write, if it is the kernel's and nothing is around it.
 func quick(conn net.Conn) net.Conn {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return conn
+	}
 	q := &rawio.Conn{}
-	if q.Open(conn) != nil {
+	if q.Open(tcp) != nil {
 		return conn
 	}
 	return q

@@ -1,6 +1,7 @@
 // Package rawio reads and writes connections by system calls of which Go's scheduler is not told.
 //
-// net.Conn tells it of each, for each might wait; but the descriptors never do, as the poller waits for them. To be told
+// net.Conn tells it of each, for each might wait; but these hardly ever do, and then for microseconds, as the poller waits
+// for the network. To be told
 // costs the scheduler about a third of a short call: it takes note of the processor, may look for other work for it, and
 // wakes the thread that watches over calls that wait, if all was idle before. A gateway makes tens of thousands of such
 // calls a second.

@@ -149,6 +149,7 @@ func (c *client) session(ctx context.Context, gateway int) error {
 	c.conn, c.gateway = conn, gateway
 	c.in, c.asked, c.silence = false, map[uint32]*message{}, silence
 	c.lastSent = time.Now() // the first frame must be hello, not a ping
+	c.heardAt.Store(c.lastSent.UnixNano())
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()

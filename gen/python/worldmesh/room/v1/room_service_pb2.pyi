@@ -712,7 +712,7 @@ class Delivery(_message.Message):
     """The number of the input, of the only link in `links`, that this answers; 0 if it answers none."""
     late_us: _builtins.int
     """Of the state channel: how many microseconds later than it was due its tick came. It waits a little for gateways by
-    which members walk; they must not take that for the room's time.
+    which members walk; they must not take that for the room's time. A second at most.
     """
     @_builtins.property
     def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

@@ -1,0 +1,82 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"google.golang.org/grpc"
+)
+
+// askedRelay answers each question after a time; a negative one is never.
+type askedRelay struct {
+	roomv1.RoomServiceClient
+	takes func(question int) time.Duration
+	asked atomic.Int64
+}
+
+func (r *askedRelay) GetRelay(
+	ctx context.Context, _ *roomv1.GetRelayRequest, _ ...grpc.CallOption,
+) (*roomv1.GetRelayResponse, error) {
+	takes := r.takes(int(r.asked.Add(1)))
+	if takes < 0 {
+		takes = time.Hour
+	}
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(takes):
+		return &roomv1.GetRelayResponse{Incarnation: "1"}, nil
+	}
+}
+
+func TestWhichRelaysAreGivenUp(t *testing.T) {
+	const never = -1
+	tests := map[string]struct {
+		takes func(question int) time.Duration
+		gone  bool
+	}{
+		"one that answers":                        {takes: func(int) time.Duration { return time.Millisecond }},
+		"one that is a second away":               {takes: func(int) time.Duration { return time.Second }},
+		"one of which an answer is lost at times": {takes: func(n int) time.Duration { return []time.Duration{0, 0, never}[n%3] }},
+		"one that is silent":                      {takes: func(int) time.Duration { return never }, gone: true},
+		"one that falls silent":                   {takes: func(n int) time.Duration { return []time.Duration{0, never}[min(n/5, 1)] }, gone: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, end := context.WithCancel(t.Context())
+				w := newRelayWatch(ctx, &askedRelay{takes: test.takes}, slog.New(slog.DiscardHandler))
+				stream, cancel := context.WithCancelCause(ctx)
+				remove := w.add("room_a", &roomv1.AttachResponse_Opened{RelayAddress: "a:1", Incarnation: "1"}, cancel)
+				time.Sleep(10 * time.Second)
+				if gone := stream.Err() != nil; gone != test.gone {
+					t.Errorf("it was given up: %v", gone)
+				}
+				remove()
+				end()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+func TestHowSoonASilentRelayIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		silent := &askedRelay{takes: func(int) time.Duration { return -1 }}
+		w := newRelayWatch(ctx, silent, slog.New(slog.DiscardHandler))
+		stream, cancel := context.WithCancelCause(ctx)
+		defer w.add("room_a", &roomv1.AttachResponse_Opened{RelayAddress: "a:1", Incarnation: "1"}, cancel)()
+		begin := time.Now()
+		<-stream.Done()
+		if took := time.Since(begin); took < askRelayPatience || took > askRelayPatience+askRelayEvery {
+			t.Errorf("it was given up after %v", took)
+		}
+	})
+}
