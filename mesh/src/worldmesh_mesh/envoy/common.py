@@ -266,8 +266,8 @@ def otlp_cluster(topology: Topology) -> list[Json]:
 def access_log() -> list[Json]:
     """One JSON line a call on standard output: never headers with tokens, never queries.
 
-    Of calls that are refused because too many are under way there is a hundredth: to tell of all would cost more than to
-    refuse them. Envoy's metrics count them.
+    Of calls that are refused because too many are under way there is a hundredth: to tell of all would cost more than
+    to refuse them. Envoy's metrics count them.
     """
     fields: Mapping[str, str] = {
         "time": "%START_TIME%",
