@@ -102,6 +102,8 @@ func NewApp(ctx context.Context, cfg Config) (app *App, err error) {
 func newServer(id *identity, g *guard) *grpc.Server {
 	return grpc.NewServer(
 		grpc.Creds(id.credentials()),
+		grpc.InitialWindowSize(streamWindow),
+		grpc.InitialConnWindowSize(connectionWindow),
 		grpc.StatsHandler(otelgrpc.NewServerHandler()),
 		grpc.ChainUnaryInterceptor(g.unary),
 		grpc.ChainStreamInterceptor(g.stream),
