@@ -8,6 +8,7 @@ import (
 
 	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 )
@@ -22,15 +23,10 @@ type entries struct {
 	world worldv1.WorldServiceClient
 	now   func() time.Time
 
-	mu     sync.Mutex
-	kept   map[string]keptEntry // by room
-	asking map[string]*question // by room
-}
+	asking singleflight.Group // by room
 
-// question is one that world has not answered yet.
-type question struct {
-	answered chan struct{}
-	err      error // once it is answered
+	mu   sync.Mutex
+	kept map[string]keptEntry // by room
 }
 
 type keptEntry struct {
@@ -39,7 +35,7 @@ type keptEntry struct {
 }
 
 func newEntries(world worldv1.WorldServiceClient) *entries {
-	return &entries{world: world, now: time.Now, kept: map[string]keptEntry{}, asking: map[string]*question{}}
+	return &entries{world: world, now: time.Now, kept: map[string]keptEntry{}}
 }
 
 // authorize is world's answer for a user: asked for, or the one that goes for everybody.
@@ -47,42 +43,30 @@ func (e *entries) authorize(ctx context.Context, roomID, userID string) (*worldv
 	if answer := e.find(roomID, userID); answer != nil {
 		return answer, nil
 	}
-	q, mine := e.question(roomID)
-	if mine {
-		answer, err := e.ask(ctx, roomID, userID)
-		e.mu.Lock()
-		delete(e.asking, roomID)
-		e.mu.Unlock()
-		q.err = err
-		close(q.answered)
-		return answer, err
-	}
+	mine := false
+	answered := e.asking.DoChan(roomID, func() (any, error) {
+		mine = true
+		return e.ask(ctx, roomID, userID)
+	})
+	var r singleflight.Result
 	select {
 	case <-ctx.Done():
 		return nil, kit.StatusOf(ctx.Err()).Err()
-	case <-q.answered:
+	case r = <-answered:
+	}
+	if mine {
+		answer, _ := r.Val.(*worldv1.AuthorizeEntryResponse)
+		return answer, r.Err
 	}
 	if answer := e.find(roomID, userID); answer != nil {
 		return answer, nil
 	}
-	switch kit.StatusOf(q.err).Code() {
+	switch kit.StatusOf(r.Err).Code() {
 	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded:
-		return nil, q.err // world has no answer, for whomever
+		return nil, r.Err // world has no answer, for whomever
 	default:
 		return e.ask(ctx, roomID, userID)
 	}
-}
-
-// question is the one about a room that world is being asked; a new one is the caller's to ask.
-func (e *entries) question(roomID string) (q *question, mine bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if q = e.asking[roomID]; q != nil {
-		return q, false
-	}
-	q = &question{answered: make(chan struct{})}
-	e.asking[roomID] = q
-	return q, true
 }
 
 func (e *entries) ask(ctx context.Context, roomID, userID string) (*worldv1.AuthorizeEntryResponse, error) {

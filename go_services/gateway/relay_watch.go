@@ -94,7 +94,7 @@ func (w *relayWatch) watch(ctx context.Context, r *watchedRelay) {
 	defer ticker.Stop()
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	answers := make(chan string, askRelayMost)
+	answers := make(chan *roomv1.GetRelayResponse, askRelayMost) // nil: none in time
 	answered, open := time.Now(), 0
 	ask := func() {
 		if open < askRelayMost {
@@ -106,9 +106,9 @@ func (w *relayWatch) watch(ctx context.Context, r *watchedRelay) {
 		select {
 		case <-ctx.Done():
 			return
-		case other := <-answers:
-			if open--; other != noAnswer {
-				answered, r.other = time.Now(), other
+		case answer := <-answers:
+			if open--; answer != nil {
+				answered, r.other = time.Now(), answer.GetOtherAddress()
 			}
 		case <-ticker.C:
 			if time.Since(answered) >= askRelayPatience {
@@ -120,18 +120,15 @@ func (w *relayWatch) watch(ctx context.Context, r *watchedRelay) {
 	}
 }
 
-// noAnswer is no address.
-const noAnswer = "-"
-
-// ask asks a relay once; its answer is where another relay is, if it knows one.
-func (w *relayWatch) ask(ctx context.Context, r *watchedRelay) string {
+// ask asks a relay once; nil if it does not answer in time, or is not the one that was there.
+func (w *relayWatch) ask(ctx context.Context, r *watchedRelay) *roomv1.GetRelayResponse {
 	ctx, cancel := context.WithTimeout(ctx, askRelayPatience)
 	defer cancel()
 	response, err := w.relays.GetRelay(ctx, &roomv1.GetRelayRequest{})
 	if err != nil || response.GetIncarnation() != r.opened.GetIncarnation() {
-		return noAnswer
+		return nil
 	}
-	return response.GetOtherAddress()
+	return response
 }
 
 // giveUp ends the streams to a relay: their rooms are looked for elsewhere.

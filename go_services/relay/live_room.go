@@ -422,6 +422,7 @@ func (l *liveRoom) play(s *stream, inputs []*roomv1.Input, f func(now time.Time,
 			return
 		}
 		var played []*roomv1.Input
+		walked := false
 		for _, in := range inputs {
 			if !f(now, core, in) {
 				continue
@@ -429,9 +430,10 @@ func (l *liveRoom) play(s *stream, inputs []*roomv1.Input, f func(now time.Time,
 			if l.record != nil {
 				played = append(played, in)
 			}
-			if in.GetState() != nil {
-				s.walks.note(now, l.tempo.interval())
-			}
+			walked = walked || in.GetState() != nil
+		}
+		if walked {
+			s.walks.note(now, l.tempo.interval())
 		}
 		if l.record != nil {
 			l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Played_{

@@ -35,10 +35,8 @@ func (l *Listener) handshake(conn net.Conn) (*Socket, error) {
 		return nil, err
 	}
 	if l.TLS != nil {
-		if l.Turns != nil {
-			socket.out.turn = &turn{turns: l.Turns, until: deadline}
-			defer socket.endTurn()
-		}
+		socket.out.turn = &turn{turns: l.Turns, until: deadline}
+		defer socket.endTurn()
 		secure := tls.Server(&socket.out, l.TLS)
 		if err := secure.Handshake(); err != nil {
 			return nil, err

@@ -37,7 +37,7 @@ type Listener struct {
 	Release func()
 	// Addresses bounds the connections of each address.
 	Addresses *Addresses
-	// Turns bounds the TLS handshakes that are worked on at once; nil: nothing does.
+	// Turns bounds the TLS handshakes that are worked on at once.
 	Turns *Turns
 	// Serve owns a socket until it returns.
 	Serve func(*Socket)

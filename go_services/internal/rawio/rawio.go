@@ -1,10 +1,9 @@
 // Package rawio reads and writes connections by system calls of which Go's scheduler is not told.
 //
 // net.Conn tells it of each, for each might wait; but these hardly ever do, and then for microseconds, as the poller waits
-// for the network. To be told
-// costs the scheduler about a third of a short call: it takes note of the processor, may look for other work for it, and
-// wakes the thread that watches over calls that wait, if all was idle before. A gateway makes tens of thousands of such
-// calls a second.
+// for the network. To be told costs the scheduler about a third of a short call: it takes note of the processor, may look
+// for other work for it, and wakes the thread that watches over calls that wait, if all was idle before. A gateway makes
+// tens of thousands of such calls a second.
 package rawio
 
 import (
@@ -22,15 +21,16 @@ type Conn struct {
 	raw syscall.RawConn
 
 	in, out step
+	// What works on them; fields, so that the closures are made once a connection. The first two say whether it is over.
+	read, write func(fd uintptr) bool
+	try         func(fd uintptr)
 }
 
-// step is a call that is tried, and what came of it. It has its closures, so that they are made once a connection.
+// step is a call that is tried, and what came of it.
 type step struct {
 	buf  []byte
 	done int
 	err  syscall.Errno
-	wait func(fd uintptr) bool // says whether it is over
-	try  func(fd uintptr)
 }
 
 var errNoDescriptor = errors.New("the connection has no file descriptor")
@@ -46,12 +46,12 @@ func (c *Conn) Open(conn net.Conn) error {
 		return err
 	}
 	c.Conn, c.raw = conn, raw
-	c.in.wait = func(fd uintptr) bool {
+	c.read = func(fd uintptr) bool {
 		c.in.done, c.in.err = receive(fd, c.in.buf)
 		return c.in.err != syscall.EAGAIN
 	}
-	c.out.try = func(fd uintptr) { c.out.done, c.out.err = send(fd, c.out.buf) }
-	c.out.wait = func(fd uintptr) bool {
+	c.try = func(fd uintptr) { c.out.done, c.out.err = send(fd, c.out.buf) }
+	c.write = func(fd uintptr) bool {
 		for c.out.done < len(c.out.buf) {
 			var n int
 			if n, c.out.err = send(fd, c.out.buf[c.out.done:]); c.out.err != 0 {
@@ -73,7 +73,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	c.in.buf = p
-	err := c.raw.Read(c.in.wait)
+	err := c.raw.Read(c.read)
 	c.in.buf = nil
 	switch {
 	case err != nil:
@@ -89,7 +89,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 // Write writes all of p, and waits until the kernel has taken it.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.out.buf, c.out.done, c.out.err = p, 0, 0
-	err := c.raw.Write(c.out.wait)
+	err := c.raw.Write(c.write)
 	c.out.buf = nil
 	if err == nil && c.out.err != 0 {
 		err = c.out.err
@@ -103,7 +103,7 @@ func (c *Conn) TryWrite(p []byte) (int, error) {
 		return 0, nil
 	}
 	c.out.buf = p
-	err := c.raw.Control(c.out.try)
+	err := c.raw.Control(c.try)
 	c.out.buf = nil
 	switch {
 	case err != nil:
