@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"syscall"
-	"unsafe"
 )
 
 // Conn is a connection. At a time one goroutine may read, and one may write; the methods of net.Conn that it does not
@@ -114,21 +113,4 @@ func (c *Conn) TryWrite(p []byte) (int, error) {
 		return 0, c.out.err
 	}
 	return c.out.done, nil
-}
-
-func send(fd uintptr, p []byte) (int, syscall.Errno) {
-	return call(syscall.SYS_SENDTO, fd, p, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
-}
-
-func receive(fd uintptr, p []byte) (int, syscall.Errno) {
-	return call(syscall.SYS_RECVFROM, fd, p, syscall.MSG_DONTWAIT)
-}
-
-func call(number, fd uintptr, p []byte, flags uintptr) (int, syscall.Errno) {
-	for {
-		n, _, err := syscall.RawSyscall6(number, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0)
-		if err != syscall.EINTR {
-			return int(n), err
-		}
-	}
 }

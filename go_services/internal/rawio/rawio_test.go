@@ -143,3 +143,25 @@ func TestOnlyConnectionsOfTheKernelAreOpened(t *testing.T) {
 		t.Error("opened a pipe")
 	}
 }
+
+// The race detector finds one here if it is not told that what is read was written before.
+func TestWhatHappensBeforeAWriteHappensBeforeItIsRead(t *testing.T) {
+	type write func([]byte) (int, error)
+	for name, ends := range map[string]func(*Conn, *net.TCPConn) (write, net.Conn){
+		"Write":    func(here *Conn, there *net.TCPConn) (write, net.Conn) { return here.Write, there },
+		"TryWrite": func(here *Conn, there *net.TCPConn) (write, net.Conn) { return here.TryWrite, there },
+		"Read":     func(here *Conn, there *net.TCPConn) (write, net.Conn) { return there.Write, here },
+	} {
+		t.Run(name, func(t *testing.T) {
+			send, receiver := ends(pair(t))
+			told := 0
+			go func() {
+				told = 1
+				_, _ = send([]byte{1})
+			}()
+			if _, err := receiver.Read(make([]byte, 1)); err != nil || told != 1 {
+				t.Errorf("told: %d, %v", told, err)
+			}
+		})
+	}
+}
