@@ -18,8 +18,12 @@ func receive(fd uintptr, p []byte) (int, syscall.Errno) { return call(syscall.Re
 func call(do func(fd int, p []byte) (int, error), fd uintptr, p []byte) (int, syscall.Errno) {
 	for {
 		n, err := do(int(fd), p)
-		if errno := syscall.Errno(0); err == nil || errors.As(err, &errno) && errno != syscall.EINTR {
-			return max(n, 0), errno
+		if err == nil {
+			return n, 0
+		}
+		var errno syscall.Errno
+		if errors.As(err, &errno); errno != syscall.EINTR {
+			return 0, errno
 		}
 	}
 }
