@@ -99,7 +99,7 @@ func newGateway(
 		clients:  map[*client]struct{}{}, sessions: map[string][]*client{}, attachments: map[string]*attachment{},
 	}
 	g.watch = newRelayWatch(ctx, g.relays, log)
-	g.tokens = newTokens(identity, g.revoked)
+	g.tokens = newTokens(identity, g.revoked, turns)
 	g.revoked.onRevoke = g.revoke
 	return g, nil
 }

@@ -50,6 +50,7 @@ type attachment struct {
 	inside  []*member   // those who receive what the room says to all, in no order
 	idle    *time.Timer // ends the attachment, if nobody comes
 	soon    *time.Timer // writes what is held
+	news    time.Time   // when it was to write, or will
 	over    bool
 
 	fan fanOut

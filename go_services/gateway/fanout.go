@@ -17,6 +17,9 @@ import (
 // maxHeld bounds how many frames wait for company.
 const maxHeld = 64
 
+// newsPause is the least time between two writes that only tell who has come or gone.
+const newsPause = 250 * time.Millisecond
+
 // fanOut writes what a relay delivers to the sockets that it is for: put into each dialect once, without an
 // allocation a socket. It also keeps what the room says of the members' own entities, for the relay that has the room
 // next knows it from here. The attachment's lock guards it.
@@ -161,21 +164,28 @@ func (a *attachment) hears(link uint32) bool {
 	return m != nil && m.index >= 0
 }
 
-// writeSoon has what is held be written within a tick. Who comes and goes is news that can wait so long for company: in
-// a crowd it would otherwise be a write to everybody for everybody.
+// writeSoon has what is held be written within a tick, or within newsPause of when it had the last news be. Who comes and
+// goes is news that can wait so long for company: in a crowd it would otherwise be a write to everybody for everybody.
 func (a *attachment) writeSoon() {
 	if len(a.fan.all.flat) > 1 {
 		return
 	}
+	wait := newsWait(time.Now(), a.news, a.pace.interval)
+	a.news = time.Now().Add(wait)
 	if a.soon == nil {
-		a.soon = time.AfterFunc(a.pace.interval, func() {
+		a.soon = time.AfterFunc(wait, func() {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.writeHeld(false)
 		})
 		return
 	}
-	a.soon.Reset(a.pace.interval)
+	a.soon.Reset(wait)
+}
+
+// newsWait is how long news waits that has come now, when the last was to be written then.
+func newsWait(now, last time.Time, interval time.Duration) time.Duration {
+	return max(interval, last.Add(newsPause).Sub(now))
 }
 
 // writeHeld writes what is for all and was not written, in one piece to each. The last of it may be state, which is not

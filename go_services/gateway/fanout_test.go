@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"testing"
+	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
@@ -70,4 +71,16 @@ func TestStateForSomeTellsNothingOfThoseOfWhomTheyHaveNotHeard(t *testing.T) {
 	stream.deliver(stream.left("usr_x"), seen)
 	ann.hears("usr_x")
 	ann.hears("state_batch")
+}
+
+func TestNewsWaitsForATickAndInACrowdForMore(t *testing.T) {
+	const tick = 50 * time.Millisecond
+	now := time.Now()
+	for _, c := range []struct{ since, want time.Duration }{
+		{time.Hour, tick}, {newsPause - tick, tick}, {100 * time.Millisecond, newsPause - 100*time.Millisecond}, {0, newsPause},
+	} {
+		if wait := newsWait(now, now.Add(-c.since), tick); wait != c.want {
+			t.Errorf("%v after the last, news waits for %v, not %v", c.since, wait, c.want)
+		}
+	}
 }

@@ -12,8 +12,10 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/golang-jwt/jwt/v5"
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	identityv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/identity/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 	"google.golang.org/grpc"
 )
 
@@ -129,6 +131,48 @@ func (a answering) GetJwks(
 	ctx context.Context, request *identityv1.GetJwksRequest, _ ...grpc.CallOption,
 ) (*identityv1.GetJwksResponse, error) {
 	return a.fake.GetJwks(ctx, request)
+}
+
+// inTurn is identity that can answer only while nobody has the turn.
+type inTurn struct {
+	answering
+	turns *socket.Turns
+}
+
+func (i inTurn) GetJwks(
+	ctx context.Context, request *identityv1.GetJwksRequest, options ...grpc.CallOption,
+) (*identityv1.GetJwksResponse, error) {
+	i.turns.Take()()
+	return i.answering.GetJwks(ctx, request, options...)
+}
+
+func TestTokensAreCheckedInTurnsButDoNotWaitForKeysInThem(t *testing.T) {
+	fake := &fakeIdentity{keys: map[string]ed25519.PrivateKey{}}
+	fake.addKey("k1")
+	turns := socket.NewTurns(1)
+	identity := inTurn{answering{fake: fake}, turns}
+	tokens := newTokens(identity, newRevocations(identity, slog.New(slog.DiscardHandler)), turns)
+	token := fake.token(t, "k1", "usr_ann", "ses_1", nil)
+	if _, refused := tokens.check(t.Context(), token); refused != 0 { // asks for the key
+		t.Fatalf("refused: %v", refused)
+	}
+	rest := turns.Take()
+	checked := make(chan commonv1.ErrorReason)
+	go func() {
+		_, refused := tokens.check(t.Context(), token)
+		checked <- refused
+	}()
+	for turns.Waiting() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	rest()
+	if refused := <-checked; refused != 0 {
+		t.Errorf("refused: %v", refused)
+	}
+	if _, refused := tokens.check(t.Context(), "x"); refused != commonv1.ErrorReason_ERROR_REASON_TOKEN_INVALID {
+		t.Errorf("refused: %v", refused)
+	}
+	turns.Take() // or waits for good
 }
 
 func TestMadeUpKeysCostIdentityNothing(t *testing.T) {

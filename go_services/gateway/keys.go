@@ -24,7 +24,10 @@ const (
 	keyTimeout = 2 * time.Second
 )
 
-var errKeysUnavailable = errors.New("identity's keys can not be had")
+var (
+	errKeysUnavailable = errors.New("identity's keys can not be had")
+	errKeyNotFresh     = errors.New("identity is to be asked for its keys first")
+)
 
 // keys are identity's public keys, by their ids. Known ones are found without a lock; an unknown one makes it look
 // again, for identity rotates its keys.
@@ -57,13 +60,21 @@ func (k *keys) now() time.Time {
 	return set.server.Add(time.Since(set.at))
 }
 
-func (k *keys) get(ctx context.Context, id string) (ed25519.PublicKey, error) {
+// fresh is a key that needs no look at identity.
+func (k *keys) fresh(id string) (ed25519.PublicKey, error) {
 	set := k.known.Load()
-	key := set.byID[id]
-	if key != nil && time.Since(set.at) < keyAge {
+	if key := set.byID[id]; key != nil && time.Since(set.at) < keyAge {
 		return key, nil
 	}
-	err := k.look(ctx, set)
+	return nil, errKeyNotFresh
+}
+
+// get looks at identity's keys, if the key is not fresh.
+func (k *keys) get(ctx context.Context, id string) (ed25519.PublicKey, error) {
+	if key, err := k.fresh(id); err == nil {
+		return key, nil
+	}
+	err := k.look(ctx, k.known.Load())
 	if now := k.known.Load().byID[id]; now != nil {
 		return now, nil // as good as it can be had: also when identity does not answer
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	identityv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/identity/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
+	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
 
@@ -25,11 +27,12 @@ type tokens struct {
 	parser  *jwt.Parser
 	keys    *keys
 	revoked *revocations
+	turns   *socket.Turns
 }
 
-func newTokens(identity identityv1.IdentityServiceClient, revoked *revocations) *tokens {
+func newTokens(identity identityv1.IdentityServiceClient, revoked *revocations, turns *socket.Turns) *tokens {
 	keys := newKeys(identity)
-	return &tokens{keys: keys, revoked: revoked, parser: jwt.NewParser(
+	return &tokens{keys: keys, revoked: revoked, turns: turns, parser: jwt.NewParser(
 		jwt.WithTimeFunc(keys.now),
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 		jwt.WithIssuer(tokenIssuer), jwt.WithAudience(tokenAudience),
@@ -47,11 +50,10 @@ type claims struct {
 
 // check says who a token speaks for, or why it does not.
 func (t *tokens) check(ctx context.Context, raw string) (session.Token, commonv1.ErrorReason) {
-	var c claims
-	_, err := t.parser.ParseWithClaims(raw, &c, func(token *jwt.Token) (any, error) {
-		kid, _ := token.Header["kid"].(string)
-		return t.keys.get(ctx, kid)
-	})
+	c, err := t.checkInTurn(raw)
+	if errors.Is(err, errKeyNotFresh) {
+		c, err = t.parse(raw, func(kid string) (ed25519.PublicKey, error) { return t.keys.get(ctx, kid) })
+	}
 	switch {
 	case errors.Is(err, errKeysUnavailable):
 		return session.Token{}, commonv1.ErrorReason_ERROR_REASON_UNAVAILABLE
@@ -69,4 +71,18 @@ func (t *tokens) check(ctx context.Context, raw string) (session.Token, commonv1
 		},
 		Expires: time.Now().Add(c.ExpiresAt.Sub(t.keys.now())),
 	}, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED
+}
+
+// checkInTurn is for all tokens but those whose key must be asked for first, which nobody may wait for in a turn.
+func (t *tokens) checkInTurn(raw string) (claims, error) {
+	defer t.turns.Take()()
+	return t.parse(raw, t.keys.fresh)
+}
+
+func (t *tokens) parse(raw string, key func(id string) (ed25519.PublicKey, error)) (c claims, err error) {
+	_, err = t.parser.ParseWithClaims(raw, &c, func(token *jwt.Token) (any, error) {
+		kid, _ := token.Header["kid"].(string)
+		return key(kid)
+	})
+	return c, err
 }

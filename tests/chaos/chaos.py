@@ -8,13 +8,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from tests.chaos.generator import Result, crowd
+from tests.chaos.generator import Load, Result, crowd
 from tests.chaos.history import History
 from tests.chaos.network import Network, network
 from tests.chaos.rows.row import Row, Scene, Setup, whole
@@ -31,6 +31,11 @@ class Size:
     rate: float = 4.0
     calm: float = 3.0
     settle: float = 15.0
+
+
+# What witnesses measure in place of the others, and how often those of a room say something, a second.
+_WITNESSED = ("calm_step_p99_ms", "step_p99_ms")
+_WITNESS_WORDS = 0.5
 
 
 class Chaos:
@@ -53,16 +58,18 @@ class Chaos:
         """One fault, once."""
         whole(self._world)
         began = time.monotonic_ns()
-        people = self._people()
-        plan = self._plan(row, [p.access_token for p in people])
-        with crowd(plan) as load, ExitStack() as around:
+        people = self._people(self._size.members)
+        plan = self._plan([p.access_token for p in people])
+        with crowd(plan | dict(row.crowd) | {"besides": row.witnesses}) as load, ExitStack() as around:
             users = [p.user_id for p in people]
-            scene = Scene(
-                self._world, random.Random(seed), load, self._network, self._history, users, len(plan["rooms"])
-            )
+            witness = around.enter_context(self._witnesses(row, plan)) if row.witnesses else None
+            rng = random.Random(seed)
+            scene = Scene(self._world, rng, load, witness, self._network, self._history, users, len(plan["rooms"]))
             for watch in row.around:
                 around.enter_context(watch(scene))
             scene.figures |= load.calm()
+            if witness:
+                witness.calm()
             time.sleep(self._size.calm)
             try:
                 row.fault(scene)
@@ -70,16 +77,24 @@ class Chaos:
                 self._network.heal()
             time.sleep(max(0.0, load.marked + row.seconds - time.monotonic()))
             scene.result = load.stop()
+            if witness:
+                seen = witness.stop()
+                scene.result |= {what: seen[what] for what in _WITNESSED}
             around.close()
             return scene.result | scene.figures | self._history.check(began)
 
-    def _people(self) -> list[Guest]:
-        count = self._size.rooms * self._size.members
+    def _witnesses(self, row: Row, plan: Result) -> AbstractContextManager[Load]:
+        tokens = [p.access_token for p in self._people(row.witnesses)]
+        others = self._size.members * int(row.crowd.get("copies", 1))
+        return crowd(plan | {"tokens": tokens, "words": _WITNESS_WORDS, "besides": others})
+
+    def _people(self, members: int) -> list[Guest]:
+        count = self._size.rooms * members
         with httpx.Client() as http, ThreadPoolExecutor(8) as pool:
             # Tokens are short-lived: each run has people of its own.
             return list(pool.map(lambda _: self._world.guest("chaos", http), range(count)))
 
-    def _plan(self, row: Row, tokens: list[str]) -> Result:
+    def _plan(self, tokens: list[str]) -> Result:
         with httpx.Client(headers=self._world.guest("chaos").headers) as http:
             rooms = [self._create(http, n) for n in range(self._size.rooms)]
         return {
@@ -90,7 +105,6 @@ class Chaos:
             "rate": self._size.rate,
             "settle": self._size.settle,
             "seconds": 280,
-            **row.crowd,
         }
 
 

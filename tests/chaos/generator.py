@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from tests.support.world import ROOT
@@ -64,6 +65,25 @@ class Load:
         self.ended = time.monotonic()
         self.tell("stop")
         return self.answer()
+
+
+_NICE = "5"
+
+
+def background(command: Sequence[str | Path]) -> subprocess.Popen[str]:
+    """Starts a program that speaks by pipes and makes way for others: who offers more than can be answered must not
+    take the processor from those who answer."""
+    process = subprocess.Popen(
+        ["nice", "-n", _NICE, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    # Where each session has its share of the processor, a process is nice to its own alone.
+    with suppress(OSError):
+        Path(f"/proc/{process.pid}/autogroup").write_text(_NICE)
+    return process
 
 
 @contextmanager

@@ -37,7 +37,7 @@ type Listener struct {
 	Release func()
 	// Addresses bounds the connections of each address.
 	Addresses *Addresses
-	// Turns bounds the TLS handshakes that are worked on at once.
+	// Turns bounds how much is worked at once on accepting connections and TLS handshakes.
 	Turns *Turns
 	// Serve owns a socket until it returns.
 	Serve func(*Socket)
@@ -84,11 +84,20 @@ func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
 		case err != nil:
 			return err
 		}
-		if l.spares.restore() {
-			go l.receive(conn)
-		} else {
-			go l.refuseOnSpare(conn)
-		}
+		l.take(conn)
+	}
+}
+
+// take has a connection be received, in turn with handshakes: the rest of a crowd waits in the kernel meanwhile, where it
+// costs least, rather than be thousands of goroutines that have all something to do at once.
+func (l *Listener) take(conn net.Conn) {
+	if l.TLS != nil {
+		defer l.Turns.taken(false)()
+	}
+	if l.spares.restore() {
+		go l.receive(conn)
+	} else {
+		go l.refuseOnSpare(conn)
 	}
 }
 

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// Turns bounds how many TLS handshakes are worked on at the same time. When a crowd comes, what makes all of them wait is
-// the processor: shared among all it is enough for none within the time that clients wait, and those who are in are
-// starved by it. With turns the first are through while the last wait, and who has begun goes before who has not.
+// Turns bounds how much is worked at the same time on who comes: on accepting connections, TLS handshakes and tokens. When
+// a crowd comes, what makes all of them wait is the processor: shared among all it is enough for none within the time that
+// clients wait, and those who are in are starved by it. With turns the first are through while the last wait, and who has
+// begun goes before who has not.
 type Turns struct {
 	mu    sync.Mutex
 	free  int
-	begun []chan struct{} // who wait for another turn
-	fresh []chan struct{} // who wait for the first
+	begun []chan struct{} // who have had one
+	fresh []chan struct{} // who have not
 }
 
-// NewTurns makes so many turns: as many handshakes as there are processors keep all of them busy.
+// NewTurns makes so many turns: as many as there are processors keep all of them busy.
 func NewTurns(n int) *Turns { return &Turns{free: n} }
 
 // Waiting is how many wait for a turn.
@@ -26,6 +27,20 @@ func (t *Turns) Waiting() int {
 	defer t.mu.Unlock()
 	return len(t.begun) + len(t.fresh)
 }
+
+// Take waits for a turn of who has had one before, for something that takes no time but the processor's. It is over when
+// `rest` is called.
+func (t *Turns) Take() (rest func()) { return t.taken(true) }
+
+func (t *Turns) taken(begun bool) (rest func()) {
+	t.take(begun)
+	since := time.Now()
+	return func() { t.restFrom(since) }
+}
+
+// restFrom gives a turn back that was taken then, after as long as it was had: half of the time is for those who are in, the
+// more so the less there is of it.
+func (t *Turns) restFrom(taken time.Time) { time.AfterFunc(time.Since(taken), t.give) }
 
 func (t *Turns) take(begun bool) {
 	t.mu.Lock()
@@ -84,11 +99,10 @@ func (t *turn) read(conn net.Conn, p []byte) (int, error) {
 	return n, nil
 }
 
-// rest gives the turn back, if it is had, after as long as it was had: half of the time is for those who are in, the more so
-// the less there is of it.
+// rest gives the turn back, if it is had.
 func (t *turn) rest() {
 	if !t.since.IsZero() {
-		time.AfterFunc(time.Since(t.since), t.turns.give)
+		t.turns.restFrom(t.since)
 		t.since = time.Time{}
 	}
 }

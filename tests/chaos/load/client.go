@@ -393,6 +393,9 @@ func (c *client) refused(rid uint32, reason string, retryAfterMS uint32) error {
 	return nil
 }
 
+// stampSize is of what goes with each step: when it was made, in ns, and by which program.
+const stampSize = 16
+
 // walk sends a step, with the time at which it was made.
 func (c *client) walk(b *flatbuffers.Builder) {
 	c.mu.Lock()
@@ -403,6 +406,7 @@ func (c *client) walk(b *flatbuffers.Builder) {
 	b.Reset()
 	var values [44]byte
 	binary.LittleEndian.PutUint64(values[:], uint64(time.Now().UnixNano()))
+	binary.LittleEndian.PutUint64(values[8:], uint64(me))
 	v := b.CreateByteVector(values[:])
 	to := [3]float32{c.place[0] + rand.Float32()*0.1, c.place[1], c.place[2]}
 	clientv1.MoveStart(b)
@@ -413,7 +417,8 @@ func (c *client) walk(b *flatbuffers.Builder) {
 	}
 }
 
-// measure takes note of how old the steps of others are that it sees.
+// measure takes note of how old the steps of others are that it sees. Those of another program's are not: they tell how
+// late that one is, too.
 func (c *client) measure(batch *clientv1.StateBatch) {
 	if c.slow != nil || c.index >= measuring*len(c.load.rooms) {
 		return
@@ -422,10 +427,13 @@ func (c *client) measure(batch *clientv1.StateBatch) {
 	var v clientv1.EntityValues
 	for i := range batch.ValuesLength() {
 		batch.Values(&v, i)
-		if v.ValuesLength() < 8 || v.Entity() == c.sees.entity {
+		if v.ValuesLength() < stampSize || v.Entity() == c.sees.entity {
 			continue
 		}
-		made := binary.LittleEndian.Uint64(v.ValuesBytes())
+		made, by := binary.LittleEndian.Uint64(v.ValuesBytes()), binary.LittleEndian.Uint64(v.ValuesBytes()[8:])
+		if by != uint64(me) {
+			continue
+		}
 		if c.newest[v.Entity()] < made { // who stands still may be told of again
 			c.newest[v.Entity()] = made
 			c.room.stepSeen(now, now.Sub(time.Unix(0, int64(made))))

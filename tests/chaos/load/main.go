@@ -40,6 +40,8 @@ type plan struct {
 	Mortal int `json:"mortal"`
 	// Patience is how many seconds clients wait for a word before they go elsewhere; 0: twice the heartbeat.
 	Patience float64 `json:"patience"`
+	// Besides is how many members each room has who are not this program's.
+	Besides int `json:"besides"`
 	// Settle is for how many seconds `calm` waits at most.
 	Settle float64 `json:"settle"`
 	crowd
@@ -289,6 +291,9 @@ func (l *load) walk(ctx context.Context, group *sync.WaitGroup) {
 	}
 }
 
+// me is this program among others that play members of the same rooms.
+var me = os.Getpid()
+
 // every does something periodically, each client at a time of its own within the period.
 func (l *load) every(ctx context.Context, period time.Duration, index int, do func()) {
 	select {
@@ -316,7 +321,7 @@ func (l *load) talk(ctx context.Context, group *sync.WaitGroup) {
 			n := 0
 			l.every(ctx, l.plan.pause(), r, func() {
 				speaker := l.clients[n%talkers*len(l.rooms)+r]
-				speaker.speak(fmt.Sprintf("room %d message %d", r, n))
+				speaker.speak(fmt.Sprintf("room %d message %d of %d", r, n, me))
 				n++
 			})
 		})

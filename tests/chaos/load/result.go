@@ -144,7 +144,10 @@ func (l *load) result() result {
 // wrong compares what each client sees of its room with what is true: who is in, and where each has gone last.
 func (l *load) wrong() (members, places int) {
 	truth := map[*room]map[uint32][3]float32{}
-	departed := map[*room]int{}
+	besides := map[*room]int{}
+	for _, room := range l.rooms {
+		besides[room] = l.plan.Besides
+	}
 	for _, c := range l.clients {
 		c.mu.Lock()
 		if truth[c.room] == nil {
@@ -152,7 +155,7 @@ func (l *load) wrong() (members, places int) {
 		}
 		switch {
 		case c.dead: // it may be in or not: its place is held for a while
-			departed[c.room]++
+			besides[c.room]++
 		case c.in:
 			truth[c.room][c.sees.entity] = c.sees.self()
 		default:
@@ -163,7 +166,7 @@ func (l *load) wrong() (members, places int) {
 	for _, c := range l.clients {
 		c.mu.Lock()
 		if c.in {
-			m, p := c.sees.wrong(truth[c.room], departed[c.room])
+			m, p := c.sees.wrong(truth[c.room], besides[c.room])
 			members, places = members+m, places+p
 		}
 		c.mu.Unlock()

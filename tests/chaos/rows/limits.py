@@ -7,17 +7,17 @@ import base64
 import json
 import resource
 import ssl
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import cast
 
 from websockets.exceptions import ConnectionClosed
 from worldmesh.identity.v1 import identity_service_pb2 as identity
 from worldmesh.presence.v1 import presence_service_pb2 as presence
 
-from tests.chaos.generator import PROGRAM, Result
+from tests.chaos.generator import PROGRAM, Result, background
 from tests.chaos.metrics import Sample, counting
 from tests.chaos.probe import hello
 from tests.support.world import ROOT, World
@@ -111,15 +111,23 @@ def _offer(scene: Scene) -> None:
             "times": list(_PROMISED),
             "seconds": 5,
         }
-        # Whoever offers must not take the processor from those who answer.
-        command = ["nice", "-n", "19", str(OFFER)]
-        done = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, check=True, timeout=90)
-        calm, *crowded = json.loads(done.stdout)
+        calm, *crowded = _offered(plan)
         name = method.rpartition("/")[2]
         scene.figures["steps"][name] = [calm, *crowded]
         for each in crowded:
             for what, rate in (("goodput", "good_per_s"), ("offered", "offered_per_s")):
                 scene.figures[f"{what} of {name} at {each['times']:g} x"] = each[rate] / calm["good_per_s"]
+
+
+def _offered(plan: Result) -> list[Result]:
+    with background([OFFER]) as offer:
+        try:
+            told, _ = offer.communicate(json.dumps(plan), timeout=90)
+        finally:
+            offer.kill()
+    if offer.returncode:
+        raise RuntimeError(f"the offer ended with {offer.returncode}")
+    return cast("list[Result]", json.loads(told))
 
 
 def _goodput(result: Result) -> list[str]:
@@ -212,9 +220,7 @@ def _full_room(scene: Scene) -> None:
         "busy": _BUSY_SECONDS,
         "rest": _REST_SECONDS,
     }
-    # Whoever offers must not take the processor from those who answer.
-    command = ["nice", "-n", "19", str(PROGRAM), "full"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as full:
+    with background([PROGRAM, "full"]) as full:
         try:
             assert full.stdin is not None
             assert full.stdout is not None
@@ -291,6 +297,7 @@ ROWS = (
         reconnects=1,  # to come for the first time counts, too
         setup=_ROOMY,
         crowd={"copies": _CROWD, "late": _CROWD - 1, "rate": 0.1, "words": 1},
+        witnesses=2,
         around=(_memory,),
         check=_all_in,
     ),

@@ -48,6 +48,8 @@ class Scene:
     rng: random.Random
     """From the run's seed: the same faults at the same times."""
     load: Load
+    witness: Load | None
+    """The one that plays the witnesses, if the row has any."""
     network: Network
     history: History
     """Of the relays: a fault that has Redis forget must say so."""
@@ -63,6 +65,8 @@ class Scene:
     def mark(self) -> None:
         """Says that something goes wrong now: times are counted from here."""
         self.load.mark()
+        if self.witness:
+            self.witness.mark()
 
 
 Fault: TypeAlias = Callable[[Scene], None]
@@ -98,6 +102,9 @@ class Row:
     setup: Setup = WHOLE
     crowd: Mapping[str, Any] = field(default_factory=dict)
     """What the load generator is told beside what all rows tell it: see its plan."""
+    witnesses: int = 0
+    """Members of each room who are played by a load generator of their own, and alone measure how old others' steps
+    are: where the one that plays the others has so much to do at once that it would tell how late itself is."""
     around: tuple[Around, ...] = ()
     check: Check = nothing
 
