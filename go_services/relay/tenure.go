@@ -297,6 +297,13 @@ func (t *tenure) begin(ctx context.Context) error {
 	}
 }
 
+// held waits until there is a lease.
+func (t *tenure) held(ctx context.Context) error {
+	for !t.valid(time.Now()) && kit.Sleep(ctx, 10*time.Millisecond) == nil { //nolint:revive // begin gets it
+	}
+	return nil
+}
+
 // isMoved is the error's movedError, or nil.
 func isMoved(err error) *movedError {
 	var moved *movedError
