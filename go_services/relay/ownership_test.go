@@ -293,13 +293,15 @@ func TestARelayWhoseRenewalHangsEndsItsRoomsInTime(t *testing.T) {
 		<-goesOn
 	}
 	p.renews.Store(&hang)
+	t.Cleanup(func() {
+		p.renews.Store(nil)
+		close(goesOn)
+	})
 	<-hangs
 	p.a.hub.tenure.mu.Lock()
 	p.a.hub.tenure.renewed = time.Now().Add(-p.a.hub.tenure.lease * 2 / 3)
 	p.a.hub.tenure.mu.Unlock()
 	until(t, "the room is over", func() bool { return p.a.hub.find("room_a") == nil })
-	p.renews.Store(nil)
-	close(goesOn)
 }
 
 func TestWorldIsNotAskedForEachOfTheRoomsThatAStoreHasForgotten(t *testing.T) {
