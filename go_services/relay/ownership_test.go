@@ -320,6 +320,24 @@ func TestWorldIsNotAskedForEachOfTheRoomsThatAStoreHasForgotten(t *testing.T) {
 	world.down.Store(false)
 }
 
+func TestNobodyLeavesARoomByTimeWhileItIsGivenAway(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	live := p.a.hub.find("room_a")
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	live.core.StreamEnded(live.clock.now().Add(-time.Hour), 1)
+	live.frozen = true
+	live.mu.Unlock()
+	live.idle()
+	live.mu.Lock()
+	if live.core.Waiting() > 0 || live.core.Len() != 1 {
+		t.Errorf("%d are in, and %d entries wait", live.core.Len(), live.core.Waiting())
+	}
+}
+
 func TestTooManyRoomsAreSharedWithARelayThatHasFew(t *testing.T) {
 	tests := []struct {
 		mine, other, want int
