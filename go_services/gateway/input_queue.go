@@ -122,7 +122,6 @@ func (q *inputQueue) sendTo(ctx context.Context, stream roomv1.RoomService_Attac
 			q.sent.Inc()
 		}
 	}
-	_ = stream.CloseSend()
 }
 
 // await waits until something is to be sent; false when ctx has ended.
