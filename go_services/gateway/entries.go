@@ -16,6 +16,9 @@ import (
 // maxEntries bounds how many rooms' answers are kept; a gateway that is asked for more asks world more often.
 const maxEntries = 10_000
 
+// entryTimeout bounds a question: the proxy gives up after the 2 s of the contract, if it still does anything.
+const entryTimeout = 3 * time.Second
+
 // entries asks world whether users may enter rooms, and keeps what goes for everybody as long as world says: when a
 // crowd comes into a room that is open to all, world is asked once. Those who come meanwhile wait for that answer, which may
 // be theirs; where it is not, they ask for themselves.
@@ -71,6 +74,8 @@ func (e *entries) authorize(ctx context.Context, roomID, userID string) (*worldv
 
 func (e *entries) ask(ctx context.Context, roomID, userID string) (*worldv1.AuthorizeEntryResponse, error) {
 	asked := e.now()
+	ctx, cancel := context.WithTimeout(ctx, entryTimeout)
+	defer cancel()
 	answer, err := e.world.AuthorizeEntry(ctx, &worldv1.AuthorizeEntryRequest{RoomId: roomID, UserId: userID})
 	if err == nil {
 		e.keep(roomID, answer, asked)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -91,7 +92,11 @@ func (w *slowWorld) AuthorizeEntry(
 	ctx context.Context, request *worldv1.AuthorizeEntryRequest, opts ...grpc.CallOption,
 ) (*worldv1.AuthorizeEntryResponse, error) {
 	w.waiting <- struct{}{}
-	w.err = <-w.let
+	select {
+	case w.err = <-w.let:
+	case <-ctx.Done():
+		w.err = ctx.Err()
+	}
 	return w.countingWorld.AuthorizeEntry(ctx, request, opts...)
 }
 
@@ -162,6 +167,15 @@ func TestWhoIsNamedAsksAfterTheCrowd(t *testing.T) {
 		world.let <- nil
 		if role := <-roles; role != worldv1.RoomRole_ROOM_ROLE_OWNER {
 			t.Errorf("the owner is %v", role)
+		}
+	})
+}
+
+func TestAWorldThatDoesNotAnswerIsNotWaitedForForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEntries(&slowWorld{let: make(chan error), waiting: make(chan struct{}, 1)})
+		if _, err := e.authorize(t.Context(), "a", "ann"); kit.StatusOf(err).Code() != codes.DeadlineExceeded {
+			t.Errorf("answered %v", err)
 		}
 	})
 }

@@ -86,7 +86,7 @@ func (q *inputQueue) close() {
 	q.closed, q.queue = true, roomlink.Queue{}
 }
 
-// take moves up to maxBatch inputs into a slice that is used again.
+// take moves what goes into one message into a slice that is used again.
 func (q *inputQueue) take(reuse []*roomv1.Input) []*roomv1.Input {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -122,7 +122,6 @@ func (q *inputQueue) sendTo(ctx context.Context, stream roomv1.RoomService_Attac
 			q.sent.Inc()
 		}
 	}
-	_ = stream.CloseSend()
 }
 
 // await waits until something is to be sent; false when ctx has ended.

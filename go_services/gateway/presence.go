@@ -98,7 +98,8 @@ type presenceShard struct {
 
 	mu       sync.Mutex
 	sessions map[string]*presencev1.AttachRequest_Change // all of this shard, by gateway session
-	dirty    map[string]*presencev1.AttachRequest_Change // not told yet
+	tells    bool                                        // a stream has begun to tell of all of them
+	dirty    map[string]*presencev1.AttachRequest_Change // that have changed since, and it has not told so
 	untold   bool                                        // something was sent and not acknowledged, or could not be sent
 	wake     chan struct{}
 }
@@ -111,7 +112,9 @@ func (s *presenceShard) set(change *presencev1.AttachRequest_Change) {
 	} else {
 		s.sessions[id] = change
 	}
-	s.dirty[id] = change
+	if s.tells { // else whoever goes meanwhile would be kept until the shard is back
+		s.dirty[id] = change
+	}
 	s.untold = true
 	s.mu.Unlock()
 	select {
@@ -173,6 +176,7 @@ func (s *presenceShard) tell(
 	ctx context.Context, stream presencev1.PresenceService_AttachClient, acks <-chan uint64, failed <-chan error, wait *backoff,
 ) error {
 	sessions, more := s.all(), true
+	defer s.over()
 	for seq := uint64(1); ; seq++ {
 		request := &presencev1.AttachRequest{}
 		if more {
@@ -238,12 +242,20 @@ func awaitAck(ctx context.Context, seq uint64, acks <-chan uint64, failed <-chan
 	}
 }
 
-// all is the sessions that a snapshot begins with. It tells what is true then, so what has changed before is forgotten.
+// all is the sessions that a snapshot begins with. It tells what is true then; what changes from now on follows.
 func (s *presenceShard) all() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.dirty)
+	s.tells = true
 	return slices.Collect(maps.Keys(s.sessions))
+}
+
+// over forgets what a stream has not told: the next begins with a snapshot.
+func (s *presenceShard) over() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tells = false
+	clear(s.dirty)
 }
 
 // part is as many of the sessions as go into one message, as they are now, and the rest. Those that have ended meanwhile

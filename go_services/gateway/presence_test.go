@@ -94,6 +94,27 @@ func TestWhyAPresenceStreamBrokeIsHeardByItsReaderAlone(t *testing.T) {
 	}
 }
 
+func TestWhoComesAndGoesWhilePresenceIsDownIsNotKept(t *testing.T) {
+	s := newPresence(nil, "gateway-0", slog.New(slog.DiscardHandler)).shards[0]
+	for _, when := range []string{"before the first stream", "after a stream broke"} {
+		for i := range 100 {
+			c := &presencev1.AttachRequest_Change{
+				UserId: "usr_ann", Device: &presencev1.Device{GatewaySessionId: fmt.Sprint("s", i)},
+			}
+			s.set(c)
+			s.set(&presencev1.AttachRequest_Change{UserId: c.GetUserId(), Device: c.GetDevice(), Gone: true})
+		}
+		if kept := len(s.dirty) + len(s.sessions); kept > 0 {
+			t.Errorf("%s %d are kept", when, kept)
+		}
+		if !s.behind() {
+			t.Errorf("%s the shard is said to know everything", when)
+		}
+		s.client = brokenPresence{stream: &brokenStream{t: t, broken: make(chan struct{})}}
+		_ = s.follow(t.Context(), &backoff{})
+	}
+}
+
 // patientStream acknowledges what it is told, after it has shown it to the test.
 type patientStream struct {
 	presencev1.PresenceService_AttachClient

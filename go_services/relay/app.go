@@ -50,8 +50,9 @@ func register(app *kit.App, cfg Config, rooms store.Store) *hub {
 		me: t.me, queueBytes: cfg.QueueBytes, hub: h, validator: app.Validator, metrics: m, log: app.Log,
 	})
 	app.ValidatesItself(&roomv1.AttachRequest{})
-	app.BeforeReady(t.begin)
-	app.Go(h.run)
+	app.BeforeReady(t.held)
+	app.Go(h.keepLease)
+	app.Go(h.keepRooms)
 	app.OnDrain(func(drain context.Context) {
 		h.drain(drain)
 		t.leave(drain)

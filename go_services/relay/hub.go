@@ -33,6 +33,8 @@ type hub struct {
 	ctx     context.Context
 	running sync.WaitGroup
 
+	rebalancing sync.Mutex // held while rooms are given to a relay that has fewer
+
 	mu       sync.Mutex
 	rooms    map[string]*place
 	lastID   uint64
@@ -203,21 +205,27 @@ func (h *hub) describe() (*roomv1.GetRelayResponse, error) {
 	}, nil
 }
 
-// run renews the lease, ends what is not this relay's any more, and what nobody is in.
-func (h *hub) run(ctx context.Context) error {
-	ticker := time.NewTicker(sweepEvery)
+// keepLease gets the lease and renews it.
+func (h *hub) keepLease(ctx context.Context) error {
+	if err := h.tenure.begin(ctx); err != nil {
+		return err
+	}
+	return every(ctx, h.tenure.lease/8, h.renew)
+}
+
+// keepRooms ends what is not this relay's any more, and what nobody is in. It waits for nobody: a relay whose renewals hang
+// must end its rooms in time.
+func (h *hub) keepRooms(ctx context.Context) error { return every(ctx, sweepEvery, h.sweep) }
+
+func every(ctx context.Context, interval time.Duration, do func(context.Context)) error {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	due := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case now := <-ticker.C:
-			if !now.Before(due) {
-				due = now.Add(h.tenure.lease / 8)
-				h.renew(ctx)
-			}
-			h.sweep(ctx)
+		case <-ticker.C:
+			do(ctx)
 		}
 	}
 }
@@ -242,9 +250,12 @@ func (h *hub) renew(ctx context.Context) {
 	}
 	rooms := h.all()
 	h.checkOwners(ctx, rooms)
-	if to, count := h.tenure.spare(len(rooms)); count > 0 {
+	if to, count := h.tenure.spare(len(rooms)); count > 0 && h.rebalancing.TryLock() { // the next renewal does not wait for it
 		h.log.InfoContext(ctx, "giving rooms to another relay", "to", to.ID, "rooms", count)
-		h.giveAway(ctx, rooms[:count], to.Address, endRebalanced)
+		h.running.Go(func() {
+			defer h.rebalancing.Unlock()
+			h.giveAway(ctx, rooms[:count], to.Address, endRebalanced)
+		})
 	}
 }
 
@@ -264,7 +275,7 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
 		h.log.WarnContext(ctx, "look after the rooms' owners", "error", err.Error())
 		return
 	}
-	era := h.tenure.currentEra()
+	era, moves := h.tenure.currentEra(), true // it moves on, as far as is known
 	for i, l := range rooms {
 		mine, least := known[i].Owner, known[i].Last
 		owner, last := owners[i].Owner, owners[i].Last
@@ -278,7 +289,7 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
 		case owner.Epoch == mine.Epoch && owner.Relay == "": // given up, just now
 		case owner.Epoch < mine.Epoch, !ours, last.Seq < least.Seq, last.Seq == least.Seq && last.Sub < least.Sub:
 			// Not every fail-over shows in the replication id: a cluster has one a part, and the leases are in one of them.
-			if h.forgotten(mine.Epoch) == nil {
+			if moves = moves && h.forgotten(mine.Epoch) == nil; moves {
 				era = h.tenure.currentEra()
 			}
 		}

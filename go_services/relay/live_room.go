@@ -65,7 +65,7 @@ type liveRoom struct {
 	since     time.Time     // when the writer began with what it is writing
 	stalling  bool          // it fails to write
 	era       uint64        // to claim the room again in; 0: there is no need
-	frozen    bool          // is given away: takes no inputs
+	frozen    bool          // is given away: takes no inputs, and time does not pass
 	confirmed time.Time     // when the store last said that the room is this relay's
 	ended     bool
 	over      chan struct{} // closed when ended
@@ -446,9 +446,13 @@ func (l *liveRoom) play(s *stream, inputs []*roomv1.Input, f func(now time.Time,
 	})
 }
 
-// idle says whether nobody is in and nobody is attached.
+// idle says whether nobody is in and nobody is attached. Time does not pass in a room that is given away: who leaves by it
+// would be written to the log after the room was.
 func (l *liveRoom) idle() (idle bool) {
 	l.do(func(now time.Time, core *room.Room) {
+		if l.frozen {
+			return
+		}
 		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Passed_{Passed: &roomv1.RoomRecord_Passed{}}})
 		core.Time(now)
 		idle = len(l.streams) == 0 && core.Len() == 0 && core.Waiting() == 0

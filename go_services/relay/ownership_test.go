@@ -19,12 +19,13 @@ type pair struct {
 	a, b   *relayUnderTest
 	broken atomic.Bool
 	cut    atomic.Bool // relay-a from the store, as far as its lease goes
+	renews atomic.Pointer[func()]
 }
 
 func startPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{Memory: store.NewMemory(time.Now)}
-	rooms, relays := faulty{Store: p.Memory, broken: &p.broken, cut: &p.cut}, peers{}
+	rooms, relays := faulty{Store: p.Memory, broken: &p.broken, cut: &p.cut, renews: &p.renews}, peers{}
 	p.a = startRelayOn(t, "relay-a", 1<<20, rooms, relays)
 	p.b = startRelayOn(t, "relay-b", 1<<20, rooms, relays)
 	return p
@@ -280,6 +281,60 @@ func TestARelayThatHearsNothingOfTheStoreEndsItsRooms(t *testing.T) {
 	p.a.hub.sweep(context.Background())
 	if p.a.hub.find("room_a") != nil {
 		t.Error("the room goes on")
+	}
+}
+
+func TestARelayWhoseRenewalHangsEndsItsRoomsInTime(t *testing.T) {
+	p := startPair(t)
+	p.a.attach(t, "gateway-0", "room_a")
+	hangs, goesOn := make(chan struct{}, 1), make(chan struct{})
+	hang := func() {
+		hangs <- struct{}{}
+		<-goesOn
+	}
+	p.renews.Store(&hang)
+	t.Cleanup(func() {
+		p.renews.Store(nil)
+		close(goesOn)
+	})
+	<-hangs
+	p.a.hub.tenure.mu.Lock()
+	p.a.hub.tenure.renewed = time.Now().Add(-p.a.hub.tenure.lease * 2 / 3)
+	p.a.hub.tenure.mu.Unlock()
+	until(t, "the room is over", func() bool { return p.a.hub.find("room_a") == nil })
+}
+
+func TestWorldIsNotAskedForEachOfTheRoomsThatAStoreHasForgotten(t *testing.T) {
+	p := startPair(t)
+	world, _ := p.a.hub.tenure.world.(*eras)
+	for _, id := range []string{"room_a", "room_b", "room_c"} {
+		p.a.attach(t, "gateway-0", id)
+	}
+	p.Forget()
+	world.down.Store(true)
+	before := world.asked.Load()
+	p.a.hub.checkOwners(t.Context(), p.a.hub.all())
+	if asked := world.asked.Load() - before; asked >= 3 { // one may be the renewal's
+		t.Errorf("asked %d times", asked)
+	}
+	world.down.Store(false)
+}
+
+func TestNobodyLeavesARoomByTimeWhileItIsGivenAway(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	live := p.a.hub.find("room_a")
+	live.mu.Lock()
+	defer live.mu.Unlock()
+	live.core.StreamEnded(live.clock.now().Add(-time.Hour), 1)
+	live.frozen = true
+	live.mu.Unlock()
+	live.idle()
+	live.mu.Lock()
+	if live.core.Waiting() > 0 || live.core.Len() != 1 {
+		t.Errorf("%d are in, and %d entries wait", live.core.Len(), live.core.Waiting())
 	}
 }
 

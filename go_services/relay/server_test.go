@@ -64,12 +64,18 @@ func startRelayOn(t testing.TB, name string, queueBytes int, rooms store.Store, 
 // eras is world as far as relays ask it.
 type eras struct {
 	worldv1.WorldServiceClient
-	era atomic.Uint64
+	era   atomic.Uint64
+	asked atomic.Int32
+	down  atomic.Bool
 }
 
 func (e *eras) AdvanceEra(
 	_ context.Context, request *worldv1.AdvanceEraRequest, _ ...grpc.CallOption,
 ) (*worldv1.AdvanceEraResponse, error) {
+	e.asked.Add(1)
+	if e.down.Load() {
+		return nil, kit.Unavailable("world is down")
+	}
 	e.era.CompareAndSwap(request.GetAfter(), request.GetAfter()+1)
 	return &worldv1.AdvanceEraResponse{Era: e.era.Load()}, nil
 }
@@ -105,6 +111,7 @@ type faulty struct {
 	store.Store
 	broken *atomic.Bool
 	cut    *atomic.Bool
+	renews *atomic.Pointer[func()] // is called before relay-a renews its lease
 }
 
 var errBroken = errors.New("the store is broken")
@@ -117,6 +124,9 @@ func (f faulty) Append(ctx context.Context, id string, owner store.Owner, entrie
 }
 
 func (f faulty) Renew(ctx context.Context, relay store.Relay, lease time.Duration) (store.Renewal, error) {
+	if f.renews != nil && f.renews.Load() != nil && relay.ID == "relay-a" {
+		(*f.renews.Load())()
+	}
 	if f.cut != nil && f.cut.Load() && relay.ID == "relay-a" {
 		return store.Renewal{}, errBroken
 	}

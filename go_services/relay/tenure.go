@@ -19,9 +19,9 @@ import (
 const (
 	// storeTimeout bounds each word with the store.
 	storeTimeout = 2 * time.Second
-	// askTimeout bounds how long an owner may take to answer before it is asked again; after askTimes it counts as dead.
-	askTimeout = 250 * time.Millisecond
-	askTimes   = 2
+	// askTimeout is how long an owner may take to say that it lives before it counts as dead. Once, not twice for half as
+	// long: one that is far away would be robbed by whoever a gateway asks by mistake.
+	askTimeout = 500 * time.Millisecond
 	// claimTimes bounds how often a claim is tried while owners change.
 	claimTimes = 20
 	// yieldTime is how long a relay that gives its rooms away may take before it is asked again.
@@ -189,19 +189,12 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, s
 // keeps it from writing, so a mistake costs a moment and nothing else.
 func (t *tenure) answers(ctx context.Context, roomID string, owner store.Owner) (alive, yields bool) {
 	ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, owner.Address)
-	for range askTimes {
-		call, cancel := context.WithTimeout(ctx, askTimeout)
-		response, err := t.relays.GetRelay(call, &roomv1.GetRelayRequest{})
-		cancel()
-		if err == nil { // Envoy asks another if nobody listens at the address
-			alive = response.GetRelayId() == owner.Relay && response.GetIncarnation() == owner.Incarnation
-			return alive, alive && response.GetDraining()
-		}
-		if kit.StatusOf(err).Code() != codes.DeadlineExceeded {
-			return false, false
-		}
-	}
-	return false, false
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	response, err := t.relays.GetRelay(ctx, &roomv1.GetRelayRequest{})
+	// Envoy asks another if nobody listens at the address.
+	alive = err == nil && response.GetRelayId() == owner.Relay && response.GetIncarnation() == owner.Incarnation
+	return alive, alive && response.GetDraining()
 }
 
 // askOwner asks another relay who is in a room, if one owns it; else the room is as this relay has it.
@@ -295,6 +288,13 @@ func (t *tenure) begin(ctx context.Context) error {
 			return nil //nolint:nilerr // the service ends
 		}
 	}
+}
+
+// held waits until there is a lease.
+func (t *tenure) held(ctx context.Context) error {
+	for !t.valid(time.Now()) && kit.Sleep(ctx, 10*time.Millisecond) == nil { //nolint:revive // begin gets it
+	}
+	return nil
 }
 
 // isMoved is the error's movedError, or nil.

@@ -174,6 +174,9 @@ const (
 	MaxInputs = 64 << 10
 	// MaxBytes bounds how large they are.
 	MaxBytes = 8 << 20
+	// MaxTaken bounds how large the inputs are that are taken at once, but for the first: gRPC takes no message of more than
+	// 4 MiB, and what can not be sent would be repeated for ever.
+	MaxTaken = 1 << 20
 	// inputOverhead is about what an input takes in memory beside what is in it.
 	inputOverhead = 128
 )
@@ -208,19 +211,23 @@ func (q *Queue) Put(in *roomv1.Input) bool {
 // Len is how many inputs wait to be sent.
 func (q *Queue) Len() int { return len(q.waiting) }
 
-// Take moves up to n inputs into a slice that is used again.
+// Take moves up to n inputs, and no more than MaxTaken, into a slice that is used again.
 func (q *Queue) Take(reuse []*roomv1.Input, n int) []*roomv1.Input {
 	clear(reuse)
-	n = min(len(q.waiting), n)
-	taken := append(reuse[:0], q.waiting[:n]...)
-	for _, in := range taken {
+	taken, bytes := reuse[:0], 0
+	for _, in := range q.waiting[:min(len(q.waiting), n)] {
+		size := sizeOf(in)
+		if bytes += size; bytes > MaxTaken && len(taken) > 0 {
+			break
+		}
+		taken = append(taken, in)
 		if in.GetNumber() != 0 {
 			q.unanswered = append(q.unanswered, in)
 		} else {
-			q.bytes -= sizeOf(in)
+			q.bytes -= size
 		}
 	}
-	rest := copy(q.waiting, q.waiting[n:])
+	rest := copy(q.waiting, q.waiting[len(taken):])
 	clear(q.waiting[rest:])
 	q.waiting = q.waiting[:rest]
 	return taken

@@ -9,6 +9,9 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/code"
 )
 
+// joinRetry is what a client is told to wait whose room no relay has: one was looked for for a while.
+const joinRetry = time.Second
+
 func (s *Session) join(now time.Time, rid uint32, join dialect.Join) []Action {
 	if s.phase != outside {
 		return fail(rid, code.Code_FAILED_PRECONDITION, commonv1.ErrorReason_ERROR_REASON_ALREADY_IN_ROOM,
@@ -56,20 +59,27 @@ func (s *Session) Removed() []Action {
 // joinTimedOut gives up on a relay that does not answer.
 func (s *Session) joinTimedOut() []Action {
 	s.phase = outside
-	return append([]Action{Exit{RoomID: s.room, Hold: s.resumes}}, fail(s.joinRID, code.Code_UNAVAILABLE,
-		commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE, "the room does not answer")...)
+	return []Action{Exit{RoomID: s.room, Hold: s.resumes}, s.noRoom()}
+}
+
+// noRoom refuses a join to whose room no relay answers.
+func (s *Session) noRoom() Action {
+	return Reply{RID: s.joinRID, Error: frames.Error{
+		Reason: reasonName(commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE), Message: "the room does not answer",
+		Code: int32(code.Code_UNAVAILABLE), RetryAfterMS: uint32(joinRetry.Milliseconds()),
+	}}
 }
 
 // RoomLost takes the news that no relay has the room: the client may join again at once.
 func (s *Session) RoomLost() []Action {
 	phase := s.phase
 	s.phase = outside
-	reason := commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE
 	switch phase {
 	case entering:
-		return fail(s.joinRID, code.Code_UNAVAILABLE, reason, "the room does not answer")
+		return []Action{s.noRoom()}
 	case inside:
-		return []Action{Left{RoomID: s.room, Reason: reasonName(reason)}, Moved{}}
+		reason := reasonName(commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE)
+		return []Action{Left{RoomID: s.room, Reason: reason}, Moved{}}
 	default:
 		return nil
 	}

@@ -17,7 +17,8 @@ const (
 	maxRefusals = 64
 	// maxSpares is how many clients can be told so at the same time while the process is out of descriptors.
 	maxSpares = 16
-	// acceptPause is how long to wait when those are lent, too: they come back within the time for handshakes.
+	// acceptPause is how long to wait when those are lent, too, for they come back within the time for handshakes; and when
+	// a connection can not be accepted for any other reason.
 	acceptPause = 50 * time.Millisecond
 )
 
@@ -69,20 +70,15 @@ func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
 				_ = conn.Close()
 			}
 			return nil
-		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		case errors.Is(err, net.ErrClosed):
+			return err
+		case err != nil:
 			if now := time.Now(); now.Sub(said) > time.Second {
 				l.Log.Warn("accept", "error", err.Error())
 				said = now
 			}
-			if !l.spares.lend() { // else the next to be accepted gets that one
-				time.Sleep(acceptPause)
-			}
+			l.afterFailure(err)
 			continue
-		case errors.Is(err, syscall.ECONNABORTED):
-			l.Log.Warn("accept", "error", err.Error())
-			continue
-		case err != nil:
-			return err
 		}
 		l.take(conn)
 	}
@@ -99,6 +95,16 @@ func (l *Listener) take(conn net.Conn) {
 	} else {
 		go l.refuseOnSpare(conn)
 	}
+}
+
+// afterFailure makes room for the next connection, or waits for it. Whatever it was, it has to do with one connection, or
+// with a kernel that has nothing left just now: it is no reason to let go of those who are in.
+func (l *Listener) afterFailure(err error) {
+	outOfDescriptors := errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+	if outOfDescriptors && l.spares.lend() { // the next to be accepted gets that one
+		return
+	}
+	time.Sleep(acceptPause)
 }
 
 // receive shakes hands. What serves the socket afterwards is a goroutine of its own, for TLS leaves a large stack.

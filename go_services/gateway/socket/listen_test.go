@@ -2,6 +2,7 @@ package socket
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 )
 
@@ -138,6 +140,53 @@ func TestSparesThatOthersHaveTakenAreHeldBackAgain(t *testing.T) {
 	if held := len(listener.spares.held); held != maxSpares {
 		t.Errorf("%d spares are held back", held)
 	}
+}
+
+// failing is a listener of which the next few connections fail.
+type failing struct {
+	net.Listener
+	with []error
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	if len(f.with) > 0 {
+		err := f.with[0]
+		f.with = f.with[1:]
+		return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
+	}
+	return f.Listener.Accept()
+}
+
+func TestAConnectionThatCanNotBeAcceptedEndsNoOther(t *testing.T) {
+	var l *Listener
+	open(t, false, func(made *Listener) { l = made })
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &Listener{Log: l.Log, Acquire: func() bool { return false }, Large: l.Large}
+	ended := make(chan error)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		ended <- other.Run(ctx, &failing{tcp, []error{syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM, syscall.EPROTO, syscall.EMFILE}})
+	}()
+	dialer := ws.Dialer{Protocols: []string{dialect.Subprotocols[dialect.JSON]}, Timeout: 5 * time.Second}
+	conn, early, _, err := dialer.Dial(t.Context(), "ws://"+tcp.Addr().String()+Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if early != nil {
+		conn = &buffered{conn, early}
+	}
+	if code, _ := readClose(t, conn); code != CloseOverloaded {
+		t.Errorf("closed with %d", code)
+	}
+	_ = conn.Close()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	_ = tcp.Close()
 }
 
 // useUpDescriptors leaves so many to the process, until release is called.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -35,12 +36,15 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
+// silence goes for the whole process, for the library has one logger; clients that run read it, so it is set before the first.
+var silence = sync.OnceFunc(func() { redis.SetLogger(silent{}) })
+
 // NewRedisClient makes a client. It does not retry: who calls knows better, and has a deadline.
 func NewRedisClient(cfg RedisConfig) (redis.UniversalClient, error) {
 	if cfg.RedisCluster && cfg.RedisMaster != "" {
 		return nil, errRedisMode
 	}
-	redis.SetLogger(silent{})
+	silence()
 	options := &redis.UniversalOptions{
 		Addrs: cfg.RedisAddrs, MasterName: cfg.RedisMaster, IsClusterMode: cfg.RedisCluster,
 		Username: cfg.RedisUsername, Password: cfg.RedisPassword,

@@ -332,7 +332,7 @@ func (d *device) hears(w word) {
 		c.world.fail("client %d hears %v and is not in", c.index, w.at)
 	case w.at.Compare(*d.seen) <= 0:
 		c.world.fail("client %d hears %v after %v", c.index, w.at, *d.seen)
-	case d.leaving && c.world.trimmed: // it is as good as out, and is not told of a gap
+	case d.leaving && (c.world.trimmed || c.world.lost): // it is as good as out, and is not told of a gap
 		d.skipped = true
 	case w.at.Sub == 0 && w.at.Seq != d.seen.Seq+1, w.at.Sub > 0 && w.at.Seq != d.seen.Seq:
 		c.world.fail("client %d hears %v after %v", c.index, w.at, *d.seen)

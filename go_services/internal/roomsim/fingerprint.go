@@ -73,6 +73,9 @@ func (r *relay) print(h io.Writer) {
 
 func (w *write) print(h io.Writer) {
 	_, _ = fmt.Fprintf(h, "write %v %t %v", w.owner, w.done, w.err)
+	if w.again != nil {
+		_, _ = fmt.Fprintf(h, " again %d %d %v %v", w.again.Held, w.again.Era, w.again.Past.Last, w.claim.Owner)
+	}
 	printEntries(h, w.entries)
 }
 

@@ -70,6 +70,10 @@ var mutants = []mutant{
 		"epoch := max(r.owner.Epoch+1,", "epoch := max(r.owner.Epoch,",
 	},
 	{
+		"undo by a claim again that comes late what others have written", "relay/store/memory.go",
+		"same && (q.Held == r.owner.Epoch || !wrote)", "same && (q.Held == r.owner.Epoch || !wrote) || r.owner.Relay == \"\"",
+	},
+	{
 		"let any start of a relay write", "relay/store/memory.go",
 		"case r.owner.Epoch > owner.Epoch || r.owner.Relay == \"\":", "case r.owner.Relay == \"\":",
 	},

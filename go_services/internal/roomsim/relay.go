@@ -40,10 +40,12 @@ type relay struct {
 	tried     bool // to give it away, and the store had forgotten something
 }
 
-// write is an append on its way: asked, done by the store, and then learned of.
+// write is an append, or a claim again, on its way: asked, done by the store, and then learned of.
 type write struct {
 	entries []*room.Entry
 	owner   store.Owner
+	again   *store.ClaimRequest // nil: it is an append
+	claim   store.Claim
 	done    bool
 	err     error
 }
@@ -112,7 +114,7 @@ func (r *relay) writes() []action {
 	case r.writing != nil:
 		return nil
 	case r.wantEra != 0:
-		return []action{r.action("claims the room again", r.claimAgain)}
+		return []action{r.action("claims the room again", func() { r.writing = r.claimAgain() })}
 	case len(r.unwritten) > 0:
 		return []action{r.action("writes", func() { r.writing = &write{entries: r.unwritten, owner: r.owner} })}
 	case r.robbed() || r.forgotten():
@@ -453,6 +455,10 @@ func (r *relay) changed() {
 // arrive is the store's part of a write.
 func (w *write) arrive(world *World) {
 	w.done = true
+	if w.again != nil {
+		w.claim, w.err = world.store.claim(*w.again)
+		return
+	}
 	owner := w.owner
 	if b := world.setup.Broken; b == NoFence || b == StealFromTheAlive {
 		owner = world.store.owners().Owner
@@ -464,6 +470,10 @@ func (w *write) arrive(world *World) {
 func (r *relay) learn() {
 	w := r.writing
 	r.writing = nil
+	if w.again != nil {
+		r.claimedAgain(w)
+		return
+	}
 	broken := r.world.setup.Broken
 	switch {
 	case w.err == nil, broken == TrustFailedWrite && errors.Is(w.err, errStore),
@@ -483,8 +493,8 @@ func (r *relay) learn() {
 	}
 }
 
-// claimAgain takes the room in a newer era, and logs again what the store has forgotten.
-func (r *relay) claimAgain() {
+// claimAgain wants the room in a newer era, and has the store learn again what it has forgotten.
+func (r *relay) claimAgain() *write {
 	q := store.ClaimRequest{Room: roomID, Owner: r.owner, Held: r.owner.Epoch, Era: r.wantEra, Past: r.core.Past()}
 	switch r.world.setup.Broken {
 	case NoRelog:
@@ -492,15 +502,20 @@ func (r *relay) claimAgain() {
 	case ReclaimUnfenced:
 		q.Held = max(q.Held, r.world.store.owners().Owner.Epoch+1)
 	}
-	claim, err := r.world.store.claim(q)
+	return &write{owner: r.owner, again: &q}
+}
+
+func (r *relay) claimedAgain(w *write) {
 	switch {
-	case err != nil:
+	case w.err != nil:
 		r.core.SetLog(false)
-	case !claim.Granted:
-		r.lose(claim.Owner)
+	case !w.claim.Granted:
+		r.lose(w.claim.Owner)
 	default:
-		r.wantEra = 0
-		r.owner = claim.Owner
+		if r.wantEra <= w.again.Era {
+			r.wantEra = 0
+		}
+		r.owner = w.claim.Owner
 		r.core.Reclaimed(r.owner.Epoch)
 		r.core.SetLog(true)
 	}

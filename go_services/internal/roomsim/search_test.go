@@ -96,6 +96,7 @@ var schedules = []schedule{
 	{name: "a store that forgets", Faults: Faults{FailOvers: 2, Forgets: 3, GatewayCrashes: 1}},
 	{name: "moves and a store that forgets", Faults: Faults{FailOvers: 3, Forgets: 2, Moves: 3, Crashes: 1}},
 	{name: "pauses and a store that forgets", Faults: Faults{Pauses: 3, FailOvers: 2}},
+	{name: "claims that come late", Faults: Faults{Pauses: 3, FailOvers: 1, Moves: 4, Misroutes: 2, Stalls: 1}},
 	{name: "a store that fails", Faults: Faults{Outages: 2, Failures: 3, Stalls: 2, Moves: 1, Crashes: 1}},
 	{name: "people who come and go", capacity: 3, Faults: Faults{GatewayCrashes: 1, Crashes: 1, Moves: 1, Waits: 3}},
 	{name: "time that passes", Faults: Faults{Waits: 3, Naps: 2, Pauses: 1, Crashes: 1, Outages: 1}},

@@ -124,8 +124,7 @@ func (s kept) step(q Asked) (kept, Told) {
 }
 
 func (s kept) claimed(q Asked) (kept, Told) {
-	free := s.owner.Relay == "" || s.owner.Relay == q.Relay
-	if !free && q.Held <= s.owner.Epoch && (q.StealAfter == 0 || q.StealAfter != s.owner.Epoch) {
+	if !s.free(q) {
 		return s, Told{Outcome: Refused, Owner: s.owner}
 	}
 	next := kept{Owner{q.Relay, q.Incarnation, max(s.owner.Epoch, q.Held, q.First) + 1}, s.last}
@@ -133,6 +132,15 @@ func (s kept) claimed(q Asked) (kept, Told) {
 		next.last = q.Last
 	}
 	return next, Told{Outcome: OK, Owner: next.owner, Last: next.last}
+}
+
+// free says whether the room is for who asks.
+func (s kept) free(q Asked) bool {
+	if q.Held == 0 {
+		return s.owner.Relay == "" || s.owner.Relay == q.Relay || q.StealAfter != 0 && q.StealAfter == s.owner.Epoch
+	}
+	same := s.owner.Relay == q.Relay && s.owner.Incarnation == q.Incarnation
+	return q.Held > s.owner.Epoch || same && (q.Held == s.owner.Epoch || s.last == q.Last)
 }
 
 func (s kept) appended(q Asked) (kept, Told) {

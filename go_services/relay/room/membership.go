@@ -67,10 +67,8 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 		speaks: link, walk: newWalk(now), seen: &recent{},
 		state: frames.EntityState{Entity: r.lastEntity, Position: r.cfg.Spawn},
 	}
-	for _, e := range slices.Concat(r.tail, r.pending) { // who comes back may say again what it said before
-		if join.Resume != nil && e.Author == m.User.ID {
-			m.seen.add(e.Key)
-		}
+	if join.Resume != nil { // who comes back may say again what it said before
+		r.recall(m)
 	}
 	r.members = append(r.members, m)
 	r.byLink[link] = m
@@ -89,6 +87,15 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 		s.Gap = join.Resume != nil
 		r.sink.Joined(link, in, s)
 	})
+}
+
+// recall has a member know what its user has said, as far back as the tail reaches.
+func (r *Room) recall(m *member) {
+	for _, e := range slices.Concat(r.tail, r.pending) {
+		if e.Author == m.User.ID {
+			m.seen.add(e.Key)
+		}
+	}
 }
 
 // rebind gives a member who is in another connection.

@@ -11,7 +11,12 @@ for i = 1, #all, 2 do field[all[i]] = all[i + 1] end
 local epoch, held, steal = number(field.epoch), number(ARGV[4]), number(ARGV[6])
 local owner = field.relay or ''
 if #all == 0 then redis.call('DEL', KEYS[2], KEYS[3]) end -- what is left of a record that was forgotten
-if owner ~= '' and owner ~= ARGV[1] and held <= epoch and (steal == 0 or steal ~= epoch) then
+local free = owner == '' or owner == ARGV[1] or steal ~= 0 and steal == epoch
+if held ~= 0 then -- an older claim of the same start of the relay is this one, if nothing was written since: its answer was lost
+  local wrote = number(field.seq) ~= number(ARGV[11]) or number(field.sub) ~= number(ARGV[12])
+  free = held > epoch or owner == ARGV[1] and field.incarnation == ARGV[2] and (held == epoch or not wrote)
+end
+if not free then
   return {0, text(epoch), owner, field.incarnation or '', field.address or ''}
 end
 epoch = math.max(epoch, held, number(ARGV[5])) + 1

@@ -56,8 +56,7 @@ func (m *Memory) Claim(_ context.Context, q ClaimRequest) (Claim, error) {
 	if r == nil {
 		r = &record{members: map[uint32]room.Record{}, complete: true}
 	}
-	free := r.owner.Relay == "" || r.owner.Relay == q.Owner.Relay
-	if !free && q.Held <= r.owner.Epoch && (q.StealAfter == 0 || q.StealAfter != r.owner.Epoch) {
+	if !r.free(q) {
 		return Claim{Owner: r.owner}, nil
 	}
 	epoch := max(r.owner.Epoch+1, q.Held+1, q.Era*EpochsPerEra+1)
@@ -79,6 +78,16 @@ func (m *Memory) Claim(_ context.Context, q ClaimRequest) (Claim, error) {
 		c.Members = append(c.Members, r.members[entity])
 	}
 	return c, nil
+}
+
+// free says whether the room is for who asks.
+func (r *record) free(q ClaimRequest) bool {
+	if q.Held == 0 {
+		return r.owner.Relay == "" || r.owner.Relay == q.Owner.Relay || q.StealAfter != 0 && q.StealAfter == r.owner.Epoch
+	}
+	same := r.owner.Relay == q.Owner.Relay && r.owner.Incarnation == q.Owner.Incarnation
+	wrote := r.last.Seq != q.Past.Last.Seq || r.last.Sub != q.Past.Last.Sub
+	return q.Held > r.owner.Epoch || same && (q.Held == r.owner.Epoch || !wrote)
 }
 
 // Append is Rooms.Append.

@@ -90,10 +90,12 @@ func (c Claim) Past() room.Past {
 
 // Rooms keeps rooms. A claim and an append of one room never overlap in effect.
 type Rooms interface {
-	// Claim takes a room that nobody owns, that the asker itself has owned, that the asker holds in a newer epoch than
-	// the store knows of, or whose owner's epoch is StealAfter. Otherwise it is not granted, and tells the owner. A granted claim has a new
-	// epoch, greater than the record's, than Held and than any of an earlier era; from then on nobody can append in an
-	// older one.
+	// Claim takes a room that nobody owns, that the asking relay itself has owned, or whose owner's epoch is StealAfter. Who
+	// holds a room (Held) takes it if the store knows of no epoch so new; or if the same start of the relay owns it, in that
+	// epoch, or in a newer one in which nothing was written: then an earlier claim had its answer lost. One that comes late,
+	// when others had the room meanwhile, would undo what they wrote. Otherwise it is not granted, and tells the owner. A
+	// granted claim has a new epoch, greater than the record's, than Held and than any of an earlier era; from then on nobody
+	// can append in an older one.
 	Claim(ctx context.Context, request ClaimRequest) (Claim, error)
 	// Append logs entries, in order, all or none, and applies their changes of members. The owner is who appends, with
 	// its epoch: ErrFenced or ErrForgotten if the room is not its own; ErrForgotten also if the entries do not follow what

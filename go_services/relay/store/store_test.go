@@ -179,6 +179,43 @@ var suite = map[string]func(*bench){
 			b.Errorf("claimed as %+v", c)
 		}
 	},
+	"a claim again that is late takes nothing from those who came after": func(b *bench) {
+		late := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		again := ClaimRequest{Owner: relayA, Era: 2, Held: late.Epoch, Past: room.Past{Last: at(late.Epoch, 1, 0)}}
+		refused := func(when string) {
+			b.Helper()
+			if c := b.claim(again); c.Granted {
+				b.Errorf("%s it was granted, as %+v", when, c)
+			}
+		}
+		second := b.claim(ClaimRequest{Owner: relayB, Era: 1, StealAfter: late.Epoch}).Owner
+		b.append(second, entry(second.Epoch, 1, 0)) // another one than the first owner's, which was refused
+		if err := b.release(second, at(second.Epoch, 1, 0)); err != nil {
+			b.Fatal(err)
+		}
+		refused("when the next owner had given the room up")
+		third := relayA
+		third.Incarnation = "second life"
+		b.claim(ClaimRequest{Owner: third, Era: 1})
+		refused("when another start of the relay had it")
+		fourth := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.append(fourth, entry(fourth.Epoch, 2, 0))
+		refused("when the relay itself had written more to it")
+		if c := b.claim(ClaimRequest{Owner: relayC, Era: 1, StealAfter: fourth.Epoch}); len(c.Tail) != 2 {
+			b.Errorf("what was written meanwhile is lost: %+v", c)
+		}
+	},
+	"a claim again is granted again, for its answer may be lost": func(b *bench) {
+		first := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.append(first, entry(first.Epoch, 1, 0))
+		past := room.Past{Last: at(first.Epoch, 1, 0), Tail: []room.Entry{*entry(first.Epoch, 1, 0)}, Complete: true}
+		for range 2 {
+			c := b.claim(ClaimRequest{Owner: relayA, Era: 2, Held: first.Epoch, Past: past})
+			if !c.Granted || c.Last != past.Last || len(c.Tail) != 1 {
+				b.Errorf("claimed as %+v", c)
+			}
+		}
+	},
 	"owners are told of, and where their logs end": func(b *bench) {
 		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
 		b.append(owner, entry(owner.Epoch, 1, 0), entry(owner.Epoch, 1, 1))

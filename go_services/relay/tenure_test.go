@@ -1,0 +1,46 @@
+package relay
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
+	"google.golang.org/grpc"
+)
+
+// farPeer is a relay that answers after a while.
+type farPeer struct {
+	roomv1.RoomServiceClient
+	after time.Duration
+}
+
+func (p farPeer) GetRelay(
+	ctx context.Context, _ *roomv1.GetRelayRequest, _ ...grpc.CallOption,
+) (*roomv1.GetRelayResponse, error) {
+	if err := kit.Sleep(ctx, p.after); err != nil {
+		return nil, err
+	}
+	return &roomv1.GetRelayResponse{RelayId: "relay-b", Incarnation: "1"}, nil
+}
+
+func TestAnOwnerThatIsFarAwayLives(t *testing.T) {
+	for after, lives := range map[time.Duration]bool{0: true, 400 * time.Millisecond: true, time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			tenure := &tenure{relays: farPeer{after: after}}
+			alive, _ := tenure.answers(t.Context(), "room_a", store.Owner{Relay: "relay-b", Incarnation: "1"})
+			if alive != lives {
+				t.Errorf("one that answers after %v lives: %v", after, alive)
+			}
+		})
+	}
+	t.Run("another start of it does not", func(t *testing.T) {
+		tenure := &tenure{relays: farPeer{}}
+		if alive, _ := tenure.answers(t.Context(), "room_a", store.Owner{Relay: "relay-b", Incarnation: "2"}); alive {
+			t.Error("it lives")
+		}
+	})
+}
