@@ -80,6 +80,42 @@ func TestEveryInterleaving(t *testing.T) {
 	}
 }
 
+// TestTheSearchFindsKnownBugs is the check of the search: a fingerprint that leaves out what matters, or a choice that is
+// not made, would let it come to its end and find nothing.
+func TestTheSearchFindsKnownBugs(t *testing.T) {
+	for bug, in := range map[Bug]string{
+		DeliverBeforeLog:  "two messages",
+		AckBeforeLog:      "two messages",
+		NoFence:           "a message and a crash",
+		NoDedupe:          "a message and a crash",
+		KeepAfterFence:    "a message and a pause",
+		ForgetUnanswered:  "two messages and a move",
+		LoseTail:          "two messages and a move",
+		SeqFromZero:       "two messages and a move",
+		StealFromTheAlive: "two messages, a move and a misroute",
+		NoRelog:           "two messages and a fail-over",
+		IgnoreFailOver:    "two messages and a fail-over",
+		DropResumeReplay:  "two messages and a crash of a gateway",
+		KeyByConnection:   "two messages and a crash of a gateway",
+	} {
+		t.Run(string(bug), func(t *testing.T) {
+			for _, s := range searches {
+				if s.name != in {
+					continue
+				}
+				s.Broken = bug
+				found := Search(s.Setup, 10_000)
+				if found.Err == nil {
+					t.Fatalf("nobody notices in %d states of %q", found.States, in)
+				}
+				t.Logf("found in %d states: %v", found.States, found.Err)
+				return
+			}
+			t.Fatalf("there is no search %q", in)
+		})
+	}
+}
+
 // schedule is a kind of worlds that random schedules are played in.
 type schedule struct {
 	name string
