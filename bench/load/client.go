@@ -41,6 +41,8 @@ type client struct {
 	joined chan struct{}
 	stats  *stats
 	b      *flatbuffers.Builder
+	// messages is how many with updates have come; the reading goroutine's.
+	messages int
 }
 
 // stats are what became of all that was sent while the window was open, whenever it came.
@@ -265,10 +267,18 @@ func (c *client) read() {
 	}
 }
 
-// floorMessage is the updates of a tick. One of a message is measured: enough for percentiles, and cheap.
+// sampled is which of a message's updates is measured: one is enough for percentiles, and cheap. Each in its turn, for
+// the first of a tick has waited longest.
+func (c *client) sampled(updates int) int {
+	c.messages++
+	return c.messages % max(updates, 1)
+}
+
+// floorMessage is the updates of a tick.
 func (c *client) floorMessage(message []byte) {
-	for i := 0; i+updateSize <= len(message); i += updateSize {
-		c.stats.came(sentAt(message[i:]), i == 0)
+	sampled := c.sampled(len(message) / updateSize)
+	for i := range len(message) / updateSize {
+		c.stats.came(sentAt(message[i*updateSize:]), i == sampled)
 	}
 }
 
@@ -291,9 +301,10 @@ func (c *client) serverFrame(message []byte) {
 		var batch clientv1.StateBatch
 		batch.Init(t.Bytes, t.Pos)
 		var v clientv1.EntityValues
+		sampled := c.sampled(batch.ValuesLength())
 		for i := range batch.ValuesLength() {
 			batch.Values(&v, i)
-			c.stats.came(sentAt(v.ValuesBytes()), i == 0)
+			c.stats.came(sentAt(v.ValuesBytes()), i == sampled)
 		}
 	case clientv1.ServerBodyRoomEvent:
 		c.event(t)

@@ -19,7 +19,7 @@ def write_page(results: dict[int, Result], size: Size) -> None:
     old, _, tail = rest.partition(end)
     rows = {int(line.split("|")[1]): line for line in old.splitlines() if line.startswith("| ") and line[2].isdigit()}
     for number, r in results.items():
-        rows[number] = _line(ROWS[number], r, size)
+        rows[number] = _line(ROWS[number], r, size) if r["seeds"] else _unended(ROWS[number], r, size)
     table = "\n".join(rows[n] for n in sorted(rows))
     PAGE.write_text(f"{head}{begin}\n{_HEAD}\n{table}\n{end}{tail}")
 
@@ -49,6 +49,7 @@ _EVERY_ROW = frozenset(
         "lost",
         "twice",
         "disorder",
+        "split",
         "gaps",
         "room_left",
         "reconnects",
@@ -97,13 +98,24 @@ _IF_ANY = (
 """Told only when there was something."""
 
 
-def _line(row: Row, r: Result, size: Size) -> str:
+def _promise(row: Row, r: Result) -> str:
     broken = "; ".join(r["broken"]).replace("|", "/")
+    return row.promise + (f" (**not kept**: {broken})" if broken else "")
+
+
+def _unended(row: Row, r: Result, size: Size) -> str:
+    """Of a row of which no run came to its end: what was observed before counts no more."""
+    nothing = ["–"] * (len(_COLUMNS) - 4)
+    cells = (str(row.number), row.name, _promise(row, r), f"0 × {size.rooms} × {size.members}", *nothing)
+    return f"| {' | '.join(cells)} |"
+
+
+def _line(row: Row, r: Result, size: Size) -> str:
     own = [key for key in _IF_ANY if r[key]] + [key for key in r if key not in _EVERY_ROW]
     cells = (
         str(row.number),
         row.name,
-        row.promise + (f" (**not kept**: {broken})" if broken else ""),
+        _promise(row, r),
         f"{r['seeds']} × {size.rooms} × {size.members}",
         str(r["acked"]),
         f"{r['lost']} / {r['twice']} / {r['disorder']}",

@@ -42,3 +42,4 @@ def test_under_a_fault_everybody_hears_everything_once_and_sees_everybody(chaos:
     result = chaos.run(row, seed=row.number)
     assert result["acked"] > 0
     assert misheard(row, result) == []
+    assert result["linearizable"], result.get("history_why")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from tests.chaos.chaos import Chaos
+from tests.chaos import page
+from tests.chaos.chaos import Chaos, Size
 from tests.chaos.generator import Result
 from tests.chaos.presence import Change, told
 from tests.chaos.rows import ROWS
@@ -21,8 +23,18 @@ AS_PROMISED: Result = {
     "longest_ms": 500.0,
     "state_silence_p99_ms": 550.0,
     "calm_step_p99_ms": 60.0,
+    "by_gateway": [
+        {"live_p99_ms": 400.0, "state_silence_p99_ms": 550.0},
+        {"live_p99_ms": 300.0, "state_silence_p99_ms": 450.0},
+    ],
     "linearizable": True,
 }
+
+
+def there(live: float, silence: float) -> Result:
+    """As promised, but at one of the gateways."""
+    other = {"live_p99_ms": live, "state_silence_p99_ms": silence}
+    return {**AS_PROMISED, "by_gateway": [AS_PROMISED["by_gateway"][0], other]}
 
 
 class Played:
@@ -44,8 +56,10 @@ def test_a_row_is_as_promised_or_says_what_is_not() -> None:
         assert broken(ROWS[1], AS_PROMISED | wrong), wrong
     assert broken(ROWS[1], AS_PROMISED | {"longest_ms": 3001.0})
     assert broken(ROWS[1], AS_PROMISED | {"live_p99_ms": 1001.0})
-    assert broken(ROWS[1], AS_PROMISED | {"state_silence_p99_ms": 561.0})
-    assert broken(ROWS[1], AS_PROMISED | {"state_silence_p99_ms": 1001.0, "calm_step_p99_ms": 5000.0})
+    assert broken(ROWS[1], there(live=400, silence=560)) == []
+    assert broken(ROWS[1], there(live=400, silence=561))
+    assert broken(ROWS[1], there(live=400, silence=1001) | {"calm_step_p99_ms": 5000.0})
+    assert broken(ROWS[1], there(live=1001, silence=50)), "rooms live again when they do for all"
     assert broken(ROWS[1], AS_PROMISED | {"linearizable": False, "history_why": "room_1"})
 
 
@@ -126,6 +140,47 @@ def test_a_room_that_costs_too_much_is_slowed_for_as_long_as_it_does_and_the_oth
     assert ROWS[6].check(well) == []
     for wrong in ({"rooms_slowed": 0.0}, {"still_slowed": 1.0}, {"step_p99_ms": 121.0}):
         assert len(ROWS[6].check(well | wrong)) == 1
+
+
+@pytest.mark.parametrize("number", [6, 9, 211])
+def test_what_is_calm_on_a_machine_that_is_too_busy_to_tell_excuses_nothing(number: int) -> None:
+    well: Result = {
+        **dict.fromkeys(("still_slowed", "grown_mb", "away", "back_after_ms", "gateways_mb", "room_left"), 0),
+        **dict.fromkeys(("rooms_slowed", "dropped_state", "clients"), 1),
+        "calm_step_p99_ms": 400.0,
+        "step_p99_ms": 499.0,
+    }
+    assert ROWS[number].check(well) == []
+    assert len(ROWS[number].check(well | {"step_p99_ms": 501.0})) == 1
+
+
+def test_of_a_gateway_that_is_cut_off_all_users_expire() -> None:
+    well: Result = {"flapped": 0, "gone_once": 0, "back_once": 500, "clients": 1000, "came": 0, "went": 0}
+    assert ROWS[14].check(well) == []
+    for wrong in ({"back_once": 1}, {"flapped": 1}, {"gone_once": 1}, {"went": 1}):
+        assert len(ROWS[14].check(well | wrong)) == 1
+
+
+def test_presence_that_never_was_away_was_not_rebuilt() -> None:
+    well: Result = {"flapped": 0, "back_once": 0, "gone_once": 0, "rebuilt_ms": 2700.0}
+    assert ROWS[13].check(well) == []
+    for wrong in ({"rebuilt_ms": 0.0}, {"rebuilt_ms": 5001.0}, {"flapped": 1}):
+        assert len(ROWS[13].check(well | wrong)) == 1
+
+
+def test_the_page_does_not_go_on_saying_what_was_observed_before_of_a_row_that_was_not_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "faults.md"
+    copy.write_text(page.PAGE.read_text())
+    monkeypatch.setattr(page, "PAGE", copy)
+    before = copy.read_text().splitlines()
+    page.write_page({2: {"seeds": 0, "broken": ["seed 0: TimeoutError()"]}}, Size())
+    after = copy.read_text().splitlines()
+    [(old, new)] = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+    assert old.startswith("| 2 |")
+    assert "**not kept**: seed 0: TimeoutError()" in new
+    assert new.count("|") == old.count("|")
 
 
 @pytest.mark.parametrize("number", [4, 130])

@@ -128,6 +128,14 @@ def test_a_world_with_other_settings_is_not_taken_for_the_one_that_is_asked_for(
     assert where.stderr == ""
 
 
+def test_nothing_is_rendered_over_what_a_world_that_is_up_was_started_with(world: World) -> None:
+    before = world.where
+    done = World(world.environ | {"RELAYS": "1"}).command("render", "--production", check=False)
+    assert done.returncode == 1
+    assert "name another folder by WORLDMESH_DATA" in done.stderr
+    assert world.where == before
+
+
 def test_a_shell_without_the_settings_of_a_world_means_the_world_of_its_folder(world: World) -> None:
     """`WORLDMESH_PORT_BASE=18000 make up`, and then `make server-token` without it."""
     shell = World({"WORLDMESH_DATA": world.environ["WORLDMESH_DATA"], "WORLDMESH_MONGO_DATABASE": "another"})

@@ -23,6 +23,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from google.rpc import status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from worldmesh_mesh.catalogue import load_catalogue
 from worldmesh_mesh.contract import Retry, load_methods
@@ -241,6 +242,60 @@ def test_a_service_that_does_not_answer_in_its_time_is_a_deadline_that_has_passe
             call(b"", timeout=60, metadata=(("x-key", uuid.uuid4().hex), ("x-fail", "hang")))
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert reason_of(raised.value) == "DEADLINE_EXCEEDED"
+
+
+def test_calls_beyond_what_a_service_can_take_are_refused_with_a_time_to_try_again_and_hardly_logged(
+    own_world: World,
+) -> None:
+    """To tell of each would cost more than to refuse it. All others are told of."""
+    most, refused, answered = 64, 300, 5  # of a service in Python with one instance
+    with _go_server(own_world) as port, own_world.mesh_channel("gateway") as channel:
+        _point_world_at(own_world, [port])
+        eventually(lambda: _call(channel, Retry.SAFE, "never") == ("OK", 1))
+        call = channel.unary_unary(PATHS[Retry.UNSENT], request_serializer=bytes, response_deserializer=bytes)
+        before = len(_lines(own_world, "overflow"))
+
+        def ask(how: str, trace: str = "") -> grpc.Future[bytes]:
+            named = (("traceparent", f"00-{trace}-{uuid.uuid4().hex[:16]}-01"),) if trace else ()
+            return call.future(b"", timeout=20, metadata=(("x-key", uuid.uuid4().hex), ("x-fail", how), *named))
+
+        hanging = [ask("hang") for _ in range(most)]
+        eventually(lambda: _under_way(own_world) == most)
+        for future in [ask("never") for _ in range(refused)]:
+            error = future.exception()
+            assert isinstance(error, grpc.RpcError)
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            assert _details(error) == ["google.rpc.ErrorInfo", "google.rpc.RetryInfo"]
+        for future in hanging:
+            future.cancel()
+        eventually(lambda: _under_way(own_world) == 0)
+        trace = uuid.uuid4().hex
+        for _ in range(answered):
+            assert ask("never", trace).result() == b""
+        eventually(lambda: len(_lines(own_world, trace)) == answered)
+        assert len(_lines(own_world, "overflow")) - before < refused / 10
+
+
+def _details(error: grpc.RpcError) -> list[str]:
+    """What a status has besides its code."""
+    trailers = {each.key: each.value for each in error.trailing_metadata() or ()}
+    return [each.TypeName() for each in status_pb2.Status.FromString(trailers["grpc-status-details-bin"]).details]
+
+
+def _lines(world: World, text: str) -> list[str]:
+    """What the mesh's Envoy has logged."""
+    log = Path(world.addresses["logs"]) / "envoy-mesh.log"
+    return [line for line in log.read_text().splitlines() if text in line]
+
+
+def _under_way(world: World) -> int:
+    """Calls that are under way to `world`."""
+    [line] = re.findall(
+        r"^cluster\.world\.upstream_rq_active: (\d+)$",
+        httpx.get(f"{world.addresses['admin']['mesh']}stats?filter=^cluster.world.upstream_rq_active$").text,
+        re.MULTILINE,
+    )
+    return int(line)
 
 
 def _called(world: World) -> set[int]:

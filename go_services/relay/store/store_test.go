@@ -216,6 +216,22 @@ var suite = map[string]func(*bench){
 			}
 		}
 	},
+	"who holds a room is given a greater epoch than it had, whatever the store knows": func(b *bench) {
+		held := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner.Epoch + 5
+		b.forget()
+		if c := b.claim(ClaimRequest{Owner: relayA, Era: 1, Held: held}); !c.Granted || c.Owner.Epoch != held+1 {
+			b.Errorf("claimed as %+v, held in %d", c, held)
+		}
+	},
+	"a start of a relay can not give up what another start of it owns": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		other := owner
+		other.Incarnation = "another life"
+		if err := b.release(other, frames.LogPosition{}); !errors.Is(err, ErrForgotten) {
+			b.Errorf("given up by another start: %v", err)
+		}
+		b.append(owner, entry(owner.Epoch, 1, 0))
+	},
 	"owners are told of, and where their logs end": func(b *bench) {
 		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
 		b.append(owner, entry(owner.Epoch, 1, 0), entry(owner.Epoch, 1, 1))
@@ -284,6 +300,47 @@ func TestRedis(t *testing.T) {
 			test(&bench{T: t, Store: NewRedis(server.Client), ctx: t.Context(), room: "room_a", forget: forget})
 		})
 	}
+}
+
+// TestRedisForgetsInParts is what a server can do that keeps each key by itself: one of them runs out before another, or
+// was lost alone.
+func TestRedisForgetsInParts(t *testing.T) {
+	server := kittest.StartValkey(t)
+	record, log, members := keys("room_a")[0], keys("room_a")[1], keys("room_a")[2]
+	begin := func(t *testing.T) (*bench, Owner) {
+		t.Helper()
+		server.Client.FlushAll(t.Context())
+		b := &bench{T: t, Store: NewRedis(server.Client), ctx: t.Context(), room: "room_a"}
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.append(owner, joins(entry(owner.Epoch, 1, 0), 1))
+		return b, owner
+	}
+	t.Run("everything runs out that nobody asks for", func(t *testing.T) {
+		b, owner := begin(t)
+		for _, key := range []string{record, log, members} {
+			server.Client.Persist(t.Context(), key)
+		}
+		b.append(owner, joins(entry(owner.Epoch, 2, 0), 2))
+		for key, keep := range map[string]time.Duration{record: KeepRoom, log: keepLog, members: KeepRoom} {
+			if left := server.Client.PTTL(t.Context(), key).Val(); left <= 0 || left > keep {
+				t.Errorf("%s is kept for %v, not %v", key, left, keep)
+			}
+		}
+	})
+	t.Run("a log that has run out does not go back to the beginning", func(t *testing.T) {
+		b, _ := begin(t)
+		server.Client.Del(t.Context(), log)
+		if c := b.claim(ClaimRequest{Owner: relayA, Era: 1}); c.Complete || len(c.Tail) != 0 || c.Last.Seq != 1 {
+			t.Errorf("claimed as %+v", c)
+		}
+	})
+	t.Run("what is left of a room without a record is not of the next one", func(t *testing.T) {
+		b, _ := begin(t)
+		server.Client.Del(t.Context(), record)
+		if c := b.claim(ClaimRequest{Owner: relayB, Era: 1}); len(c.Tail)+len(c.Members) != 0 || !c.Complete {
+			t.Errorf("claimed as %+v", c)
+		}
+	})
 }
 
 // bench is a store under test.

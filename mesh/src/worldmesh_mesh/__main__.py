@@ -81,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "docs":
             write_documents(arguments.folder, ROOT, load_catalogue(CATALOGUE), load_methods(DESCRIPTORS))
         case "render":
-            render(_topology(development=not arguments.production))
+            _render(_topology(development=not arguments.production))
         case "run-as":
             return _run_as(arguments.service, arguments.argv)
         case "rotate":
@@ -97,6 +97,13 @@ def _run(arguments: argparse.Namespace) -> int:
             World(topology, _say).stop()
             shutil.rmtree(topology.data, ignore_errors=True)
     return 0
+
+
+def _render(topology: Topology) -> None:
+    """Not over what a world that runs was started with: by that it is found, and its services' settings known."""
+    if World(topology, _say).running():
+        raise WorldError(f"a world is up in {topology.data}: name another folder by WORLDMESH_DATA")
+    render(topology)
 
 
 def _rotate(what: str) -> int:

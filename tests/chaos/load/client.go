@@ -314,6 +314,7 @@ func (c *client) event(t flatbuffers.Table) {
 		var chat clientv1.ChatMessage
 		chat.Init(body.Bytes, body.Pos)
 		c.heard[string(chat.Text())]++
+		c.room.heard(at, string(chat.Text()))
 	case clientv1.EventBodyMemberJoined:
 		var joined clientv1.MemberJoined
 		joined.Init(body.Bytes, body.Pos)

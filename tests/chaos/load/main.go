@@ -24,6 +24,9 @@ import (
 	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
 )
 
+// endTime is how long it may take to end once the time of a plan is over.
+const endTime = time.Minute
+
 // plan is what to do.
 type plan struct {
 	URLs   []string `json:"urls"`
@@ -144,6 +147,8 @@ func main() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(l.plan.Seconds*float64(time.Second)))
 	defer cancel()
+	// Whoever reads what this program says waits for it.
+	time.AfterFunc(time.Duration(l.plan.Seconds*float64(time.Second))+endTime, func() { log.Fatal("the run does not end") })
 	var group sync.WaitGroup
 	start := time.Now()
 	l.start(ctx, &group)

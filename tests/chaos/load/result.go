@@ -16,7 +16,9 @@ type result struct {
 	Twice    int `json:"twice"`
 	Disorder int `json:"disorder"`
 	Gaps     int `json:"gaps"`
-	Lefts    int `json:"room_left"`
+	// Split counts places in the ordered channel where two clients of a room have heard different messages.
+	Split int `json:"split"`
+	Lefts int `json:"room_left"`
 	// Moves is how often clients came back after the mark; MostMoves the most of one client. Of those who read slowly it
 	// is SlowMoves.
 	Moves     int `json:"reconnects"`
@@ -99,6 +101,7 @@ func (l *load) result() result {
 		}
 		r.Came, r.Went = r.Came+len(room.came), r.Went+len(room.went)
 		r.Refused, r.Untimely = r.Refused+room.refusals, r.Untimely+room.untimely
+		r.Split += len(room.split)
 		room.mu.Unlock()
 	}
 	r.Unanswered = r.Said - r.Acked

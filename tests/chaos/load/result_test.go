@@ -52,6 +52,22 @@ func TestSilenceIsTheLongestTimeWithoutState(t *testing.T) {
 	}
 }
 
+func TestInOnePlaceAllHearTheSame(t *testing.T) {
+	r := newRoom("room_1")
+	for _, h := range []struct {
+		at   position
+		text string
+	}{
+		{position{1, 5, 0}, "a"}, {position{2, 5, 0}, "a"}, {position{1, 6, 0}, "b"}, {position{1, 6, 1}, "c"},
+		{position{2, 6, 0}, "another"}, {position{3, 6, 0}, "b"},
+	} {
+		r.heard(h.at, h.text)
+	}
+	if len(r.split) != 1 || !r.split[spot{6, 0}] {
+		t.Errorf("%v", r.split)
+	}
+}
+
 func TestOnlyWhoIsToldToMoveAfterTheMarkCounts(t *testing.T) {
 	l := &load{notes: map[string]map[string]int{}}
 	l.closed(4000)

@@ -21,6 +21,14 @@ type room struct {
 	untimely int // refusals that do not say when to try again
 	came     map[position]bool
 	went     map[position]bool
+	words    map[spot]string // what somebody heard there first
+	split    map[spot]bool   // where somebody heard something else
+}
+
+// spot is a place in the ordered channel, whichever relay said it: numbers go on from one epoch to the next.
+type spot struct {
+	seq uint64
+	sub uint32
 }
 
 // anyGateway is for whoever, wherever.
@@ -40,7 +48,8 @@ type step struct {
 
 func newRoom(id string) *room {
 	return &room{
-		id: id, said: map[string]time.Time{}, done: map[string]time.Time{}, by: map[string]int{}, came: map[position]bool{}, went: map[position]bool{},
+		id: id, said: map[string]time.Time{}, done: map[string]time.Time{}, by: map[string]int{},
+		came: map[position]bool{}, went: map[position]bool{}, words: map[spot]string{}, split: map[spot]bool{},
 	}
 }
 
@@ -128,6 +137,17 @@ func (r *room) cameOrWent(which *map[position]bool, at position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	(*which)[at] = true
+}
+
+// heard takes note of what a client heard somewhere: all must hear the same there.
+func (r *room) heard(at position, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	place := spot{at.seq, at.sub}
+	if first, known := r.words[place]; known && first != text {
+		r.split[place] = true
+	}
+	r.words[place] = text
 }
 
 // forgetComing has only those counted who come and go from now on.

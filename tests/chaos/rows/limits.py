@@ -22,7 +22,7 @@ from tests.chaos.metrics import Sample, counting
 from tests.chaos.probe import hello
 from tests.support.world import ROOT, World
 
-from .row import GATEWAY, NONE_LOST, Fault, Row, Scene, Setup, pid_of
+from .row import GATEWAY, NONE_LOST, Fault, Row, Scene, Setup, as_when_calm, pid_of
 
 OVERLOADED = 4100
 _COMERS = 200
@@ -197,12 +197,7 @@ def _all_back(result: Result) -> list[str]:
 
 def _all_in(result: Result) -> list[str]:
     sent_away = [f"{result['room_left']} were sent away"] if result["room_left"] else []
-    return _all_back(result) + sent_away + _others_as_before(result)
-
-
-def _others_as_before(result: Result) -> list[str]:
-    calm, now = result["calm_step_p99_ms"], result["step_p99_ms"]
-    return [f"others' steps were seen after {now:.0f} ms (p99), before after {calm:.0f} ms"] if now > 2 * calm else []
+    return _all_back(result) + sent_away + as_when_calm(result)
 
 
 _BUSY_SECONDS, _REST_SECONDS = 10, 16
@@ -245,7 +240,7 @@ def _tempo(_: Scene, samples: Sequence[Sample]) -> dict[str, float]:
 
 
 def _by_rule(result: Result) -> list[str]:
-    wrong = _others_as_before(result)
+    wrong = as_when_calm(result)
     if result["rooms_slowed"] != 1:
         wrong.append(f"{result['rooms_slowed']:.0f} rooms ticked more slowly, not one")
     if result["still_slowed"]:

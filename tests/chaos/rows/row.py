@@ -76,6 +76,22 @@ Check: TypeAlias = Callable[[Result], list[str]]
 """What was not as promised, in words."""
 
 
+CALM_MS = 250
+"""A machine on which steps are older than this (p99) while all is calm is too busy to show what a fault adds: then it
+counts as calm that they are as old as this."""
+
+
+def as_when_calm(result: Result) -> list[str]:
+    """Steps are seen within twice the time that they took before."""
+    calm, now = result["calm_step_p99_ms"], result["step_p99_ms"]
+    most = 2 * min(calm, CALM_MS)
+    return (
+        [f"others' steps were seen after {now:.0f} ms (p99), not {most:.0f}; before after {calm:.0f}"]
+        if now > most
+        else []
+    )
+
+
 def nothing(_: Result) -> list[str]:
     """No promise beside those of every row."""
     return []

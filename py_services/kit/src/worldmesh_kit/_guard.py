@@ -18,7 +18,7 @@ from grpc.aio import AbortError, ServicerContext
 
 from ._caller import caller_from, set_caller
 from ._deadline import set_deadline
-from ._errors import DETAILS_KEY, DomainError, ErrorReason, FieldViolation, internal, outward, to_status
+from ._errors import DETAILS_KEY, DomainError, ErrorReason, FieldViolation, internal, outward, to_status, unavailable
 from ._logging import get_logger
 from ._metrics import SERVER_CALLS
 from ._policy import Policy, policy_of
@@ -42,6 +42,14 @@ class Guard(grpc.aio.ServerInterceptor):
     def __init__(self) -> None:
         self._validator = protovalidate.Validator()
         self._handlers: dict[str, Handler] = {}
+        self._streams: set[asyncio.Task[object]] = set()
+        self._ends = False
+
+    def end_streams(self) -> None:
+        """Have whoever follows a stream open it elsewhere: it would not end by itself within the time of a drain."""
+        self._ends = True
+        for task in self._streams:
+            task.cancel()
 
     # The stubs make this generic over every message type at once; it is so over Message.
     async def intercept_service(  # type: ignore[override]
@@ -109,19 +117,28 @@ class Guard(grpc.aio.ServerInterceptor):
         call = cast("Stream", handle)
 
         async def guarded(request: Message, context: Context) -> AsyncIterator[Message]:
-            start = time.perf_counter()
+            start, task = time.perf_counter(), cast("asyncio.Task[object]", asyncio.current_task())
+            self._streams.add(task)
+            failure: Exception
             try:
                 self._admit(request, context, policy)
+                if self._ends:
+                    raise _ending()
                 async for response in call(request, context):
                     yield response
             except asyncio.CancelledError:
-                SERVER_CALLS.labels(method[1:], "CANCELLED").observe(time.perf_counter() - start)
-                raise
+                if not self._ends:
+                    SERVER_CALLS.labels(method[1:], "CANCELLED").observe(time.perf_counter() - start)
+                    raise
+                task.uncancel()
+                failure = _ending()
             except Exception as error:
                 failure = error
             else:
                 SERVER_CALLS.labels(method[1:], "OK").observe(time.perf_counter() - start)
                 return
+            finally:
+                self._streams.discard(task)
             await self._abort(failure, context, method, start)
             raise failure
 
@@ -150,6 +167,10 @@ class Guard(grpc.aio.ServerInterceptor):
         code = _CODES[status.code]
         SERVER_CALLS.labels(method[1:], code.name).observe(time.perf_counter() - start)
         await context.abort(code, status.message, trailing_metadata=((DETAILS_KEY, status.SerializeToString()),))
+
+
+def _ending() -> DomainError:
+    return unavailable("the service shuts down")
 
 
 def _violation(violation: protovalidate.Violation) -> FieldViolation:

@@ -76,8 +76,9 @@ async def serve(settings: S, build: Build[S]) -> AsyncIterator[Address]:
         readiness = Readiness()
         admin_host, _, admin_port = settings.admin_addr.rpartition(":")
         admin = await stack.enter_async_context(admin_server(admin_host, int(admin_port), readiness))
+        guard = Guard()
         server = grpc.aio.server(
-            interceptors=[aio_server_interceptor(), Guard()],  # type: ignore[no-untyped-call]
+            interceptors=[aio_server_interceptor(), guard],  # type: ignore[no-untyped-call]
             options=_SERVER_OPTIONS,
         )
         port = server.add_secure_port(settings.grpc_addr, TlsFiles(settings.tls_dir).server_credentials())
@@ -96,6 +97,7 @@ async def serve(settings: S, build: Build[S]) -> AsyncIterator[Address]:
                 await health.enter_graceful_shutdown()
                 for task in background:
                     task.cancel()
+                guard.end_streams()
                 await server.stop(settings.drain_seconds)
                 log.info("drained")
 

@@ -34,7 +34,7 @@ from ._caller import (
 from ._errors import DETAILS_KEY
 from ._ids import new_id
 from ._mongo import Mongo, connect_mongo
-from ._server import Build, serve
+from ._server import Address, Build, serve
 from ._settings import MongoDriver, ServiceSettings
 from .testing_tls import make_tls_folder
 
@@ -142,13 +142,17 @@ async def reason(call: Awaitable[object]) -> str:
 @asynccontextmanager
 async def running(settings: S, build: Build[S], tls: Path) -> AsyncIterator[Running]:
     """Run a service on ports of the system's choice and dial it as a proxy does."""
-    async with serve(settings, build) as address:
-        credentials = grpc.ssl_channel_credentials(
-            (tls / "services-ca.pem").read_bytes(), (tls / "proxy.key").read_bytes(), (tls / "proxy.pem").read_bytes()
-        )
-        options = [("grpc.ssl_target_name_override", "service.worldmesh.internal")]
-        async with grpc.aio.secure_channel(f"{_HOST}:{address.grpc_port}", credentials, options=options) as channel:
-            yield Running(channel, address.admin_port)
+    async with serve(settings, build) as address, dial(tls, address) as channel:
+        yield Running(channel, address.admin_port)
+
+
+def dial(tls: Path, address: Address) -> grpc.aio.Channel:
+    """A service that runs on this machine, as the mesh Envoy has it: by mTLS with a proxy's certificate."""
+    credentials = grpc.ssl_channel_credentials(
+        (tls / "services-ca.pem").read_bytes(), (tls / "proxy.key").read_bytes(), (tls / "proxy.pem").read_bytes()
+    )
+    options = [("grpc.ssl_target_name_override", "service.worldmesh.internal")]
+    return grpc.aio.secure_channel(f"{_HOST}:{address.grpc_port}", credentials, options=options)
 
 
 def service_settings(service: str, tls: Path) -> dict[str, object]:
