@@ -33,9 +33,10 @@ class Size:
     settle: float = 15.0
 
 
-# What witnesses measure in place of the others, and how often those of a room say something, a second.
+# What witnesses measure in place of the others, and how often each makes a step and those of a room say something, a
+# second: seldom, for what they do is load, too.
 _WITNESSED = ("calm_step_p99_ms", "step_p99_ms")
-_WITNESS_WORDS = 0.5
+_WITNESS_RATE, _WITNESS_WORDS = 1.0, 0.5
 
 
 class Chaos:
@@ -86,7 +87,7 @@ class Chaos:
     def _witnesses(self, row: Row, plan: Result) -> AbstractContextManager[Load]:
         tokens = [p.access_token for p in self._people(row.witnesses)]
         others = self._size.members * int(row.crowd.get("copies", 1))
-        return crowd(plan | {"tokens": tokens, "words": _WITNESS_WORDS, "besides": others})
+        return crowd(plan | {"tokens": tokens, "rate": _WITNESS_RATE, "words": _WITNESS_WORDS, "besides": others})
 
     def _people(self, members: int) -> list[Guest]:
         count = self._size.rooms * members
