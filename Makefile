@@ -90,7 +90,7 @@ down: ## End the world
 	@$(MESH) down
 
 .PHONY: where
-where: ## Print the world's addresses as JSON; fail with a reason while it is not up
+where: ## Print the world's addresses as JSON; fail with a reason while not all of it is ready
 	@$(ROOT)/tools/where
 
 .PHONY: logs
@@ -127,9 +127,9 @@ test: build ## Everything (SERVICE=world for one service's)
 	@$(ROOT)/tools/test all $(SERVICE)
 
 .PHONY: chaos
-chaos: build ## Faults under load, and what was lost (ROWS=1,7 SEEDS=3 for some); written to docs/faults.md
+chaos: build ## Faults under load, and what was lost (ROWS=1,7 for some; see tools/chaos --help)
 	@$(ROOT)/tools/chaos
 
 .PHONY: bench
-bench: build ## Benchmarks beside a bare fan-out server (ONLY=rooms, rpc or presence)
+bench: build ## Benchmarks beside a bare fan-out server (ONLY=rooms, rpc or presence; see bench/run --help)
 	@$(ROOT)/bench/run

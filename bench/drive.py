@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import gobench  # noqa: E402 - the tree is no package
-from bench.baseline import regressions, renewed, unjudged  # noqa: E402
+from bench.baseline import busy, regressions, renewed, unjudged  # noqa: E402
 from tests.support.world import World, running_world  # noqa: E402
 
 BIN = ROOT / ".build/bench"
@@ -41,6 +41,12 @@ Result = dict[str, Any]
 def say(line: str) -> None:
     """Progress, on standard error."""
     print(line, file=sys.stderr, flush=True)
+
+
+def build() -> None:
+    """Build the bare server and the load generator."""
+    folders = ["./bench/floor", "./bench/load"]
+    subprocess.run(["go", "build", "-buildvcs=false", "-o", f"{BIN}/", *folders], cwd=ROOT, check=True)
 
 
 def load(plan: Result) -> Result:
@@ -280,10 +286,11 @@ def measure(only: str) -> Result:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     parser.add_argument("--only", default="all", choices=("all", "rooms", "rpc", "presence"), help="a part")
     parser.add_argument("--renew", action="store_true", help="keep what was measured as the baseline of later runs")
     arguments = parser.parse_args()
+    build()
     results = measure(arguments.only)
     width = max(len(name) for name in results)
     for name, value in results.items():
@@ -296,6 +303,8 @@ def main() -> int:
     worse = regressions(baseline, results)
     for line in worse:
         say(f"worse than the baseline: {line}")
+    if worse and (doubt := busy(results)):
+        say(f"this run may not count: {doubt}")
     print(json.dumps(results))
     return int(bool(worse) and not arguments.renew)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.baseline import regressions, renewed, unjudged
+from bench.baseline import busy, regressions, renewed, unjudged
 
 BASELINE = {"cpu_20x50x4": 1.5, "joins": 0.5}
 
@@ -35,3 +35,12 @@ def test_a_part_renews_its_part() -> None:
 
 def test_what_there_is_nothing_to_compare_with_is_named() -> None:
     assert unjudged(BASELINE, {"joins": 0.5, "idle_kb": 10.0, "p99_ms_20x50x10": 50.0}) == ["idle_kb"]
+
+
+def test_a_machine_that_is_busy_is_told_by_the_bare_server() -> None:
+    free = {"p99_ms_20x50x4_floor": 59.0, "p99_ms_20x50x10_floor": 100.0, "p99_ms_20x50x10": 180.0}
+    assert busy(free) == ""
+    assert busy(free | {"p99_ms_20x50x4_floor": 143.2}) == (
+        "the machine was busy: p99 of the bare server was 143.2 ms (p99_ms_20x50x4_floor), with a tick of 50 ms"
+    )
+    assert busy({"presence_core_bytes_per_user": 83.0}) == ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from worldmesh_mesh.paths import ROOT
-from worldmesh_mesh.settings import Setting, go_settings, python_settings, settings_page
+from worldmesh_mesh.catalogue import load_catalogue
+from worldmesh_mesh.paths import CATALOGUE, ROOT
+from worldmesh_mesh.settings import Setting, go_settings, known_settings, python_settings, settings_page
 
 GO = """
 // Config holds the settings.
@@ -84,6 +85,15 @@ def test_every_variable_that_a_go_service_reads_is_on_the_page_and_explained() -
     assert read
     assert {v for v in read if f"| `{v}` |" not in page} == set()
     assert "|  |\n" not in page
+
+
+def test_a_service_knows_its_own_settings_and_those_of_what_it_takes_in() -> None:
+    known = known_settings(ROOT)
+    of_all = {"WORLDMESH_LOG_LEVEL", "WORLDMESH_CLOCK_OFFSET_SECONDS"}
+    assert {"WORLDMESH_RELAY_HOLD", "WORLDMESH_REDIS_ADDRS", *of_all} <= known["relay"]
+    assert {"WORLDMESH_WORLD_ROOMS", "WORLDMESH_MONGO_DATABASE", *of_all} <= known["world"]
+    assert not {"WORLDMESH_RELAY_HOLD", "WORLDMESH_REDIS_ADDRS", "WORLDMESH_MONGO_URI"} & known["gateway"]
+    assert {s.name for s in load_catalogue(CATALOGUE)} <= known.keys()
 
 
 def tags(source: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from worldmesh_mesh.catalogue import CatalogueError, load_catalogue
-from worldmesh_mesh.overrides import load_overrides
+from worldmesh_mesh.overrides import check_overrides, load_overrides
 from worldmesh_mesh.paths import CATALOGUE
 from worldmesh_mesh.processes import environment
 from worldmesh_mesh.topology import MAX_INSTANCES, Topology, TopologyError, make_topology
@@ -112,3 +112,14 @@ def test_numbers_and_quoted_words_are_overrides(tmp_path: Path) -> None:
     file = tmp_path / "overrides.yaml"
     file.write_text('relay: {A: 5, B: 0.5, C: "on", D: 6s}')
     assert load_overrides(file) == {"relay": {"A": "5", "B": "0.5", "C": "on", "D": "6s"}}
+
+
+def test_a_setting_that_its_service_does_not_know_is_named_with_what_may_be_meant() -> None:
+    known = {"relay": {"WORLDMESH_RELAY_HOLD"}, "gateway": {"WORLDMESH_GATEWAY_HEARTBEAT"}}
+    check_overrides({"relay": {"WORLDMESH_RELAY_HOLD": "9s", "GOMAXPROCS": "1"}, "gateway-1": {"OTEL_A": "b"}}, known)
+    with pytest.raises(TopologyError) as refused:
+        check_overrides({"relay-1": {"WORLDMESH_RELAY_HOLDX": "9s"}, "gateway": {"WORLDMESH_RELAY_HOLD": "9s"}}, known)
+    assert str(refused.value) == (
+        "WORLDMESH_OVERRIDES: relay-1 knows no WORLDMESH_RELAY_HOLDX (is it WORLDMESH_RELAY_HOLD?); "
+        "gateway knows no WORLDMESH_RELAY_HOLD: all that there is stands in docs/settings.md"
+    )

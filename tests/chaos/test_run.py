@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from tests.chaos import page
+from tests.chaos import run as runner
 from tests.chaos.chaos import Chaos, Size
 from tests.chaos.generator import Result
 from tests.chaos.presence import Change, told
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.calls import Called, figures
 from tests.chaos.rows.row import Row
-from tests.chaos.run import NEVER, broken, merged, run_row
+from tests.chaos.run import NEVER, broken, merged, numbers_of, run_row
 
 AS_PROMISED: Result = {
     **dict.fromkeys((*NEVER, "gaps", "most_reconnects"), 0),
@@ -195,3 +197,36 @@ def test_who_is_cut_off_waits_and_the_others_do_not(number: int) -> None:
     assert ROWS[number].check(well) == []
     for wrong in ({"others_live_p99_ms": 5000.0}, {"others_state_silence_p99_ms": 5000.0}, {"went": 1}):
         assert len(ROWS[number].check(well | wrong)) == 1
+
+
+def test_rows_are_asked_for_by_their_numbers() -> None:
+    assert numbers_of("1,5") == [1, 5]
+    assert numbers_of("") == sorted(ROWS)
+    with pytest.raises(ValueError, match="no such rows: abc, 99; there are 1, 2, 3, "):
+        numbers_of("abc,1,99")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "written"),
+    [
+        ([], True),
+        (["--seeds", "2"], True),
+        (["--rows", "1"], False),
+        (["--rooms", "4"], False),
+        (["--members", "8"], False),
+        (["--rows", "1", "--rooms", "4", "--page"], True),
+    ],
+)
+def test_only_a_whole_run_writes_the_page_unless_it_is_asked_for(
+    arguments: list[str], written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages: list[bool] = []
+
+    def run(_numbers: object, _size: object, _seeds: object, *, page: bool) -> tuple[dict[int, Result], bool]:
+        pages.append(page)
+        return {}, True
+
+    monkeypatch.setattr(runner, "run", run)
+    monkeypatch.setattr(sys, "argv", ["run", *arguments])
+    assert runner.main() == 0
+    assert pages == [written]

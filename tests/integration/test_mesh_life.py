@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +18,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from worldmesh_mesh import strays
-from worldmesh_mesh.world import SOCKET
+from worldmesh_mesh.supervisor import SOCKET
 
 from tests.support.otlp import Span, SpanReceiver
-from tests.support.world import World
+from tests.support.world import ROOT, World
 
 
 def eventually(condition: Callable[[], bool], patience: float = 30.0) -> None:
@@ -98,6 +99,31 @@ def test_a_trace_that_a_client_names_is_found_in_the_logs_of_the_edge(world: Wor
     line = json.loads(next(each for each in log.read_text().splitlines() if trace in each))
     assert line["path"].endswith("/ListRooms")
     assert line["traceparent"].split("-")[1] == trace
+
+
+def test_where_tells_the_pid_of_an_instance_that_is_stuck(world: World) -> None:
+    """That is what it takes to look at it, or to end it."""
+    before = world.where
+    assert before["not_ready"] == []
+    pid = before["pids"]["identity-0"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stuck = world.command("where", check=False)
+        assert stuck.returncode == 1
+        assert "the world is not ready: identity-0" in stuck.stderr
+        assert json.loads(stuck.stdout) == before | {"not_ready": ["identity-0"]}
+        shell = shell_variables(world)
+        assert (shell.returncode, shell.stderr) == (1, stuck.stderr)
+        assert f"export REST={before['rest']}" in shell.stdout
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    eventually(lambda: shell_variables(world).returncode == 0)
+
+
+def shell_variables(world: World) -> subprocess.CompletedProcess[str]:
+    """What `tools/addresses` says."""
+    environ = os.environ | world.environ
+    return subprocess.run([ROOT / "tools/addresses"], env=environ, capture_output=True, text=True, check=False)
 
 
 def test_starting_a_world_that_is_up_says_so_and_changes_nothing(world: World) -> None:

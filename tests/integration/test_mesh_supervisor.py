@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -120,8 +119,31 @@ def test_clean_removes_the_data_folder(small: World) -> None:
     assert not data.exists()
 
 
+def up_with(small: World, setting: str, value: object) -> subprocess.CompletedProcess[str]:
+    return World(small.environ | {setting: str(value)}).command("up", "--detach", check=False)
+
+
 def test_a_setting_that_makes_no_sense_is_one_line(small: World) -> None:
-    command = [sys.executable, "-m", "worldmesh_mesh", "up"]
-    environ = os.environ | small.environ | {"RELAYS": "many"}
-    answer = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    answer = up_with(small, "RELAYS", "many")
     assert (answer.returncode, answer.stderr) == (1, "error: RELAYS=many: choose a number from 1 to 10\n")
+
+
+def test_an_override_that_no_service_reads_is_one_line(small: World, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.yaml"
+    file.write_text("relay: {WORLDMESH_RELAY_HOLDX: 60s}")
+    answer = up_with(small, "WORLDMESH_OVERRIDES", file)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("error: WORLDMESH_OVERRIDES: relay knows no WORLDMESH_RELAY_HOLDX (is it WORLDM")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_what_ends_again_and_again_is_given_up_with_what_it_says(small: World, tmp_path: Path) -> None:
+    file = tmp_path / "overrides.yaml"
+    file.write_text("relay: {WORLDMESH_RELAY_HOLD: sixty}")
+    answer = up_with(small, "WORLDMESH_OVERRIDES", file)
+    assert answer.returncode == 1
+    last = answer.stderr.splitlines()[-1]
+    assert last.startswith("error: relay-0 does not start: it has ended 5 times (it said last: settings: WORLDMESH_REL")
+    assert 'invalid duration "sixty"' in last
+    assert last.endswith("/log/relay-0.log")
+    assert left_of(small) == []

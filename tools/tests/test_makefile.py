@@ -25,14 +25,19 @@ def test_clean_removes_what_make_build_has_built_and_leaves_the_tools(tmp_path: 
     assert left == set(tools)
 
 
-def test_where_exits_1_with_a_reason_while_the_world_is_not_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tool", ["where", "addresses"])
+def test_where_exits_1_with_a_reason_while_the_world_is_not_up(tool: str, tmp_path: Path) -> None:
     environ = os.environ | {"WORLDMESH_DATA": str(tmp_path)}
-    answer = subprocess.run([ROOT / "tools/where"], env=environ, capture_output=True, text=True, check=False)
+    answer = subprocess.run([ROOT / "tools" / tool], env=environ, capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stdout) == (1, "")
     assert answer.stderr == "error: the world is not up: start it with `make up`\n"
+
+
+def test_make_has_an_exit_status_of_its_own_while_the_world_is_not_up(tmp_path: Path) -> None:
+    environ = os.environ | {"WORLDMESH_DATA": str(tmp_path)}
     by_make = subprocess.run(["make", "-C", ROOT, "where"], env=environ, capture_output=True, text=True, check=False)
     assert by_make.returncode == 2, "of make itself: README says so"
-    assert answer.stderr in by_make.stderr
+    assert "error: the world is not up: start it with `make up`\n" in by_make.stderr
 
 
 def make(data: Path, *arguments: str) -> tuple[int, list[str]]:
@@ -59,3 +64,56 @@ def test_rotate_says_what_it_did_and_that_nothing_runs(tmp_path: Path) -> None:
     status, said = make(tmp_path, "rotate", "WHAT=authorities")
     assert (status, said[-1]) == (0, last)
     assert [line.partition(":")[0] for line in said[:-1]] == [f"step {n} of 3" for n in (1, 2, 3)]
+
+
+def run(tool: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [str(ROOT / tool), *arguments]
+    return subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("tool", "names"),
+    [
+        ("bench/run", ["--only", "--renew"]),
+        ("tools/chaos", ["ROWS=", "SEEDS=", "ROOMS=", "MEMBERS=", "PAGE="]),
+        ("tools/where", ["usage:"]),
+    ],
+)
+def test_who_asks_for_help_gets_it_and_nothing_is_run(tool: str, names: list[str]) -> None:
+    answer = run(tool, "--help")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert [name for name in names if name not in answer.stdout] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (["bench/run", "now"], "bench/run: error: unrecognized arguments: now"),
+        (["tools/where", "now"], "error: unrecognized arguments: now"),
+        (["tools/chaos", "now"], "error: no argument but --help"),
+        (["tools/test", "lint"], "error: there are `tools/test unit` and `tools/test all`"),
+        (["tools/test"], "error: there are `tools/test unit` and `tools/test all`"),
+        (["tools/test", "unit", "world", "relay"], "error: there are `tools/test unit` and `tools/test all`"),
+    ],
+)
+def test_an_argument_that_is_not_known_is_refused(command: list[str], error: str) -> None:
+    answer = run(*command)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert error in answer.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "error"),
+    [
+        ("ROWS", "abc", "error: no such rows: abc; there are 1, 2, 3, "),
+        ("SEEDS", "x", "error: SEEDS=x: choose a number, at least 1"),
+        ("SEEDS", "0", "error: SEEDS=0: choose a number, at least 1"),
+        ("ROOMS", "-1", "error: ROOMS=-1: choose a number, at least 1"),
+        ("MEMBERS", "many", "error: MEMBERS=many: choose a number, at least 1"),
+    ],
+)
+def test_what_chaos_can_not_run_is_one_line(setting: str, value: str, error: str) -> None:
+    answer = run("tools/chaos", **{setting: value})
+    assert answer.returncode == 2
+    [line] = answer.stderr.splitlines()
+    assert line.startswith(error)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from .catalogue import CatalogueError, load_catalogue
 from .certificates import (
@@ -23,10 +24,12 @@ from .certificates import (
 )
 from .contract import load_methods
 from .documents import write_documents
+from .envoy.basics import Json
 from .mongo import init_mongo
-from .overrides import load_overrides
+from .overrides import check_overrides, load_overrides
 from .paths import CATALOGUE, DESCRIPTORS, PYTHON, ROOT
 from .render import render
+from .settings import known_settings
 from .topology import Topology, TopologyError, make_topology
 from .world import World, WorldError, announce, attend, end_on_signals, without_settings
 
@@ -56,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start the world and stay until Ctrl-C")
     up.add_argument("--detach", action="store_true", help="return when it is up")
     commands.add_parser("down", help="end the world")
-    commands.add_parser("where", help="print the addresses as JSON; exit 1 with a reason while it is not up")
+    commands.add_parser("where", help="print the addresses as JSON; exit 1 with a reason while not all is ready")
     commands.add_parser("clean", help="end the world and remove its data")
     rendering = commands.add_parser("render", help="write the configurations into the data folder, start nothing")
     rendering.add_argument(
@@ -81,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "docs":
             write_documents(arguments.folder, ROOT, load_catalogue(CATALOGUE), load_methods(DESCRIPTORS))
         case "render":
-            _render(_topology(development=not arguments.production))
+            _render(_checked(_topology(development=not arguments.production)))
         case "run-as":
             return _run_as(arguments.service, arguments.argv)
         case "rotate":
@@ -91,7 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "down":
             World(_topology(), _say).stop()
         case "where":
-            print(json.dumps(World(_topology(), _say).where(), indent=2))
+            _where()
         case "clean":
             topology = _topology()
             World(topology, _say).stop()
@@ -139,10 +142,23 @@ def _rotate_authorities(folder: Path, services: Sequence[str], *, up: bool) -> N
         _say(f"step {number} of {len(steps)}: {done}")
 
 
+def _where() -> None:
+    """What there is, is printed also while not all is ready: then it is needed most."""
+    addresses = World(_topology(), _say).where()
+    print(json.dumps(addresses, indent=2), flush=True)
+    _must_be_ready(addresses)
+
+
+def _must_be_ready(addresses: Json) -> None:
+    if waiting := cast("list[str]", addresses["not_ready"]):
+        raise WorldError(f"the world is not ready: {', '.join(waiting)} (see {addresses['logs']})")
+
+
 def _up(*, detach: bool) -> int:
-    world = World(_topology(), _say)
+    world = World(_checked(_topology()), _say)
     if world.running():
         addresses = world.where()
+        _must_be_ready(addresses)
         if other := world.other_settings():
             raise WorldError(f"a world with other settings is up: {other}; `make down up` starts it with those of now")
         print(announce(addresses))
@@ -179,6 +195,12 @@ def _topology(*, development: bool = True) -> Topology:
         development=development,
         overrides=load_overrides(Path(overrides)) if overrides else {},
     )
+
+
+def _checked(topology: Topology) -> Topology:
+    """Only for a world that is to be started: what was wrong then does not keep anybody from ending it."""
+    check_overrides(topology.overrides, known_settings(ROOT))
+    return topology
 
 
 def _say(line: str) -> None:

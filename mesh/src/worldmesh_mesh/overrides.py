@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
 
 from .topology import Overrides, TopologyError
+
+_OF_RUNTIMES = ("GO", "GRPC_", "OTEL_", "PYTHON")
+"""What begins so is read by languages' runtimes and by libraries, not by services."""
 
 
 def load_overrides(path: Path) -> Overrides:
@@ -18,6 +23,22 @@ def load_overrides(path: Path) -> Overrides:
         }
     except (OSError, AttributeError, yaml.YAMLError) as error:
         raise TopologyError(f"WORLDMESH_OVERRIDES={path}: {error}") from error
+
+
+def check_overrides(overrides: Overrides, known: Mapping[str, Collection[str]]) -> None:
+    """Refuse what no service would read, by what each knows: a setting that is misspelt would go unnoticed."""
+    wrong: list[str] = []
+    for name, given in overrides.items():
+        settings = known[name if name in known else name.rpartition("-")[0]]
+        unknown = [v for v in given if v not in settings and not v.startswith(_OF_RUNTIMES)]
+        wrong += [f"{name} knows no {variable}{_meant(variable, settings)}" for variable in unknown]
+    if wrong:
+        raise TopologyError(f"WORLDMESH_OVERRIDES: {'; '.join(wrong)}: all that there is stands in docs/settings.md")
+
+
+def _meant(variable: str, settings: Collection[str]) -> str:
+    close = get_close_matches(variable, settings, n=1, cutoff=0.85)
+    return f" (is it {close[0]}?)" if close else ""
 
 
 def _text(name: str, value: object) -> str:

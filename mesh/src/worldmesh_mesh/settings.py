@@ -25,8 +25,8 @@ Made by `make gen` from where they are declared. Services take their settings fr
 else; one that is missing or wrong is one line that names it, and the service does not start.
 
 `make up` gives every service what must be given. Others you give to services or single instances by the file that
-`WORLDMESH_OVERRIDES` names; that and what else `make up` itself is told (`WORLDMESH_PORT_BASE`, `WORLDMESH_DATA`,
-`RELAYS`, …) is in [mesh.md](mesh.md#one-machine).
+`WORLDMESH_OVERRIDES` names; it refuses a setting that the service does not know. That and what else `make up` itself is
+told (`WORLDMESH_PORT_BASE`, `WORLDMESH_DATA`, `RELAYS`, …) is in [mesh.md](mesh.md#one-machine).
 """
 
 
@@ -115,11 +115,7 @@ def _python_default(default: ast.expr | None) -> str:
 
 def settings_page(root: Path) -> str:
     """The page, of all services that are in a tree."""
-    go_kit = _go_kit(root / "go_services/internal/kit")
-    python_kit = python_settings((root / "py_services/kit/src/worldmesh_kit/_settings.py").read_text())
-    services = {p.parent.name: go_settings(p.read_text())["Config"] for p in root.glob("go_services/*/config.go")}
-    for path in root.glob("py_services/*/src/*/config.py"):
-        services[path.parent.name.removeprefix("worldmesh_")] = python_settings(path.read_text())["Settings"]
+    go_kit, python_kit, services = _go_kit(root), _python_kit(root), _services(root)
     of_all = [*go_kit["Config"].settings, *python_kit["ServiceSettings"].settings]
     parts = [_INTRODUCTION, _section("Every service", tuple({s.variable: s for s in of_all}.values()))]
     for title, kit, name in (("MongoDB", python_kit, "MongoSettings"), ("Redis", go_kit, "RedisConfig")):
@@ -129,9 +125,31 @@ def settings_page(root: Path) -> str:
     return "\n".join(parts)
 
 
-def _go_kit(folder: Path) -> dict[str, Declared]:
-    files = sorted(folder.glob("*.go"))
+def known_settings(root: Path) -> dict[str, frozenset[str]]:
+    """The variables that each service in a tree reads."""
+    kits = _go_kit(root) | _python_kit(root)
+
+    def variables(declared: Declared) -> frozenset[str]:
+        taken_in = (variables(kits[name]) for name in declared.takes_in if name in kits)
+        return frozenset(s.variable for s in declared.settings).union(*taken_in)
+
+    return {service: variables(declared) for service, declared in _services(root).items()}
+
+
+def _services(root: Path) -> dict[str, Declared]:
+    services = {p.parent.name: go_settings(p.read_text())["Config"] for p in root.glob("go_services/*/config.go")}
+    for path in root.glob("py_services/*/src/*/config.py"):
+        services[path.parent.name.removeprefix("worldmesh_")] = python_settings(path.read_text())["Settings"]
+    return services
+
+
+def _go_kit(root: Path) -> dict[str, Declared]:
+    files = sorted((root / "go_services/internal/kit").glob("*.go"))
     return {name: declared for path in files for name, declared in go_settings(path.read_text()).items()}
+
+
+def _python_kit(root: Path) -> dict[str, Declared]:
+    return python_settings((root / "py_services/kit/src/worldmesh_kit/_settings.py").read_text())
 
 
 def _section(title: str, settings: Sequence[Setting]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -12,23 +11,26 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 from . import strays
 from .envoy.basics import Json
+from .envoy.edge import PROXY as EDGE_PROXY
+from .envoy.mesh import PROXY as MESH_PROXY
 from .paths import BIN
 from .processes import MARK, processes, where
 from .render import programs, render
+from .supervisor import SOCKET, supervised
 from .topology import HOST, Topology
-
-SOCKET = "supervisor.sock"
-"""Where the supervisor listens, in the data folder."""
 
 _LOG = "log/supervisor.log"
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
+_MOST_RESTARTS = 5
+"""Of a process that was never ready: what ends so often while the world starts does not start."""
+_LAST_WORDS = 300
 
 
 class WorldError(Exception):
@@ -79,13 +81,11 @@ class World:
     def where(self) -> Json:
         """The addresses of the world that runs, whatever the settings are now, with the pids of its processes.
 
-        Raises WorldError while the world is not up.
+        `not_ready` names what is not: nothing, once the world is up. Raises WorldError while it does not run.
         """
         self._must_run()
         addresses = self._addresses()
-        if waiting := self._not_ready(addresses):
-            raise WorldError(f"the world is not ready: {', '.join(waiting)} (see {self._topology.data / 'log'})")
-        return addresses | {"pids": self._pids()}
+        return addresses | {"not_ready": self._not_ready(addresses), "pids": self._pids()}
 
     def settings_of(self, service: str) -> dict[str, str]:
         """What the first instance of a service was started with, in the world that runs, whatever the settings are now.
@@ -144,20 +144,51 @@ class World:
             )
 
     def _await_ready(self, supervisor: subprocess.Popen[bytes]) -> None:
-        start = time.monotonic()
+        start, since = time.monotonic(), time.time()
+        addresses = self._addresses()
+        admin = cast("dict[str, str]", addresses["admin"])
         said: list[str] = []
-        while waiting := self._not_ready(self._addresses()):
+        were_ready: set[str] = set()
+        while waiting := self._not_ready(addresses):
             if supervisor.poll() is not None:
                 raise WorldError(f"the supervisor has ended: see {self._topology.data / _LOG}")
+            were_ready |= {_process(name) for name in admin.keys() - set(waiting)}
+            self._give_up_on_what_does_not_start(were_ready, since)
             passed = time.monotonic() - start
             if passed > _START_SECONDS:
-                raise WorldError(
-                    f"not ready after {passed:.0f} s: {', '.join(waiting)}; see {self._topology.data / 'log'}"
-                )
+                names = ", ".join(f"{name}{self._last_words(_process(name), since)}" for name in waiting)
+                raise WorldError(f"not ready after {passed:.0f} s: {names}; see {self._topology.data / 'log'}")
             if waiting != said:
                 self._say(f"  {passed:4.1f} s  waiting for {', '.join(waiting)}")
                 said = waiting
             time.sleep(0.2)
+
+    def _give_up_on_what_does_not_start(self, were_ready: set[str], since: float) -> None:
+        try:
+            listed = supervised(self._topology.data)
+        except OSError:
+            return  # it has only just started itself
+        for process in listed:
+            name, restarts = process["name"], process["restarts"]
+            if restarts >= _MOST_RESTARTS and name not in were_ready:
+                raise WorldError(
+                    f"{name} does not start: it has ended {restarts} times{self._last_words(name, since)}; "
+                    f"see {self._log(name)}"
+                )
+
+    def _log(self, process: str) -> Path:
+        return self._topology.data / f"log/{process}.log"
+
+    def _last_words(self, process: str, since: float) -> str:
+        """The last line of a process's log, to be put behind its name; nothing if it is from an earlier world."""
+        try:
+            if self._log(process).stat().st_mtime < since:
+                return ""
+            lines = self._log(process).read_text(errors="replace").split("\n")
+        except OSError:
+            return ""
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        return f" (it said last: {last[:_LAST_WORDS]})" if last else ""
 
     def _addresses(self) -> Json:
         """As they were when the world was started."""
@@ -207,31 +238,16 @@ class World:
         return pid if pid in strays.processes_of(self._topology.data) else None
 
     def _pids(self) -> dict[str, int]:
-        with closing(_Supervisor(self._topology.data)) as supervisor:
-            try:
-                supervisor.request("GET", "/processes")
-                listed = json.load(supervisor.getresponse())["data"]
-            except OSError as error:
-                raise WorldError(f"the supervisor does not answer: {error}") from None
-        return {p["name"]: p["pid"] for p in listed if p.get("is_running")}
-
-
-class _Supervisor(http.client.HTTPConnection):
-    """The supervisor's API: whoever reaches it may start any program, so it is a file that is ours alone."""
-
-    def __init__(self, data: Path) -> None:
-        super().__init__("supervisor", timeout=2)
-        self._data = data
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        folder = os.open(self._data, os.O_PATH)
         try:
-            # Through the folder's descriptor, for a socket's path must not be longer than 107 bytes.
-            self.sock.connect(f"/proc/self/fd/{folder}/{SOCKET}")
-        finally:
-            os.close(folder)
+            listed = supervised(self._topology.data)
+        except OSError as error:
+            raise WorldError(f"the supervisor does not answer: {error}") from None
+        return {p["name"]: p["pid"] for p in listed if p["is_running"]}
+
+
+def _process(name: str) -> str:
+    """What the supervisor calls that whose admin page goes by a name."""
+    return {"edge": EDGE_PROXY, "mesh": MESH_PROXY}.get(name, name)
 
 
 def without_settings(environ: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
-from worldmesh_mesh.world import SOCKET
+from worldmesh_mesh.supervisor import SOCKET
 
 from tests.chaos.generator import Result
 from tests.chaos.metrics import Sample, counting, sample
