@@ -55,8 +55,8 @@ func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 		Help: "Streams of rooms that ended while members were in: the room has moved, or its relay was lost.",
 	}, []string{"why"})
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "worldmesh_gateway_handshakes_waiting",
-		Help: "TLS handshakes that wait for the processor: more clients come than it can shake hands with.",
+		Name: "worldmesh_gateway_turns_waiting",
+		Help: "Who waits for the processor, to be let in: accepted, for a TLS handshake, or with a token.",
 	}, func() float64 { return float64(turns.Waiting()) })
 	registry.MustRegister(sockets, waiting, m.frames, m.drops, m.closes, m.rooms, m.batches, m.reattachments)
 	for d := range m.sockets {

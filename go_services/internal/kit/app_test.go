@@ -138,6 +138,8 @@ func TestMessagesOutOfTheirBoundsDoNotReachTheHandler(t *testing.T) {
 	s := start(t, func(context.Context) error { t.Error("the handler was called"); return nil })
 	if err := s.get(t, "", asServer...); kit.ReasonOf(err) != commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD {
 		t.Errorf("a call: %v", err)
+	} else if message := kit.StatusOf(err).Message(); !strings.HasPrefix(message, "room_id: ") {
+		t.Errorf("does not say which field: %s", message)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

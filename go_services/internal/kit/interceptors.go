@@ -147,14 +147,24 @@ func ValidateMessage(v protovalidate.Validator, m proto.Message) error {
 	if !errors.As(err, &invalid) {
 		return fmt.Errorf("validate %s: %w", m.ProtoReflect().Descriptor().FullName(), err)
 	}
-	e := NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a field is out of its bounds")
+	fields := make([]*errdetails.BadRequest_FieldViolation, 0, len(invalid.Violations))
 	for _, v := range invalid.Violations {
-		e.Fields = append(e.Fields, &errdetails.BadRequest_FieldViolation{
+		fields = append(fields, &errdetails.BadRequest_FieldViolation{
 			Field:       protovalidate.FieldPathString(v.Proto.GetField()),
 			Description: v.Proto.GetMessage(),
 		})
 	}
+	e := NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, inWords(fields))
+	e.Fields = fields
 	return e
+}
+
+// inWords is the first violation, for people: not all who see the message see the details.
+func inWords(fields []*errdetails.BadRequest_FieldViolation) string {
+	if len(fields) == 0 {
+		return "a field is out of its bounds"
+	}
+	return strings.TrimPrefix(fields[0].GetField()+": "+fields[0].GetDescription(), ": ")
 }
 
 func timeoutOf(policy *optionsv1.MethodPolicy) time.Duration {

@@ -187,16 +187,16 @@ class WorldmeshClient(_calls.Requester):
     async def move(
         self, x: float, y: float, z: float, *, yaw: int = 0, animation: int = 0, values: bytes = b""
     ) -> None:
-        """Says where the own avatar is, in metres. Not answered: a Correction event tells if the server disagrees.
-        A step that falls into a loss of the socket is left out, for the next one is newer."""
+        """Says where the own avatar is, in metres, y up; `yaw` is in 65536ths of a turn, clockwise, 0 north. Not
+        answered: a Correction event tells if the server disagrees. A step that falls into a loss of the socket is left out, for the next one is newer."""
         if self._connected.is_set():
             socket = await self._open_socket()
             with contextlib.suppress(ConnectionClosedError):
                 await socket.send(Move(Vec3(x, y, z), yaw, animation, values))
 
     async def chat(self, text: str, client_message_id: str = "") -> None:
-        """Says something to the room. Repeating a client_message_id on the same socket delivers nothing
-        twice."""
+        """Says something to the room. What is repeated with its client_message_id is not delivered twice, on
+        whichever socket."""
         await self.request(Chat(text, client_message_id))
 
     async def whisper(self, user_id: str, text: str, client_message_id: str = "") -> None:

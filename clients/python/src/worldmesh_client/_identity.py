@@ -72,7 +72,8 @@ class RestIdentity:
             answer = await self._http.post(f"/v1/identity:{method}", json=_protojson.encode(message))
             body = answer.json()
         except httpx.HTTPError as e:
-            raise RequestError("UNAVAILABLE", f"{type(e).__name__}: {e}", Status.UNAVAILABLE.value) from e
+            where = f"{self._http.base_url}: {type(e).__name__}: {e}"
+            raise RequestError("UNAVAILABLE", where, Status.UNAVAILABLE.value) from e
         except ValueError:
             raise RequestError("UNAVAILABLE", f"HTTP {answer.status_code}", Status.UNAVAILABLE.value) from None
         if not answer.is_success:

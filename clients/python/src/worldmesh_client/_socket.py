@@ -102,6 +102,7 @@ class Socket:
             result: ServerBody | Unknown = await answer
         finally:
             self._answers.pop(rid, None)
+            answer.cancel()  # nobody waits for it any more
             self._to_room.discard(rid)
         if isinstance(result, Error):
             raise from_frame(result)
@@ -184,6 +185,7 @@ class Socket:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(why)
+                answer.exception()  # who asked may be about to find out by itself
 
 
 def _closed(closed: ConnectionClosed | ClientConnection) -> ConnectionClosedError:

@@ -29,6 +29,9 @@ class FieldViolation:
     """Its path, for example `room.display_name`."""
     description: str
 
+    def __str__(self) -> str:
+        return f"{self.field}: {self.description}" if self.field else self.description
+
 
 @dataclass
 class DomainError(Exception):

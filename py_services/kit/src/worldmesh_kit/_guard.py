@@ -148,13 +148,13 @@ class Guard(grpc.aio.ServerInterceptor):
         caller = caller_from(cast("list[tuple[str, str | bytes]]", context.invocation_metadata()))
         set_caller(caller)
         policy.authorize(caller)
-        violations = self._validator.collect_violations(request)
+        violations = [_violation(v) for v in self._validator.collect_violations(request)]
         if violations:
             raise DomainError(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 ErrorReason.ERROR_REASON_INVALID_FIELD,
-                "a field is out of its bounds",
-                violations=[_violation(v) for v in violations],
+                str(violations[0]),
+                violations=violations,
             )
 
     async def _abort(self, error: Exception, context: Context, method: str, start: float) -> None:

@@ -69,9 +69,7 @@ def invalid_mask(path: str) -> DomainError:
 
 def invalid_field(field: str, description: str) -> DomainError:
     """A value that the contract's bounds let through and the rules do not."""
+    violation = FieldViolation(field, description)
     return DomainError(
-        StatusCode.INVALID_ARGUMENT,
-        ErrorReason.ERROR_REASON_INVALID_FIELD,
-        "a field is out of its bounds",
-        violations=[FieldViolation(field, description)],
+        StatusCode.INVALID_ARGUMENT, ErrorReason.ERROR_REASON_INVALID_FIELD, str(violation), violations=[violation]
     )
