@@ -28,7 +28,9 @@ from . import (
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m worldmesh_client", description=__doc__)
-    parser.add_argument("--url", default="http://localhost:8080", help="REST address, http:// or https:// (default: %(default)s)")
+    parser.add_argument(
+        "--url", default="http://localhost:8080", help="REST address, http:// or https:// (default: %(default)s)"
+    )
     parser.add_argument("--socket-url", help="gateway address (default: /ws of the REST address)")
     parser.add_argument("--ca", help="path of the certificate authority to trust, for https:// and wss://")
     parser.add_argument("--room", default="room_plaza", help="room to enter (default: %(default)s)")
