@@ -187,8 +187,9 @@ class WorldmeshClient(_calls.Requester):
     async def move(
         self, x: float, y: float, z: float, *, yaw: int = 0, animation: int = 0, values: bytes = b""
     ) -> None:
-        """Says where the own avatar is, in metres, y up; `yaw` is in 65536ths of a turn, clockwise, 0 north. Not
-        answered: a Correction event tells if the server disagrees. A step that falls into a loss of the socket is left out, for the next one is newer."""
+        """Says where the own avatar is, in metres, y up; `yaw` is in 65536ths of a turn, clockwise, 0 north.
+        Not answered: a Correction event tells if the server disagrees. A step that falls into a loss of the
+        socket is left out, for the next one is newer."""
         if self._connected.is_set():
             socket = await self._open_socket()
             with contextlib.suppress(ConnectionClosedError):
