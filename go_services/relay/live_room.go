@@ -78,8 +78,8 @@ func newLiveRoom(id string, h *hub, cfg *roomv1.RoomConfig, claim store.Claim) *
 		streams: map[uint64]*stream{}, over: make(chan struct{}),
 	}
 	l.out = &sink{room: l, encode: frames.NewEncoder()}
-	l.record = newRecorder(h.recordings, id, cfg, h.hold, past, h.log)
 	l.clock = newClock(h.wall())
+	l.record = newRecorder(h.recordings, id, cfg, h.hold, l.clock.begin, past, h.log)
 	l.core = room.New(id, roomConfig(cfg, h.hold), l.out, l.clock.begin, past)
 	l.phase = phaseOf(id, l.core.TickInterval())
 	l.tempo = tempo{nominal: l.core.TickInterval(), began: l.clock.begin}
@@ -454,6 +454,7 @@ func (l *liveRoom) idle() (idle bool) {
 			return
 		}
 		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Passed_{Passed: &roomv1.RoomRecord_Passed{}}})
+		l.record.flush()
 		core.Time(now)
 		idle = len(l.streams) == 0 && core.Len() == 0 && core.Waiting() == 0
 	})

@@ -29,7 +29,9 @@ type recorder struct {
 }
 
 // newRecorder begins a recording; nil if there is to be none, or if it can't be written.
-func newRecorder(folder, roomID string, cfg *roomv1.RoomConfig, hold time.Duration, past room.Past, log *slog.Logger) *recorder {
+func newRecorder(
+	folder, roomID string, cfg *roomv1.RoomConfig, hold time.Duration, now time.Time, past room.Past, log *slog.Logger,
+) *recorder {
 	if folder == "" {
 		return nil
 	}
@@ -50,7 +52,8 @@ func newRecorder(folder, roomID string, cfg *roomv1.RoomConfig, hold time.Durati
 	for i := range past.Tail {
 		begin.Tail = append(begin.Tail, store.EntryMessage(&past.Tail[i]))
 	}
-	r.write(&roomv1.RoomRecord{Step: &roomv1.RoomRecord_Begin_{Begin: begin}})
+	r.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Begin_{Begin: begin}})
+	r.flush()
 	return r
 }
 
@@ -69,9 +72,24 @@ func (r *recorder) write(record *roomv1.RoomRecord) {
 	}
 	n, err := protodelim.MarshalTo(r.out, record)
 	if r.bytes += n; err != nil {
-		r.log.Error("record room", "file", r.file.Name(), "error", err.Error())
-		r.bytes = maxRecording + 1
+		r.stop(err)
 	}
+}
+
+// flush has all be in the file that was written so far: a relay that is killed may lose only what came after it.
+func (r *recorder) flush() {
+	if r == nil || r.bytes > maxRecording {
+		return
+	}
+	if err := r.out.Flush(); err != nil {
+		r.stop(err)
+	}
+}
+
+// stop leaves out the rest, for it can't be written.
+func (r *recorder) stop(err error) {
+	r.log.Error("record room", "file", r.file.Name(), "error", err.Error())
+	r.bytes = maxRecording + 1
 }
 
 // end writes what the room has come to, and closes the file.
@@ -88,19 +106,25 @@ type Replayed struct {
 	// Hash is of the room's state after the last record; Recorded what the relay said at the end, if it came to say it.
 	Hash, Recorded uint64
 	Ended          bool
-	Room           *room.Room
+	// Cut says that the last record is not whole, and was left out.
+	Cut  bool
+	Room *room.Room
 }
 
-var errNoBegin = errors.New("the recording does not begin with `begin`")
+var (
+	errEmpty   = errors.New("the recording is empty")
+	errCut     = errors.New("the recording ends within its first record")
+	errNoBegin = errors.New("the recording does not begin with `begin`")
+)
 
-// Replay plays a recording again. What comes out of the room goes to the sink; each record is told to `each` first.
+// Replay plays a recording again, as far as its records are whole. What comes out of the room goes to the sink; each record is told to `each` first.
 func Replay(in io.Reader, sink room.Sink, each func(*roomv1.RoomRecord)) (Replayed, error) {
 	var done Replayed
 	reader := bufio.NewReader(in)
 	for {
 		record := &roomv1.RoomRecord{}
 		err := protodelim.UnmarshalOptions{MaxSize: 64 << 20}.UnmarshalFrom(reader, record)
-		if errors.Is(err, io.EOF) {
+		if done.Cut = errors.Is(err, io.ErrUnexpectedEOF); done.Cut || errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -123,8 +147,11 @@ func Replay(in io.Reader, sink room.Sink, each func(*roomv1.RoomRecord)) (Replay
 		}
 		replay(done.Room, record)
 	}
-	if done.Room == nil {
-		return done, errNoBegin
+	switch {
+	case done.Room == nil && done.Cut:
+		return done, errCut
+	case done.Room == nil:
+		return done, errEmpty
 	}
 	done.Hash = done.Room.Hash()
 	return done, nil

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -219,6 +220,31 @@ func TestAFileOfAKilledRelayHasUnknownEnds(t *testing.T) {
 	write(t, folder, "relay-b-1.jsonl", file(t, line{ID: 1, Time: 4, Asked: new(claims(b, 1))}, line{ID: 1, Time: 5, Told: new(granted(b, 1))}))
 	report, err := CheckFolder(folder, 0, time.Minute)
 	if err != nil || report != (Report{Ops: 3, Unknown: 1, Rooms: 1, Linearizable: true}) {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// TestAFileThatCanNotBeWrittenToIsNotAllOfAHistory though what is in it is linearizable.
+func TestAFileThatCanNotBeWrittenToIsNotAllOfAHistory(t *testing.T) {
+	folder := t.TempDir()
+	me := store.Owner{Relay: "relay-a", Incarnation: "1"}
+	r, err := Record(folder, me, store.NewMemory(time.Now), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Claim(t.Context(), store.ClaimRequest{Room: "room", Owner: me}); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := CheckFolder(folder, 0, time.Minute); err != nil || !report.Linearizable {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if err := r.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Owners(t.Context(), []string{"room"}); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := CheckFolder(folder, 0, time.Minute); !errors.Is(err, ErrTruncated) {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
