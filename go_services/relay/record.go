@@ -45,9 +45,13 @@ func newRecorder(
 	begin := &roomv1.RoomRecord_Begin{
 		RoomId: roomID, Config: cfg, Hold: durationpb.New(hold), Epoch: past.Epoch, Last: positionMessage(past.Last),
 		LastEntity: past.LastEntity, Complete: past.Complete,
+		Lost: make(map[uint32]*durationpb.Duration, len(past.Lost)),
 	}
 	for _, m := range past.Members {
 		begin.Members = append(begin.Members, store.MemberMessage(m))
+	}
+	for entity, ago := range past.Lost {
+		begin.Lost[entity] = durationpb.New(ago)
 	}
 	for i := range past.Tail {
 		begin.Tail = append(begin.Tail, store.EntryMessage(&past.Tail[i]))
@@ -187,10 +191,13 @@ func replay(core *room.Room, record *roomv1.RoomRecord) {
 func pastOf(begin *roomv1.RoomRecord_Begin) room.Past {
 	past := room.Past{
 		Epoch: begin.GetEpoch(), Last: *positionOf(begin.GetLast()), LastEntity: begin.GetLastEntity(),
-		Complete: begin.GetComplete(),
+		Complete: begin.GetComplete(), Lost: make(map[uint32]time.Duration, len(begin.GetLost())),
 	}
 	for _, m := range begin.GetMembers() {
 		past.Members = append(past.Members, store.MemberOf(m))
+	}
+	for entity, ago := range begin.GetLost() {
+		past.Lost[entity] = ago.AsDuration()
 	}
 	for _, e := range begin.GetTail() {
 		past.Tail = append(past.Tail, store.EntryOf(e))

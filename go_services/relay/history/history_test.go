@@ -53,11 +53,11 @@ func TestABrokenStoreIsNotLinearizable(t *testing.T) {
 // unfenced appends for whoever owns the room.
 type unfenced struct{ store.Store }
 
-func (u unfenced) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry) error {
+func (u unfenced) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry, lost []store.Lost) error {
 	if owners, err := u.Owners(ctx, []string{id}); err == nil {
 		owner = owners[0].Owner
 	}
-	return u.Store.Append(ctx, id, owner, entries)
+	return u.Store.Append(ctx, id, owner, entries, lost)
 }
 
 // fight records what some relays ask for at once, and are told.
@@ -136,7 +136,7 @@ func (f *fighter) act() bool {
 		if f.random.IntN(3) == 0 {
 			next.Seq, next.Sub = f.last.Seq, f.last.Sub+1
 		}
-		err := f.store.Append(ctx, "room", f.me, []*room.Entry{next})
+		err := f.store.Append(ctx, "room", f.me, []*room.Entry{next}, nil)
 		switch outcome(err).Outcome {
 		case OK:
 			f.last = next.LogPosition

@@ -122,13 +122,13 @@ func (r *Recorder) Claim(ctx context.Context, q store.ClaimRequest) (store.Claim
 }
 
 // Append is store.Rooms.Append.
-func (r *Recorder) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry) error {
+func (r *Recorder) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry, lost []store.Lost) error {
 	asked := Asked{What: Append, Room: id, Relay: owner.Relay, Incarnation: owner.Incarnation, Epoch: owner.Epoch}
 	for _, e := range entries {
 		asked.Entries = append(asked.Entries, Entry{placeOf(e.LogPosition), e.After})
 	}
 	number := r.asks(asked)
-	err := r.Store.Append(ctx, id, owner, entries)
+	err := r.Store.Append(ctx, id, owner, entries, lost)
 	r.told(number, outcome(err))
 	return err
 }

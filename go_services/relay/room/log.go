@@ -67,6 +67,8 @@ type Past struct {
 	// LastEntity is the greatest entity that was ever given out.
 	LastEntity uint32
 	Members    []Record
+	// Lost says for how long members have had no connection, by their entities; of those who are not in it nothing is known.
+	Lost map[uint32]time.Duration
 	// Tail is the log, oldest first; Complete says that it begins with the room's first entry.
 	Tail     []Entry
 	Complete bool
