@@ -22,6 +22,8 @@ const (
 	// askTimeout is how long an owner may take to say that it lives before it counts as dead. Once, not twice for half as
 	// long: one that is far away would be robbed by whoever a gateway asks by mistake.
 	askTimeout = 500 * time.Millisecond
+	// patience is for how long a relay that starts waits for its lease before it says so.
+	patience = 3 * time.Second
 	// claimTimes bounds how often a claim is tried while owners change.
 	claimTimes = 20
 	// yieldTime is how long a relay that gives its rooms away may take before it is asked again.
@@ -124,9 +126,13 @@ func (t *tenure) advance(ctx context.Context, from uint64, replicationID string)
 	if err := t.store.SetEra(ctx, next.GetEra(), replicationID); err != nil {
 		return err
 	}
-	t.log.InfoContext(ctx, "the era of room ownership has moved on", "era", next.GetEra())
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.era == 0 { // Redis may just have started, too
+		t.log.InfoContext(ctx, "this relay begins in a new era", "era", next.GetEra())
+	} else {
+		t.log.InfoContext(ctx, "the era of room ownership has moved on", "era", next.GetEra())
+	}
 	t.era = max(t.era, next.GetEra())
 	return nil
 }
@@ -274,14 +280,19 @@ func (t *tenure) leave(ctx context.Context) {
 	}
 }
 
-// begin renews until it has worked once.
+// begin renews until it has worked once. That others have not started yet, either, is nothing to tell of.
 func (t *tenure) begin(ctx context.Context) error {
-	for said := false; ; said = true {
+	began, said := time.Now(), false
+	for {
 		err := t.renew(ctx)
+		if err == nil && said {
+			t.log.InfoContext(ctx, "got the lease")
+		}
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if !said {
+		if !said && time.Since(began) > patience {
+			said = true
 			t.log.WarnContext(ctx, "waiting for the lease", "error", err.Error())
 		}
 		if err := kit.Sleep(ctx, 200*time.Millisecond); err != nil {

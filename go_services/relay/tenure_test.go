@@ -1,7 +1,10 @@
 package relay
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +44,51 @@ func TestAnOwnerThatIsFarAwayLives(t *testing.T) {
 		tenure := &tenure{relays: farPeer{}}
 		if alive, _ := tenure.answers(t.Context(), "room_a", store.Owner{Relay: "relay-b", Incarnation: "2"}); alive {
 			t.Error("it lives")
+		}
+	})
+}
+
+func TestAnOrdinaryStartIsNoFailOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		world, rooms := &eras{}, store.NewMemory(time.Now)
+		tenure := &tenure{
+			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: world,
+			log: slog.New(slog.NewTextHandler(&said, nil)), load: func() (int, bool) { return 0, false },
+		}
+		world.down.Store(true)
+		time.AfterFunc(patience/2, func() { world.down.Store(false) })
+		if err := tenure.begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if text := said.String(); strings.Contains(text, "has moved on") || strings.Contains(text, "waiting") {
+			t.Errorf("it says %q", text)
+		}
+		rooms.FailOver(rooms.Save())
+		if err := tenure.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if text := said.String(); !strings.Contains(text, "has moved on") {
+			t.Errorf("of a fail-over it says %q", text)
+		}
+	})
+}
+
+func TestARelayThatWaitsForLongForItsLeaseSaysSoOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		world := &eras{}
+		tenure := &tenure{
+			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: store.NewMemory(time.Now), world: world,
+			log: slog.New(slog.NewTextHandler(&said, nil)), load: func() (int, bool) { return 0, false },
+		}
+		world.down.Store(true)
+		time.AfterFunc(3*patience, func() { world.down.Store(false) })
+		if err := tenure.begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if text := said.String(); strings.Count(text, "waiting for the lease") != 1 || strings.Count(text, "got the lease") != 1 {
+			t.Errorf("it says %q", text)
 		}
 	})
 }
