@@ -75,6 +75,7 @@ func TestWithoutIdentityOneLineIsLogged(t *testing.T) {
 		time.Sleep(time.Minute)
 		end()
 		<-done
+		synctest.Wait()
 		if text := said.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "is back") {
 			t.Errorf("it says %q", text)
 		}

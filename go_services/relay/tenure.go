@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -257,6 +258,28 @@ func (t *tenure) spare(rooms int) (to store.Relay, count int) {
 		return to, 0
 	}
 	return to, min(rooms-fair, fair-to.Rooms, max(1, rooms/10))
+}
+
+// spread is where so many rooms go: each to the peer that has the fewest then; nowhere in particular, if there is none.
+func (t *tenure) spread(rooms int) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	takers := slices.DeleteFunc(slices.Clone(t.peers), func(peer store.Relay) bool { return peer.ID == t.me.Relay || peer.Draining })
+	to := make([]string, rooms)
+	for i := range to {
+		if len(takers) == 0 {
+			break
+		}
+		least := 0
+		for other := range takers {
+			if takers[other].Rooms < takers[least].Rooms {
+				least = other
+			}
+		}
+		to[i] = takers[least].Address
+		takers[least].Rooms++
+	}
+	return to
 }
 
 // other is the peer with the fewest rooms; the zero one if there is none.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -91,4 +92,22 @@ func TestARelayThatWaitsForLongForItsLeaseSaysSoOnce(t *testing.T) {
 			t.Errorf("it says %q", text)
 		}
 	})
+}
+
+func TestRoomsThatAreGivenAwayAreSpread(t *testing.T) {
+	tenure := &tenure{me: store.Owner{Relay: "relay-a"}, peers: []store.Relay{
+		{ID: "relay-a", Address: "a"}, {ID: "relay-b", Address: "b", Rooms: 4}, {ID: "relay-c", Address: "c", Rooms: 7},
+		{ID: "relay-d", Address: "d", Draining: true},
+	}}
+	got := map[string]int{}
+	for _, to := range tenure.spread(9) {
+		got[to]++
+	}
+	if want := map[string]int{"b": 6, "c": 3}; !maps.Equal(got, want) {
+		t.Errorf("they go to %v", got)
+	}
+	tenure.peers = tenure.peers[:1]
+	if to := tenure.spread(2); len(to) != 2 || to[0] != "" || to[1] != "" {
+		t.Errorf("without others they go to %v", to)
+	}
 }
