@@ -78,7 +78,7 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 	e := Entry{Author: m.User.ID, Key: inputKey(m.Session, in), Joined: &record}
 	told := frames.MemberJoined{Member: m.frame(), OutOfSight: r.grid != nil}
 	r.publish(now, e, told, func() { r.show(m, told) })
-	r.emit(func() {
+	r.emit(output{joinedOut, link, in}, func() {
 		if m.speaks != link {
 			r.tooLate(m, link, in)
 			return
@@ -108,7 +108,7 @@ func (r *Room) rebind(m *member, link Link, in In, join Join) {
 		m.placed = true
 		r.changed(m)
 	}
-	r.emit(func() {
+	r.emit(output{reboundOut, link, in}, func() {
 		if before != (Link{}) {
 			r.sink.Removed(before, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 		}
@@ -289,7 +289,9 @@ func (r *Room) again(e *Entry, stream uint64) {
 func (r *Room) Leave(now time.Time, link Link, in In, session string) {
 	m := r.find(link, session)
 	if m == nil {
-		r.emit(func() { r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED) })
+		r.emit(output{removedOut, link, in}, func() {
+			r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED)
+		})
 		return
 	}
 	m.left = true
@@ -303,7 +305,7 @@ func (r *Room) Detach(now time.Time, link Link, in In, session string) {
 	if m := r.find(link, session); m != nil {
 		r.disconnect(now, m)
 	}
-	r.emit(func() { r.sink.Done(link, in) })
+	r.done(link, in)
 }
 
 // find is the member of a link, or of a session that has no connection: by another, it has come in again since.
@@ -425,7 +427,7 @@ func (r *Room) remove(now time.Time, m *member, e Entry, then func()) {
 // that it is in.
 func (r *Room) replaced(m *member) {
 	link := m.speaks
-	r.emit(func() {
+	r.emit(output{kind: replacedOut, to: link}, func() {
 		r.hear(m, Link{})
 		if link != (Link{}) {
 			r.sink.Removed(link, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
@@ -442,7 +444,9 @@ func (r *Room) memberOrFail(link Link, in In) *member {
 	return m
 }
 
-func (r *Room) done(link Link, in In) { r.emit(func() { r.sink.Done(link, in) }) }
+func (r *Room) done(link Link, in In) {
+	r.emit(output{doneOut, link, in}, func() { r.sink.Done(link, in) })
+}
 
 // inputKey tells the inputs of a session apart.
 func inputKey(session string, in In) string {

@@ -442,8 +442,8 @@ func (r *Room) HashBy(name func(stream uint64) uint64) uint64 {
 	write := func(format string, args ...any) { _, _ = fmt.Fprintf(h, format, args...) }
 	write("%d %d %v %v %v %d %d %v", r.epoch, r.lastEntity, r.last, r.released, r.floor, r.published, r.logged, r.logBroken)
 	for _, m := range r.members {
-		write("|%v %v %v %v %v %v %t %t %q %v", m.Record, named(m.link), named(m.speaks), m.lost.UnixNano(), m.state, m.walk.saved,
-			m.shown, m.placed, m.values, m.seen.keys)
+		write("|%v %v %v %v %v %v %t %t %t %q %v", m.Record, named(m.link), named(m.speaks), m.lost.UnixNano(), m.state, m.walk.saved,
+			m.left, m.shown, m.placed, m.values, m.seen.keys)
 	}
 	for _, m := range r.shown {
 		write("|%d", m.Entity)
@@ -458,7 +458,7 @@ func (r *Room) HashBy(name func(stream uint64) uint64) uint64 {
 		write("|%v", e.LogPosition)
 	}
 	for _, waits := range r.held {
-		write("|%d", waits.entries)
+		write("|%d %d %v %v", waits.entries, waits.kind, named(waits.to), waits.in)
 	}
 	return h.Sum64()
 }
