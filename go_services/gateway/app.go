@@ -98,7 +98,7 @@ func newGateway(
 		giveUp:   giveUpTime,
 		clients:  map[*client]struct{}{}, sessions: map[string][]*client{}, attachments: map[string]*attachment{},
 	}
-	g.watch = newRelayWatch(ctx, g.relays, log)
+	g.watch = newRelayWatch(ctx, &g.running, g.relays, log)
 	g.tokens = newTokens(identity, g.revoked, turns)
 	g.revoked.onRevoke = g.revoke
 	return g, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -35,7 +34,7 @@ type attachment struct {
 	config    *roomv1.RoomConfig
 	relays    roomv1.RoomServiceClient
 	watch     *relayWatch
-	log       *slog.Logger
+	outage    *outage
 	metrics   *metrics
 	linger    time.Duration
 	giveUp    time.Duration
@@ -74,7 +73,7 @@ type member struct {
 func newAttachment(roomID string, cfg *roomv1.RoomConfig, g *Gateway) *attachment {
 	p := newPace(g.cfg.StateBatch, time.Second/time.Duration(max(cfg.GetTickHz(), 1)))
 	return &attachment{
-		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, watch: g.watch, log: g.log, metrics: g.metrics,
+		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, watch: g.watch, outage: newOutage("room stream", g.log.With("room", roomID)), metrics: g.metrics,
 		linger: g.linger, giveUp: g.giveUp, ended: g.attachmentEnded, inputs: newInputQueue(p, g.metrics.batches), pace: p,
 		members: roomlink.NewMembers(), links: map[uint32]*member{}, fan: newFanOut(g.metrics),
 	}
@@ -104,7 +103,7 @@ func (a *attachment) run(ctx context.Context) {
 			}
 		}
 		if !end.movedTo(host) {
-			a.log.WarnContext(ctx, "room stream ended", "room", a.roomID, "error", errText(end.err))
+			a.outage.lost(0, end.err)
 			if end.final() || time.Since(healthy) > a.giveUp {
 				return
 			}
@@ -174,6 +173,8 @@ func (a *attachment) serve(parent context.Context, host string) (end streamEnd) 
 		return streamEnd{err: errStale}
 	}
 	a.pace.forget()
+	steady := time.AfterFunc(steadyTime, func() { a.outage.back(0) })
+	defer steady.Stop()
 	defer a.watch.add(a.roomID, first.GetOpened(), cancel)()
 	return a.follow(ctx, cancel, stream)
 }

@@ -79,6 +79,7 @@ func (g *Gateway) listener(config *tls.Config) *socket.Listener {
 // startParts starts what goes on without any socket.
 func (g *Gateway) startParts() {
 	g.start(g.revoked.run)
+	g.start(g.tokens.keys.run)
 	g.start(g.sweep)
 	g.start(g.presence.run)
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -209,19 +212,66 @@ func TestARotatedKeyIsFound(t *testing.T) {
 
 func TestTheNextKeyIsKnownBeforeItSigns(t *testing.T) {
 	const publishedAhead = time.Minute // as docs/identity.md has it
-	l := newLab(t, nil)
-	l.enter("usr_ann", "")
-	k := l.tokens.keys
-	seen := k.known.Load()
-	k.known.Store(&keySet{byID: seen.byID, at: seen.at.Add(-publishedAhead / 2), server: seen.server.Add(-publishedAhead / 2)})
-	k.mu.Lock()
-	k.looked = time.Now().Add(-publishedAhead / 2)
-	k.mu.Unlock()
-	l.identity.addKey("k2")
-	l.enter("usr_bob", "") // with a token of the first key
-	if k.known.Load().byID["k2"] == nil {
-		t.Error("the keys were not looked at again")
+	synctest.Test(t, func(t *testing.T) {
+		identity := &fakeIdentity{keys: map[string]ed25519.PrivateKey{}}
+		identity.addKey("k1")
+		k := newKeys(answering{fake: identity})
+		ctx, end := context.WithCancel(t.Context())
+		go k.run(ctx)
+		if _, err := k.get(ctx, "k1"); err != nil {
+			t.Fatal(err)
+		}
+		identity.addKey("k2")
+		time.Sleep(publishedAhead)
+		synctest.Wait()
+		if _, err := k.find("k2"); err != nil {
+			t.Error(err)
+		}
+		end()
+		synctest.Wait()
+	})
+}
+
+// hanging is identity that does not answer any more.
+type hanging struct {
+	answering
+	hangs *atomic.Bool
+}
+
+func (h hanging) GetJwks(
+	ctx context.Context, request *identityv1.GetJwksRequest, options ...grpc.CallOption,
+) (*identityv1.GetJwksResponse, error) {
+	if h.hangs.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
+	return h.answering.GetJwks(ctx, request, options...)
+}
+
+func TestKnownKeysDoNotWaitForIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		identity := hanging{answering{fake: &fakeIdentity{keys: map[string]ed25519.PrivateKey{}}}, &atomic.Bool{}}
+		identity.fake.addKey("k1")
+		k := newKeys(identity)
+		ctx, end := context.WithCancel(t.Context())
+		go k.run(ctx)
+		if _, err := k.get(ctx, "k1"); err != nil {
+			t.Fatal(err)
+		}
+		identity.hangs.Store(true)
+		for range 100 {
+			time.Sleep(time.Second)
+			asked := time.Now()
+			if _, err := k.get(ctx, "k1"); err != nil || time.Since(asked) > 0 {
+				t.Fatalf("after %v: %v", time.Since(asked), err)
+			}
+		}
+		if _, err := k.get(ctx, "k2"); !errors.Is(err, errKeysUnavailable) {
+			t.Errorf("of an unknown key: %v", err)
+		}
+		end()
+		synctest.Wait()
+	})
 }
 
 func TestWithoutIdentityClientsAreToldToComeBackLater(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	identityv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/identity/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 )
 
 const (
@@ -18,7 +19,7 @@ const (
 	// identity nothing.
 	keyFloor = 2 * time.Second
 	// keyAge is how old the keys may grow before they are looked at again: so that a key that was withdrawn is, and the
-	// next one is known before it signs. Identity publishes it a minute ahead.
+	// next one is known before it signs. Identity publishes it a minute ahead. Nobody waits for that.
 	keyAge = 30 * time.Second
 	// keyTimeout bounds one look.
 	keyTimeout = 2 * time.Second
@@ -26,7 +27,7 @@ const (
 
 var (
 	errKeysUnavailable = errors.New("identity's keys can not be had")
-	errKeyNotFresh     = errors.New("identity is to be asked for its keys first")
+	errKeyNotKnown     = errors.New("identity is to be asked for its keys first")
 )
 
 // keys are identity's public keys, by their ids. Known ones are found without a lock; an unknown one makes it look
@@ -60,28 +61,37 @@ func (k *keys) now() time.Time {
 	return set.server.Add(time.Since(set.at))
 }
 
-// fresh is a key that needs no look at identity.
-func (k *keys) fresh(id string) (ed25519.PublicKey, error) {
-	set := k.known.Load()
-	if key := set.byID[id]; key != nil && time.Since(set.at) < keyAge {
+// find is a key that is known.
+func (k *keys) find(id string) (ed25519.PublicKey, error) {
+	if key := k.known.Load().byID[id]; key != nil {
 		return key, nil
 	}
-	return nil, errKeyNotFresh
+	return nil, errKeyNotKnown
 }
 
-// get looks at identity's keys, if the key is not fresh.
+// get looks at identity's keys, if the key is not known.
 func (k *keys) get(ctx context.Context, id string) (ed25519.PublicKey, error) {
-	if key, err := k.fresh(id); err == nil {
+	seen := k.known.Load()
+	if key := seen.byID[id]; key != nil {
 		return key, nil
 	}
-	err := k.look(ctx, k.known.Load())
-	if now := k.known.Load().byID[id]; now != nil {
-		return now, nil // as good as it can be had: also when identity does not answer
+	err := k.look(ctx, seen)
+	if key, now := k.find(id); now == nil {
+		return key, nil
 	}
 	if err != nil {
 		return nil, errors.Join(errKeysUnavailable, err)
 	}
 	return nil, jwt.ErrTokenUnverifiable
+}
+
+// run keeps the keys from growing old. While identity does not answer, those that are known are as good as can be had.
+func (k *keys) run(ctx context.Context) {
+	for wait := keyAge; kit.Sleep(ctx, wait) == nil; {
+		if wait = keyAge; k.look(ctx, k.known.Load()) != nil {
+			wait = keyFloor
+		}
+	}
 }
 
 // look asks identity, unless somebody else just did.

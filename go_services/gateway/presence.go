@@ -39,10 +39,10 @@ type presence struct {
 
 func newPresence(client presencev1.PresenceServiceClient, gatewayID string, log *slog.Logger) *presence {
 	p := &presence{}
-	incarnation := ulid.Make().String()
+	incarnation, outage := ulid.Make().String(), newOutage("presence stream", log)
 	for i := range p.shards {
 		p.shards[i] = &presenceShard{
-			number: uint32(i), client: client, gateway: gatewayID, incarnation: incarnation, log: log,
+			number: uint32(i), client: client, gateway: gatewayID, incarnation: incarnation, outage: outage,
 			sessions: map[string]*presencev1.AttachRequest_Change{}, dirty: map[string]*presencev1.AttachRequest_Change{},
 			wake: make(chan struct{}, 1),
 		}
@@ -94,7 +94,7 @@ type presenceShard struct {
 	number               uint32
 	client               presencev1.PresenceServiceClient
 	gateway, incarnation string
-	log                  *slog.Logger
+	outage               *outage // of all shards
 
 	mu       sync.Mutex
 	sessions map[string]*presencev1.AttachRequest_Change // all of this shard, by gateway session
@@ -134,7 +134,7 @@ func (s *presenceShard) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := s.follow(ctx, &wait)
 		if ctx.Err() == nil {
-			s.log.Warn("presence stream ended", "shard", s.number, "error", errText(err))
+			s.outage.lost(s.number, err)
 			wait.sleep(ctx)
 		}
 	}
@@ -201,6 +201,7 @@ func (s *presenceShard) tell(
 			return err
 		}
 		wait.reset()
+		s.outage.back(s.number)
 		if !more {
 			s.acknowledged()
 		}

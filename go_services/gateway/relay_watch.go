@@ -32,10 +32,15 @@ type relayWatch struct {
 	relays roomv1.RoomServiceClient
 	log    *slog.Logger
 	ctx    context.Context //nolint:containedctx // the gateway's: a relay is watched for all rooms at it
+	// running is what the gateway waits for when it ends.
+	running *sync.WaitGroup
 
 	mu      sync.Mutex
-	watched map[string]*watchedRelay // by address
+	watched map[relayStart]*watchedRelay
 }
+
+// relayStart is one start of the relay at an address. The streams to an earlier one are watched until they are over.
+type relayStart struct{ address, incarnation string }
 
 type watchedRelay struct {
 	opened  *roomv1.AttachResponse_Opened
@@ -45,8 +50,10 @@ type watchedRelay struct {
 	other   string // where it said that another is; the watching goroutine's
 }
 
-func newRelayWatch(ctx context.Context, relays roomv1.RoomServiceClient, log *slog.Logger) *relayWatch {
-	return &relayWatch{relays: relays, log: log, ctx: ctx, watched: map[string]*watchedRelay{}}
+func newRelayWatch(
+	ctx context.Context, running *sync.WaitGroup, relays roomv1.RoomServiceClient, log *slog.Logger,
+) *relayWatch {
+	return &relayWatch{relays: relays, log: log, ctx: ctx, running: running, watched: map[relayStart]*watchedRelay{}}
 }
 
 // add has a stream ended when its relay does not answer any more, until it is taken out.
@@ -59,32 +66,28 @@ func (w *relayWatch) add(
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r := w.watched[address]
-	if r == nil || r.opened.GetIncarnation() != opened.GetIncarnation() {
-		if r != nil {
-			r.stop()
-		}
+	start := relayStart{address, opened.GetIncarnation()}
+	r := w.watched[start]
+	if r == nil {
 		ctx, stop := context.WithCancel(w.ctx)
 		r = &watchedRelay{opened: opened, stop: stop, streams: map[int]context.CancelCauseFunc{}}
-		w.watched[address] = r
-		go w.watch(metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, address), r)
+		w.watched[start] = r
+		ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, address)
+		w.running.Go(func() { w.watch(ctx, r) })
 	}
 	r.lastID++
 	id := r.lastID
 	r.streams[id] = cancel
-	return func() { w.remove(r, id) }
+	return func() { w.remove(start, id) }
 }
 
-func (w *relayWatch) remove(r *watchedRelay, id int) {
+func (w *relayWatch) remove(start relayStart, id int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(r.streams, id)
-	if len(r.streams) > 0 {
-		return
-	}
-	r.stop()
-	if address := r.opened.GetRelayAddress(); w.watched[address] == r {
-		delete(w.watched, address)
+	r := w.watched[start]
+	if delete(r.streams, id); len(r.streams) == 0 {
+		r.stop()
+		delete(w.watched, start)
 	}
 }
 

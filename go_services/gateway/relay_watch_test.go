@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -49,8 +50,9 @@ func TestWhichRelaysAreGivenUp(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
+				var running sync.WaitGroup
 				ctx, end := context.WithCancel(t.Context())
-				w := newRelayWatch(ctx, &askedRelay{takes: test.takes}, slog.New(slog.DiscardHandler))
+				w := newRelayWatch(ctx, &running, &askedRelay{takes: test.takes}, slog.New(slog.DiscardHandler))
 				stream, cancel := context.WithCancelCause(ctx)
 				remove := w.add("room_a", &roomv1.AttachResponse_Opened{RelayAddress: "a:1", Incarnation: "1"}, cancel)
 				time.Sleep(10 * time.Second)
@@ -58,8 +60,8 @@ func TestWhichRelaysAreGivenUp(t *testing.T) {
 					t.Errorf("it was given up: %v", gone)
 				}
 				remove()
+				running.Wait()
 				end()
-				synctest.Wait()
 			})
 		})
 	}
@@ -69,8 +71,9 @@ func TestHowSoonASilentRelayIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, end := context.WithCancel(t.Context())
 		defer end()
+		var running sync.WaitGroup
 		silent := &askedRelay{takes: func(int) time.Duration { return -1 }}
-		w := newRelayWatch(ctx, silent, slog.New(slog.DiscardHandler))
+		w := newRelayWatch(ctx, &running, silent, slog.New(slog.DiscardHandler))
 		stream, cancel := context.WithCancelCause(ctx)
 		defer w.add("room_a", &roomv1.AttachResponse_Opened{RelayAddress: "a:1", Incarnation: "1"}, cancel)()
 		begin := time.Now()
@@ -78,5 +81,24 @@ func TestHowSoonASilentRelayIsGivenUp(t *testing.T) {
 		if took := time.Since(begin); took < askRelayPatience || took > askRelayPatience+askRelayEvery {
 			t.Errorf("it was given up after %v", took)
 		}
+	})
+}
+
+func TestStreamsToAnEarlierStartOfARelayAreGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var running sync.WaitGroup
+		ctx, end := context.WithCancel(t.Context())
+		w := newRelayWatch(ctx, &running, &askedRelay{takes: func(int) time.Duration { return 0 }}, slog.New(slog.DiscardHandler))
+		before, cancelBefore := context.WithCancelCause(ctx)
+		now, cancelNow := context.WithCancelCause(ctx)
+		w.add("room_a", &roomv1.AttachResponse_Opened{RelayAddress: "a:1", Incarnation: "0"}, cancelBefore)
+		remove := w.add("room_b", &roomv1.AttachResponse_Opened{RelayAddress: "a:1", Incarnation: "1"}, cancelNow)
+		time.Sleep(2 * askRelayPatience)
+		if before.Err() == nil || now.Err() != nil {
+			t.Errorf("given up: the earlier %v, the present %v", before.Err(), now.Err())
+		}
+		remove()
+		end()
+		running.Wait() // also for who watches what nobody has taken out
 	})
 }

@@ -23,7 +23,7 @@ const healthy = 5 * time.Second
 type revocations struct {
 	identity identityv1.IdentityServiceClient
 	onRevoke func(sessionID string)
-	log      *slog.Logger
+	outage   *outage
 
 	mu     sync.Mutex
 	until  map[string]time.Time
@@ -31,7 +31,7 @@ type revocations struct {
 }
 
 func newRevocations(identity identityv1.IdentityServiceClient, log *slog.Logger) *revocations {
-	return &revocations{identity: identity, log: log, until: map[string]time.Time{}, onRevoke: func(string) {}}
+	return &revocations{identity: identity, outage: newOutage("stream of revocations", log), until: map[string]time.Time{}, onRevoke: func(string) {}}
 }
 
 func (r *revocations) has(sessionID string) bool {
@@ -51,7 +51,7 @@ func (r *revocations) run(ctx context.Context) {
 			wait.reset()
 		}
 		if ctx.Err() == nil {
-			r.log.Warn("stream of revocations ended", "error", errText(err))
+			r.outage.lost(0, err)
 			wait.sleep(ctx)
 		}
 	}
@@ -62,6 +62,8 @@ func (r *revocations) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	steady := time.AfterFunc(healthy, func() { r.outage.back(0) })
+	defer steady.Stop()
 	for {
 		revoked, err := stream.Recv()
 		if err != nil {

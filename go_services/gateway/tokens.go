@@ -51,7 +51,7 @@ type claims struct {
 // check says who a token speaks for, or why it does not.
 func (t *tokens) check(ctx context.Context, raw string) (session.Token, commonv1.ErrorReason) {
 	c, err := t.checkInTurn(raw)
-	if errors.Is(err, errKeyNotFresh) {
+	if errors.Is(err, errKeyNotKnown) {
 		c, err = t.parse(raw, func(kid string) (ed25519.PublicKey, error) { return t.keys.get(ctx, kid) })
 	}
 	switch {
@@ -76,7 +76,7 @@ func (t *tokens) check(ctx context.Context, raw string) (session.Token, commonv1
 // checkInTurn is for all tokens but those whose key must be asked for first, which nobody may wait for in a turn.
 func (t *tokens) checkInTurn(raw string) (claims, error) {
 	defer t.turns.Take()()
-	return t.parse(raw, t.keys.fresh)
+	return t.parse(raw, t.keys.find)
 }
 
 func (t *tokens) parse(raw string, key func(id string) (ed25519.PublicKey, error)) (c claims, err error) {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"os"
 
 	"github.com/oklog/ulid/v2"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
@@ -20,6 +21,11 @@ func Run(ctx context.Context) error {
 	app, err := kit.NewApp(ctx, cfg.Config)
 	if err != nil {
 		return err
+	}
+	if cfg.RecordDir != "" {
+		if err := os.MkdirAll(cfg.RecordDir, 0o700); err != nil {
+			return err
+		}
 	}
 	client, err := kit.NewRedisClient(cfg.RedisConfig)
 	if err != nil {

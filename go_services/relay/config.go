@@ -20,7 +20,8 @@ type Config struct {
 	Lease time.Duration `env:"WORLDMESH_RELAY_LEASE" envDefault:"18s"`
 	// Hold is how long a member stays in a room after its connection was lost.
 	Hold time.Duration `env:"WORLDMESH_RELAY_HOLD" envDefault:"30s"`
-	// RecordDir is a folder into which every room of this relay is recorded: what members do and say. Empty: none is.
+	// RecordDir is a folder into which every room of this relay is recorded: what members do and say. It is made if it
+	// is not there. Empty: none is.
 	RecordDir string `env:"WORLDMESH_RELAY_RECORD_DIR"`
 	// HistoryDir is a folder into which the relay writes what it asks of Redis about rooms and is told, for tests under
 	// faults (relay/history). Empty: it does not.

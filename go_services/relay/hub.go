@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -254,7 +255,7 @@ func (h *hub) renew(ctx context.Context) {
 		h.log.InfoContext(ctx, "giving rooms to another relay", "to", to.ID, "rooms", count)
 		h.running.Go(func() {
 			defer h.rebalancing.Unlock()
-			h.giveAway(ctx, rooms[:count], to.Address, endRebalanced)
+			h.giveAway(ctx, rooms[:count], slices.Repeat([]string{to.Address}, count), endRebalanced)
 		})
 	}
 }
@@ -306,7 +307,7 @@ func (h *hub) forgotten(epoch uint64) error {
 	return err
 }
 
-// drain gives all rooms away.
+// drain gives all rooms away, each to the relay that has the fewest then.
 func (h *hub) drain(ctx context.Context) {
 	h.mu.Lock()
 	h.draining = true
@@ -314,17 +315,19 @@ func (h *hub) drain(ctx context.Context) {
 	if err := h.tenure.renew(ctx); err != nil { // so that nobody gives rooms to this relay
 		h.log.WarnContext(ctx, "renew the lease", "error", err.Error())
 	}
-	h.giveAway(ctx, h.all(), h.tenure.other().Address, endDrained)
+	rooms := h.all()
+	h.giveAway(ctx, rooms, h.tenure.spread(len(rooms)), endDrained)
 }
 
-func (h *hub) giveAway(ctx context.Context, rooms []*liveRoom, to, why string) {
+// giveAway gives each room to the relay at an address.
+func (h *hub) giveAway(ctx context.Context, rooms []*liveRoom, to []string, why string) {
 	var group sync.WaitGroup
 	places := make(chan struct{}, movesAtOnce)
-	for _, l := range rooms {
+	for i, l := range rooms {
 		places <- struct{}{}
 		group.Go(func() {
 			defer func() { <-places }()
-			l.giveAway(ctx, to, why)
+			l.giveAway(ctx, to[i], why)
 		})
 	}
 	group.Wait()

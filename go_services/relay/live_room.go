@@ -61,6 +61,7 @@ type liveRoom struct {
 	members int       // as counted in the metrics
 
 	unwritten []*room.Entry // handed out by the core, not logged
+	tellsLost bool          // whose connections are lost is written, also if nothing else is
 	writing   bool          // a writer runs
 	since     time.Time     // when the writer began with what it is writing
 	stalling  bool          // it fails to write
@@ -78,8 +79,8 @@ func newLiveRoom(id string, h *hub, cfg *roomv1.RoomConfig, claim store.Claim) *
 		streams: map[uint64]*stream{}, over: make(chan struct{}),
 	}
 	l.out = &sink{room: l, encode: frames.NewEncoder()}
-	l.record = newRecorder(h.recordings, id, cfg, h.hold, past, h.log)
 	l.clock = newClock(h.wall())
+	l.record = newRecorder(h.recordings, id, cfg, h.hold, l.clock.begin, past, h.log)
 	l.core = room.New(id, roomConfig(cfg, h.hold), l.out, l.clock.begin, past)
 	l.phase = phaseOf(id, l.core.TickInterval())
 	l.tempo = tempo{nominal: l.core.TickInterval(), began: l.clock.begin}
@@ -224,7 +225,7 @@ func (l *liveRoom) write(now time.Time) {
 		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Taken_{Taken: &roomv1.RoomRecord_Taken{}}})
 		l.unwritten = append(l.unwritten, entries...)
 	}
-	if l.writing || len(l.unwritten) == 0 && l.era == 0 {
+	if l.writing || !l.hasWork() {
 		return
 	}
 	l.writing, l.since = true, time.Now()
@@ -235,31 +236,28 @@ func (l *liveRoom) write(now time.Time) {
 func (l *liveRoom) writer() {
 	wait := 10 * time.Millisecond
 	for {
-		entries, owner, era, more := l.next()
+		next, more := l.next()
 		if !more {
 			return
 		}
 		start := time.Now()
 		var err error
-		if era != 0 {
-			err = l.claimAgain(era)
+		if next.era != 0 {
+			err = l.claimAgain(next.era)
 		} else {
-			err = l.appendOnce(owner, entries)
+			err = l.appendOnce(next)
 		}
 		switch {
 		case err == nil:
 			l.metrics.appendTime.Observe(time.Since(start).Seconds())
 			wait = 10 * time.Millisecond
-			if era != 0 {
-				entries = nil // they are next
-			}
-			l.logged(len(entries))
+			l.logged(next)
 		case errors.Is(err, store.ErrFenced):
 			l.end("", endFenced)
 			return
 		case errors.Is(err, store.ErrForgotten):
 			l.log.Warn("the store has forgotten the room", "room", l.id)
-			if err = l.hub.forgotten(owner.Epoch); err == nil {
+			if err = l.hub.forgotten(next.owner.Epoch); err == nil {
 				l.wantEra(l.hub.tenure.currentEra())
 				continue
 			}
@@ -275,34 +273,63 @@ func (l *liveRoom) writer() {
 	}
 }
 
+// batch is what is written at once: entries and whose connections are lost; or, if there is an era, a claim in it.
+type batch struct {
+	owner   store.Owner
+	era     uint64
+	entries []*room.Entry
+	lost    []room.Lost
+	now     time.Time // by the room's clock
+	last    bool      // of a room that is given away
+}
+
+// hasWork says whether something is to be written.
+func (l *liveRoom) hasWork() bool { return len(l.unwritten) > 0 || l.era != 0 || l.tellsLost }
+
 // next is what is to be written; false, and the writer is over, if there is nothing.
-func (l *liveRoom) next() (entries []*room.Entry, owner store.Owner, era uint64, more bool) {
+func (l *liveRoom) next() (b batch, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended || len(l.unwritten) == 0 && l.era == 0 {
+	if l.ended || !l.hasWork() {
 		l.writing = false
-		return nil, l.owner, 0, false
+		return batch{}, false
 	}
 	l.since = time.Now()
-	return l.unwritten, l.owner, l.era, true
+	b = batch{owner: l.owner, era: l.era, now: l.clock.now(), last: l.frozen}
+	if l.era != 0 { // the rest comes next
+		return b, true
+	}
+	b.entries, b.lost = l.unwritten, l.core.LostNews()
+	if b.last {
+		b.lost = l.core.LostToAll(b.now)
+	}
+	return b, true
 }
 
-func (l *liveRoom) appendOnce(owner store.Owner, entries []*room.Entry) error {
+func (l *liveRoom) appendOnce(b batch) error {
+	lost := make([]store.Lost, len(b.lost))
+	for i, m := range b.lost {
+		lost[i] = store.Lost{Entity: m.Entity, For: b.now.Sub(m.Since), Back: m.Since.IsZero()}
+	}
 	ctx, cancel := context.WithTimeout(l.hub.ctx, storeTimeout)
 	defer cancel()
-	return l.hub.tenure.store.Append(ctx, l.id, owner, entries)
+	return l.hub.tenure.store.Append(ctx, l.id, b.owner, b.entries, lost)
 }
 
-// logged takes note that the first entries are in the log: what waited for them goes out.
-func (l *liveRoom) logged(n int) {
+// logged takes note of what is in the log: what waited for it goes out.
+func (l *liveRoom) logged(b batch) {
 	l.do(func(now time.Time, core *room.Room) {
-		l.unwritten = l.unwritten[n:]
+		l.unwritten = l.unwritten[len(b.entries):]
 		l.stalling, l.confirmed = false, time.Now()
+		if b.era == 0 {
+			l.tellsLost = l.frozen && !b.last
+			core.LostTold(b.lost)
+		}
 		l.logWorks(now, true)
 		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Logged_{
-			Logged: &roomv1.RoomRecord_Logged{Entries: uint32(n)},
+			Logged: &roomv1.RoomRecord_Logged{Entries: uint32(len(b.entries))},
 		}})
-		core.Logged(n)
+		core.Logged(len(b.entries))
 	})
 }
 
@@ -454,7 +481,9 @@ func (l *liveRoom) idle() (idle bool) {
 			return
 		}
 		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Passed_{Passed: &roomv1.RoomRecord_Passed{}}})
+		l.record.flush()
 		core.Time(now)
+		l.tellsLost = l.tellsLost || len(core.LostNews()) > 0
 		idle = len(l.streams) == 0 && core.Len() == 0 && core.Waiting() == 0
 	})
 	return idle
@@ -469,6 +498,8 @@ func (l *liveRoom) giveAway(ctx context.Context, to, why string) {
 		return
 	}
 	l.frozen = true
+	l.tellsLost = l.core.Len() > 0
+	l.write(l.clock.now())
 	l.mu.Unlock()
 	l.settle(ctx)
 	err := l.release(ctx)
@@ -539,7 +570,7 @@ func (l *liveRoom) settle(ctx context.Context) {
 func (l *liveRoom) waits() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.ended && (l.core.Waiting() > 0 || l.era != 0)
+	return !l.ended && (l.core.Waiting() > 0 || l.era != 0 || l.tellsLost)
 }
 
 // end ends the room here: its gateways attach elsewhere.

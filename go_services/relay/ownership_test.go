@@ -101,7 +101,7 @@ func TestARelayThatDoesNotAnswerLosesItsRooms(t *testing.T) {
 	if _, three := b.event(); three.Seq() != two.Seq()+1 || three.Epoch() != response.GetOpened().GetEpoch() {
 		t.Errorf("three is %d.%d", three.Epoch(), three.Seq())
 	}
-	if err := p.Append(t.Context(), "room_a", store.Owner{Relay: "relay-a", Epoch: two.Epoch()}, nil); err == nil {
+	if err := p.Append(t.Context(), "room_a", store.Owner{Relay: "relay-a", Epoch: two.Epoch()}, nil, nil); err == nil {
 		t.Error("the relay that was robbed can still write")
 	}
 }

@@ -29,7 +29,9 @@ type recorder struct {
 }
 
 // newRecorder begins a recording; nil if there is to be none, or if it can't be written.
-func newRecorder(folder, roomID string, cfg *roomv1.RoomConfig, hold time.Duration, past room.Past, log *slog.Logger) *recorder {
+func newRecorder(
+	folder, roomID string, cfg *roomv1.RoomConfig, hold time.Duration, now time.Time, past room.Past, log *slog.Logger,
+) *recorder {
 	if folder == "" {
 		return nil
 	}
@@ -43,14 +45,19 @@ func newRecorder(folder, roomID string, cfg *roomv1.RoomConfig, hold time.Durati
 	begin := &roomv1.RoomRecord_Begin{
 		RoomId: roomID, Config: cfg, Hold: durationpb.New(hold), Epoch: past.Epoch, Last: positionMessage(past.Last),
 		LastEntity: past.LastEntity, Complete: past.Complete,
+		Lost: make(map[uint32]*durationpb.Duration, len(past.Lost)),
 	}
 	for _, m := range past.Members {
 		begin.Members = append(begin.Members, store.MemberMessage(m))
 	}
+	for entity, ago := range past.Lost {
+		begin.Lost[entity] = durationpb.New(ago)
+	}
 	for i := range past.Tail {
 		begin.Tail = append(begin.Tail, store.EntryMessage(&past.Tail[i]))
 	}
-	r.write(&roomv1.RoomRecord{Step: &roomv1.RoomRecord_Begin_{Begin: begin}})
+	r.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Begin_{Begin: begin}})
+	r.flush()
 	return r
 }
 
@@ -69,9 +76,24 @@ func (r *recorder) write(record *roomv1.RoomRecord) {
 	}
 	n, err := protodelim.MarshalTo(r.out, record)
 	if r.bytes += n; err != nil {
-		r.log.Error("record room", "file", r.file.Name(), "error", err.Error())
-		r.bytes = maxRecording + 1
+		r.stop(err)
 	}
+}
+
+// flush has all be in the file that was written so far: a relay that is killed may lose only what came after it.
+func (r *recorder) flush() {
+	if r == nil || r.bytes > maxRecording {
+		return
+	}
+	if err := r.out.Flush(); err != nil {
+		r.stop(err)
+	}
+}
+
+// stop leaves out the rest, for it can't be written.
+func (r *recorder) stop(err error) {
+	r.log.Error("record room", "file", r.file.Name(), "error", err.Error())
+	r.bytes = maxRecording + 1
 }
 
 // end writes what the room has come to, and closes the file.
@@ -88,19 +110,25 @@ type Replayed struct {
 	// Hash is of the room's state after the last record; Recorded what the relay said at the end, if it came to say it.
 	Hash, Recorded uint64
 	Ended          bool
-	Room           *room.Room
+	// Cut says that the last record is not whole, and was left out.
+	Cut  bool
+	Room *room.Room
 }
 
-var errNoBegin = errors.New("the recording does not begin with `begin`")
+var (
+	errEmpty   = errors.New("the recording is empty")
+	errCut     = errors.New("the recording ends within its first record")
+	errNoBegin = errors.New("the recording does not begin with `begin`")
+)
 
-// Replay plays a recording again. What comes out of the room goes to the sink; each record is told to `each` first.
+// Replay plays a recording again, as far as its records are whole. What comes out of the room goes to the sink; each record is told to `each` first.
 func Replay(in io.Reader, sink room.Sink, each func(*roomv1.RoomRecord)) (Replayed, error) {
 	var done Replayed
 	reader := bufio.NewReader(in)
 	for {
 		record := &roomv1.RoomRecord{}
 		err := protodelim.UnmarshalOptions{MaxSize: 64 << 20}.UnmarshalFrom(reader, record)
-		if errors.Is(err, io.EOF) {
+		if done.Cut = errors.Is(err, io.ErrUnexpectedEOF); done.Cut || errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
@@ -123,8 +151,11 @@ func Replay(in io.Reader, sink room.Sink, each func(*roomv1.RoomRecord)) (Replay
 		}
 		replay(done.Room, record)
 	}
-	if done.Room == nil {
-		return done, errNoBegin
+	switch {
+	case done.Room == nil && done.Cut:
+		return done, errCut
+	case done.Room == nil:
+		return done, errEmpty
 	}
 	done.Hash = done.Room.Hash()
 	return done, nil
@@ -160,10 +191,13 @@ func replay(core *room.Room, record *roomv1.RoomRecord) {
 func pastOf(begin *roomv1.RoomRecord_Begin) room.Past {
 	past := room.Past{
 		Epoch: begin.GetEpoch(), Last: *positionOf(begin.GetLast()), LastEntity: begin.GetLastEntity(),
-		Complete: begin.GetComplete(),
+		Complete: begin.GetComplete(), Lost: make(map[uint32]time.Duration, len(begin.GetLost())),
 	}
 	for _, m := range begin.GetMembers() {
 		past.Members = append(past.Members, store.MemberOf(m))
+	}
+	for entity, ago := range begin.GetLost() {
+		past.Lost[entity] = ago.AsDuration()
 	}
 	for _, e := range begin.GetTail() {
 		past.Tail = append(past.Tail, store.EntryOf(e))

@@ -2,11 +2,14 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"buf.build/go/protovalidate"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
@@ -136,10 +139,60 @@ func TestARecordingThatLacksAStepComesToAnotherState(t *testing.T) {
 }
 
 func TestWhatIsNoRecordingIsAnError(t *testing.T) {
-	for _, raw := range [][]byte{nil, {0}, []byte("hello"), recordOne(t, 2)[:1000]} {
-		if done, err := Replay(bytes.NewReader(raw), nothing{}, func(*roomv1.RoomRecord) {}); err == nil && done.Ended {
-			t.Errorf("%d bytes are played as %+v", len(raw), done)
+	for want, raw := range map[error][]byte{
+		errEmpty: nil, errCut: []byte("hello"), errNoBegin: {0},
+	} {
+		if done, err := Replay(bytes.NewReader(raw), nothing{}, func(*roomv1.RoomRecord) {}); !errors.Is(err, want) {
+			t.Errorf("%d bytes are played as %+v, %v", len(raw), done, err)
 		}
+	}
+	if _, err := Replay(strings.NewReader("\x02\xff\xff"), nothing{}, func(*roomv1.RoomRecord) {}); err == nil {
+		t.Error("what is no record is played")
+	}
+}
+
+func TestARecordingWhoseLastRecordIsCutIsPlayedUpToIt(t *testing.T) {
+	raw := recordOne(t, 2)
+	whole, err := Replay(bytes.NewReader(raw), nothing{}, func(*roomv1.RoomRecord) {})
+	if err != nil || whole.Cut {
+		t.Fatalf("%+v, %v", whole, err)
+	}
+	cut, err := Replay(bytes.NewReader(raw[:len(raw)-1]), nothing{}, func(*roomv1.RoomRecord) {})
+	if err != nil || !cut.Cut || cut.Ended || cut.Records != whole.Records-1 || cut.Hash != whole.Hash {
+		t.Errorf("%+v, %v", cut, err)
+	}
+}
+
+// A relay that is killed ends no room.
+func TestWhatARecordingHasIsInTheFileSoon(t *testing.T) {
+	h := quietHub()
+	h.recordings = t.TempDir()
+	h.wall = func() time.Time { return time.Unix(1_700_000_000, 0) }
+	live := liveRoomOn(h, "room_killed", &roomv1.RoomConfig{
+		Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: &commonv1.Position{X: 20, Z: 20},
+	})
+	look := func() (done Replayed, first time.Time) {
+		raw, err := os.ReadFile(filepath.Join(h.recordings, "room_killed-1.room"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err = Replay(bytes.NewReader(raw), nothing{}, func(r *roomv1.RoomRecord) {
+			if r.GetBegin() != nil {
+				first = time.Unix(0, r.GetTimeNs())
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done, first
+	}
+	if done, first := look(); done.Records != 1 || !first.Equal(h.wall()) {
+		t.Errorf("at once there is %+v, of %v", done, first)
+	}
+	live.attach(newStream(1, "gateway-0", 1<<20, func(error) {}), &roomv1.AttachRequest_Open{})
+	live.idle()
+	if done, _ := look(); done.Records != 3 || done.Cut || done.Ended || done.Hash != live.core.Hash() {
+		t.Errorf("then there is %+v", done)
 	}
 }
 

@@ -116,11 +116,11 @@ type faulty struct {
 
 var errBroken = errors.New("the store is broken")
 
-func (f faulty) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry) error {
+func (f faulty) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry, lost []store.Lost) error {
 	if f.broken != nil && f.broken.Load() {
 		return errBroken
 	}
-	return f.Store.Append(ctx, id, owner, entries)
+	return f.Store.Append(ctx, id, owner, entries, lost)
 }
 
 func (f faulty) Renew(ctx context.Context, relay store.Relay, lease time.Duration) (store.Renewal, error) {

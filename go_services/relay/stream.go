@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"io"
 	"slices"
 	"sync"
 
@@ -133,9 +135,10 @@ func (s *stream) move(moved *roomv1.AttachResponse_Moved) {
 	s.wakeUp()
 }
 
-// take waits for deliveries and takes all that there are; none when the room has moved. The slice given is used again.
+// take waits for deliveries and takes all that there are; none when the room has moved. The slice given is used again. Of a
+// gateway that is done (io.EOF) it takes what waits first: nothing comes after that.
 func (s *stream) take(ctx context.Context, reuse []*roomv1.Delivery) ([]*roomv1.Delivery, error) {
-	for {
+	for done := false; ; {
 		s.mu.Lock()
 		if len(s.queue) > 0 {
 			taken := s.queue
@@ -146,12 +149,17 @@ func (s *stream) take(ctx context.Context, reuse []*roomv1.Delivery) ([]*roomv1.
 		}
 		moved := s.moved
 		s.mu.Unlock()
-		if moved != nil {
+		switch {
+		case moved != nil:
 			return nil, nil
+		case done:
+			return nil, io.EOF
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			if done = errors.Is(context.Cause(ctx), io.EOF); !done {
+				return nil, context.Cause(ctx)
+			}
 		case <-s.wake:
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ const (
 	// askTimeout is how long an owner may take to say that it lives before it counts as dead. Once, not twice for half as
 	// long: one that is far away would be robbed by whoever a gateway asks by mistake.
 	askTimeout = 500 * time.Millisecond
+	// patience is for how long a relay that starts waits for its lease before it says so.
+	patience = 3 * time.Second
 	// claimTimes bounds how often a claim is tried while owners change.
 	claimTimes = 20
 	// yieldTime is how long a relay that gives its rooms away may take before it is asked again.
@@ -124,9 +127,13 @@ func (t *tenure) advance(ctx context.Context, from uint64, replicationID string)
 	if err := t.store.SetEra(ctx, next.GetEra(), replicationID); err != nil {
 		return err
 	}
-	t.log.InfoContext(ctx, "the era of room ownership has moved on", "era", next.GetEra())
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.era == 0 { // Redis may just have started, too
+		t.log.InfoContext(ctx, "this relay begins in a new era", "era", next.GetEra())
+	} else {
+		t.log.InfoContext(ctx, "the era of room ownership has moved on", "era", next.GetEra())
+	}
 	t.era = max(t.era, next.GetEra())
 	return nil
 }
@@ -253,6 +260,28 @@ func (t *tenure) spare(rooms int) (to store.Relay, count int) {
 	return to, min(rooms-fair, fair-to.Rooms, max(1, rooms/10))
 }
 
+// spread is where so many rooms go: each to the peer that has the fewest then; nowhere in particular, if there is none.
+func (t *tenure) spread(rooms int) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	takers := slices.DeleteFunc(slices.Clone(t.peers), func(peer store.Relay) bool { return peer.ID == t.me.Relay || peer.Draining })
+	to := make([]string, rooms)
+	for i := range to {
+		if len(takers) == 0 {
+			break
+		}
+		least := 0
+		for other := range takers {
+			if takers[other].Rooms < takers[least].Rooms {
+				least = other
+			}
+		}
+		to[i] = takers[least].Address
+		takers[least].Rooms++
+	}
+	return to
+}
+
 // other is the peer with the fewest rooms; the zero one if there is none.
 func (t *tenure) other() (least store.Relay) {
 	t.mu.Lock()
@@ -274,14 +303,19 @@ func (t *tenure) leave(ctx context.Context) {
 	}
 }
 
-// begin renews until it has worked once.
+// begin renews until it has worked once. That others have not started yet, either, is nothing to tell of.
 func (t *tenure) begin(ctx context.Context) error {
-	for said := false; ; said = true {
+	began, said := time.Now(), false
+	for {
 		err := t.renew(ctx)
+		if err == nil && said {
+			t.log.InfoContext(ctx, "got the lease")
+		}
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if !said {
+		if !said && time.Since(began) > patience {
+			said = true
 			t.log.WarnContext(ctx, "waiting for the lease", "error", err.Error())
 		}
 		if err := kit.Sleep(ctx, 200*time.Millisecond); err != nil {

@@ -1,7 +1,11 @@
 package relay
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"maps"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,4 +47,67 @@ func TestAnOwnerThatIsFarAwayLives(t *testing.T) {
 			t.Error("it lives")
 		}
 	})
+}
+
+func TestAnOrdinaryStartIsNoFailOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		world, rooms := &eras{}, store.NewMemory(time.Now)
+		tenure := &tenure{
+			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: world,
+			log: slog.New(slog.NewTextHandler(&said, nil)), load: func() (int, bool) { return 0, false },
+		}
+		world.down.Store(true)
+		time.AfterFunc(patience/2, func() { world.down.Store(false) })
+		if err := tenure.begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if text := said.String(); strings.Contains(text, "has moved on") || strings.Contains(text, "waiting") {
+			t.Errorf("it says %q", text)
+		}
+		rooms.FailOver(rooms.Save())
+		if err := tenure.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if text := said.String(); !strings.Contains(text, "has moved on") {
+			t.Errorf("of a fail-over it says %q", text)
+		}
+	})
+}
+
+func TestARelayThatWaitsForLongForItsLeaseSaysSoOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		world := &eras{}
+		tenure := &tenure{
+			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: store.NewMemory(time.Now), world: world,
+			log: slog.New(slog.NewTextHandler(&said, nil)), load: func() (int, bool) { return 0, false },
+		}
+		world.down.Store(true)
+		time.AfterFunc(3*patience, func() { world.down.Store(false) })
+		if err := tenure.begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if text := said.String(); strings.Count(text, "waiting for the lease") != 1 || strings.Count(text, "got the lease") != 1 {
+			t.Errorf("it says %q", text)
+		}
+	})
+}
+
+func TestRoomsThatAreGivenAwayAreSpread(t *testing.T) {
+	tenure := &tenure{me: store.Owner{Relay: "relay-a"}, peers: []store.Relay{
+		{ID: "relay-a", Address: "a"}, {ID: "relay-b", Address: "b", Rooms: 4}, {ID: "relay-c", Address: "c", Rooms: 7},
+		{ID: "relay-d", Address: "d", Draining: true},
+	}}
+	got := map[string]int{}
+	for _, to := range tenure.spread(9) {
+		got[to]++
+	}
+	if want := map[string]int{"b": 6, "c": 3}; !maps.Equal(got, want) {
+		t.Errorf("they go to %v", got)
+	}
+	tenure.peers = tenure.peers[:1]
+	if to := tenure.spread(2); len(to) != 2 || to[0] != "" || to[1] != "" {
+		t.Errorf("without others they go to %v", to)
+	}
 }

@@ -1,12 +1,16 @@
-// Replay plays the recording of a room again (WORLDMESH_RELAY_RECORD_DIR) and says whether it comes to the same: exit
-// status 1 if it does not. With -v it tells what happened, step by step.
+// Replay plays recordings of rooms again (WORLDMESH_RELAY_RECORD_DIR) and says of each whether it comes to the same: exit
+// status 1 if one does not. With -v it tells what happened, step by step.
 package main
 
 import (
+	"bufio"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
@@ -22,21 +26,36 @@ var errDiffers = errors.New("it comes to another state than the relay did")
 func main() {
 	verbose := flag.Bool("v", false, "tell every step")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: replay [-v] RECORDING.room")
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: replay [-v] RECORDING.room ...")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
-	if flag.NArg() != 1 {
+	if flag.NArg() == 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := play(flag.Arg(0), *verbose); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
+	signal.Ignore(syscall.SIGPIPE) // who reads the first lines only is no error
+	failed := false
+	for _, path := range flag.Args() {
+		out := bufio.NewWriter(os.Stdout)
+		if flag.NArg() > 1 {
+			fmt.Fprintln(out, path)
+		}
+		err := errors.Join(play(out, path, *verbose), out.Flush())
+		if errors.Is(err, syscall.EPIPE) {
+			break
+		}
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "error: %s: %v\n", path, err)
+			failed = true
+		}
+	}
+	if failed {
 		os.Exit(1)
 	}
 }
 
-func play(path string, verbose bool) error {
+func play(out io.Writer, path string, verbose bool) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -44,21 +63,23 @@ func play(path string, verbose bool) error {
 	defer func() { _ = file.Close() }()
 	done, err := relay.Replay(file, &nowhere{}, func(record *roomv1.RoomRecord) {
 		if verbose {
-			fmt.Println(time.Unix(0, record.GetTimeNs()).UTC().Format(time.RFC3339Nano), prototext.MarshalOptions{}.Format(record))
+			fmt.Fprintln(out, time.Unix(0, record.GetTimeNs()).UTC().Format(time.RFC3339Nano), prototext.MarshalOptions{}.Format(record))
 		}
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d records; epoch %d, %d members, events up to %v; state %016x\n",
+	fmt.Fprintf(out, "%d records; epoch %d, %d members, events up to %v; state %016x\n",
 		done.Records, done.Room.Epoch(), done.Room.Len(), done.Room.Position(), done.Hash)
 	switch {
+	case done.Cut:
+		fmt.Fprintln(out, "the recording ends within a record, which is left out: the relay was killed, or is still at it")
 	case !done.Ended:
-		fmt.Println("the recording has no end: the relay was killed, or is still at it")
+		fmt.Fprintln(out, "the recording has no end: the relay was killed, or is still at it")
 	case done.Hash != done.Recorded:
 		return errDiffers
 	default:
-		fmt.Println("the relay came to the same state")
+		fmt.Fprintln(out, "the relay came to the same state")
 	}
 	return nil
 }

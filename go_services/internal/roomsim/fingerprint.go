@@ -54,11 +54,12 @@ func (d *device) print(h io.Writer) {
 func (r *relay) print(h io.Writer) {
 	_, _ = fmt.Fprintf(h, "relay %t %t %d %d %d %d %d\n", r.alive, r.paused, r.incarnation, r.era, r.switches,
 		r.renewed.UnixMilli(), r.swept.UnixMilli())
-	_, _ = fmt.Fprintf(h, "%v %d %t %d %t\n", r.owner, r.wantEra, r.frozen, r.goesTo, r.tried)
+	_, _ = fmt.Fprintf(h, "%v %d %t %t %d %t\n", r.owner, r.wantEra, r.tellsLost, r.frozen, r.goesTo, r.tried)
 	printEntries(h, r.unwritten)
 	if r.core != nil {
 		// How many streams there have been does not matter.
 		_, _ = fmt.Fprintf(h, "%x\n", r.core.HashBy(func(id uint64) uint64 { return uint64(slices.Index(r.order, id) + 1) }))
+		printLost(h, r.core.LostNews())
 	}
 	if r.writing != nil {
 		r.writing.print(h)
@@ -72,11 +73,18 @@ func (r *relay) print(h io.Writer) {
 }
 
 func (w *write) print(h io.Writer) {
-	_, _ = fmt.Fprintf(h, "write %v %t %v", w.owner, w.done, w.err)
+	_, _ = fmt.Fprintf(h, "write %v %t %v %t", w.owner, w.done, w.err, w.last)
+	printLost(h, w.lost)
 	if w.again != nil {
 		_, _ = fmt.Fprintf(h, " again %d %d %v %v", w.again.Held, w.again.Era, w.again.Past.Last, w.claim.Owner)
 	}
 	printEntries(h, w.entries)
+}
+
+func printLost(h io.Writer, lost []room.Lost) {
+	for _, l := range lost {
+		_, _ = fmt.Fprintf(h, " %d %d", l.Entity, l.Since.UnixMilli())
+	}
 }
 
 func printEntries(h io.Writer, entries []*room.Entry) {

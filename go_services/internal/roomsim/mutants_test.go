@@ -47,7 +47,7 @@ var mutants = []mutant{
 	},
 	{
 		"let members go before their hold is over", "relay/room/membership.go",
-		"!m.leaves.After(now)", "m.leaves.After(now)",
+		"!m.lost.Add(r.cfg.Hold).After(now)", "m.lost.Add(r.cfg.Hold).After(now)",
 	},
 	{
 		"answer a leave that is repeated with an error", "relay/room/membership.go",

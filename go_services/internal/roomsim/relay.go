@@ -35,6 +35,7 @@ type relay struct {
 	unwritten []*room.Entry
 	writing   *write
 	wantEra   uint64
+	tellsLost bool // whose connections are lost is written, also if nothing else is
 	frozen    bool // gives the room away when its log is written
 	goesTo    int  // the relay that it gives the room to, or -1
 	tried     bool // to give it away, and the store had forgotten something
@@ -43,6 +44,9 @@ type relay struct {
 // write is an append, or a claim again, on its way: asked, done by the store, and then learned of.
 type write struct {
 	entries []*room.Entry
+	lost    []room.Lost
+	asked   time.Time
+	last    bool // of a relay that gives the room away
 	owner   store.Owner
 	again   *store.ClaimRequest // nil: it is an append
 	claim   store.Claim
@@ -115,8 +119,8 @@ func (r *relay) writes() []action {
 		return nil
 	case r.wantEra != 0:
 		return []action{r.action("claims the room again", func() { r.writing = r.claimAgain() })}
-	case len(r.unwritten) > 0:
-		return []action{r.action("writes", func() { r.writing = &write{entries: r.unwritten, owner: r.owner} })}
+	case len(r.unwritten) > 0 || r.tellsLost:
+		return []action{r.action("writes", func() { r.writing = r.nextWrite() })}
 	case r.robbed() || r.forgotten():
 		return []action{r.action("looks after its room", r.lookAfter)}
 	case r.frozen:
@@ -140,7 +144,7 @@ func (r *relay) faultActions() []action {
 	if f.Moves > 0 && r.core != nil && !r.frozen {
 		all = append(all, r.action("is to give the room away", func() {
 			f.Moves--
-			r.frozen, r.goesTo = true, (r.index+1)%len(r.world.relays)
+			r.frozen, r.goesTo, r.tellsLost = true, (r.index+1)%len(r.world.relays), r.core.Len() > 0
 			if r.world.setup.Broken == ReleaseBeforeLog {
 				r.giveAway()
 			}
@@ -208,7 +212,7 @@ func (r *relay) forget() {
 		r.world.late = append(r.world.late, r.writing)
 	}
 	r.live, r.core, r.streams, r.order, r.unwritten, r.writing = nil, nil, nil, nil, nil, nil
-	r.lastID, r.wantEra, r.frozen, r.tried = 0, 0, false, false
+	r.lastID, r.wantEra, r.tellsLost, r.frozen, r.tried = 0, 0, false, false, false
 }
 
 // renew is tenure.renew, at a server that may have forgotten something.
@@ -337,6 +341,7 @@ func (r *relay) sweep() {
 	default:
 		r.core.Time(now)
 	}
+	r.tellsLost = r.tellsLost || len(r.core.LostNews()) > 0
 	r.changed()
 	if len(r.order) == 0 && r.core.Len() == 0 && r.core.Waiting() == 0 && !r.frozen {
 		r.frozen, r.goesTo = true, -1
@@ -463,7 +468,20 @@ func (w *write) arrive(world *World) {
 	if b := world.setup.Broken; b == NoFence || b == StealFromTheAlive {
 		owner = world.store.owners().Owner
 	}
-	w.err = world.store.append(owner, w.entries)
+	lost := make([]store.Lost, len(w.lost))
+	for i, l := range w.lost {
+		lost[i] = store.Lost{Entity: l.Entity, For: w.asked.Sub(l.Since), Back: l.Since.IsZero()}
+	}
+	w.err = world.store.append(owner, w.entries, lost)
+}
+
+// nextWrite is liveRoom.next.
+func (r *relay) nextWrite() *write {
+	w := &write{entries: r.unwritten, owner: r.owner, lost: r.core.LostNews(), asked: r.world.now, last: r.frozen}
+	if w.last {
+		w.lost = r.core.LostToAll(r.world.now)
+	}
+	return w
 }
 
 // learn is the rest of liveRoom.writer.
@@ -480,6 +498,8 @@ func (r *relay) learn() {
 		broken == KeepAfterFence && errors.Is(w.err, store.ErrFenced):
 		r.core.SetLog(true)
 		r.unwritten = r.unwritten[len(w.entries):]
+		r.tellsLost = r.frozen && !w.last
+		r.core.LostTold(w.lost)
 		if broken != DeliverBeforeLog {
 			r.core.Logged(len(w.entries))
 		}

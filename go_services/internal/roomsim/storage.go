@@ -27,13 +27,13 @@ type storage struct {
 	forgot bool
 }
 
-// write does something to the store, if it answers.
-func (s *storage) write(do func() error) error {
+// write does something to the store, if it answers. Only what is kept counts as one of the writes that a fail-over forgets.
+func (s *storage) write(kept bool, do func() error) error {
 	if s.down || s.fails {
 		s.fails = false
 		return errStore
 	}
-	if s.world.setup.FailOvers > 0 {
+	if kept && s.world.setup.FailOvers > 0 {
 		s.past = append(s.past, s.Save())
 		if most := max(1, s.world.setup.Forgets); len(s.past) > most {
 			s.past = s.past[1:]
@@ -48,7 +48,7 @@ func (s *storage) write(do func() error) error {
 }
 
 func (s *storage) claim(q store.ClaimRequest) (claim store.Claim, err error) {
-	err = s.write(func() error {
+	err = s.write(true, func() error {
 		claim, _ = s.Claim(context.Background(), q)
 		if claim.Granted {
 			s.granted(claim.Owner, q)
@@ -73,10 +73,10 @@ func (s *storage) granted(owner store.Owner, q store.ClaimRequest) {
 
 func sameStart(a, b store.Owner) bool { return a.Relay == b.Relay && a.Incarnation == b.Incarnation }
 
-func (s *storage) append(owner store.Owner, entries []*room.Entry) error {
-	return s.write(func() error {
-		err := s.Append(context.Background(), roomID, owner, entries)
-		if err == nil {
+func (s *storage) append(owner store.Owner, entries []*room.Entry, lost []store.Lost) error {
+	return s.write(len(entries) > 0, func() error {
+		err := s.Append(context.Background(), roomID, owner, entries, lost)
+		if err == nil && len(entries) > 0 {
 			s.did(owner)
 			if !s.world.lost {
 				s.world.book.wrote(s.world, entries)
@@ -96,7 +96,7 @@ func (s *storage) did(owner store.Owner) {
 }
 
 func (s *storage) release(owner store.Owner, last *room.Room) error {
-	return s.write(func() error {
+	return s.write(true, func() error {
 		err := s.Release(context.Background(), roomID, owner, last.Position())
 		if err == nil {
 			s.did(owner)
@@ -151,7 +151,7 @@ func (s *storage) failOver(writes int, do func(store.Memento)) {
 	now := s.Save()
 	if n := len(s.past); n > 0 {
 		to := s.past[max(0, n-writes)]
-		s.forgot = s.forgot || to.String() != now.String()
+		s.forgot = s.forgot || to.Logs() != now.Logs()
 		do(to)
 	} else {
 		do(now)

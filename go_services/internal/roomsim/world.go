@@ -242,9 +242,11 @@ func (w *World) Check(settled bool) error {
 	if settled {
 		w.checkMembers(false)
 	}
-	if w.lost {
+	switch {
+	case w.twice():
+	case w.lost:
 		w.compare()
-	} else {
+	default:
 		w.book.check(w)
 		if settled && w.store.forgot && w.holderLives() {
 			w.fail("the store has forgotten something, and nobody tells it again")

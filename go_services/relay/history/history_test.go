@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -52,11 +53,11 @@ func TestABrokenStoreIsNotLinearizable(t *testing.T) {
 // unfenced appends for whoever owns the room.
 type unfenced struct{ store.Store }
 
-func (u unfenced) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry) error {
+func (u unfenced) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry, lost []store.Lost) error {
 	if owners, err := u.Owners(ctx, []string{id}); err == nil {
 		owner = owners[0].Owner
 	}
-	return u.Store.Append(ctx, id, owner, entries)
+	return u.Store.Append(ctx, id, owner, entries, lost)
 }
 
 // fight records what some relays ask for at once, and are told.
@@ -135,7 +136,7 @@ func (f *fighter) act() bool {
 		if f.random.IntN(3) == 0 {
 			next.Seq, next.Sub = f.last.Seq, f.last.Sub+1
 		}
-		err := f.store.Append(ctx, "room", f.me, []*room.Entry{next})
+		err := f.store.Append(ctx, "room", f.me, []*room.Entry{next}, nil)
 		switch outcome(err).Outcome {
 		case OK:
 			f.last = next.LogPosition
@@ -219,6 +220,31 @@ func TestAFileOfAKilledRelayHasUnknownEnds(t *testing.T) {
 	write(t, folder, "relay-b-1.jsonl", file(t, line{ID: 1, Time: 4, Asked: new(claims(b, 1))}, line{ID: 1, Time: 5, Told: new(granted(b, 1))}))
 	report, err := CheckFolder(folder, 0, time.Minute)
 	if err != nil || report != (Report{Ops: 3, Unknown: 1, Rooms: 1, Linearizable: true}) {
+		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// TestAFileThatCanNotBeWrittenToIsNotAllOfAHistory though what is in it is linearizable.
+func TestAFileThatCanNotBeWrittenToIsNotAllOfAHistory(t *testing.T) {
+	folder := t.TempDir()
+	me := store.Owner{Relay: "relay-a", Incarnation: "1"}
+	r, err := Record(folder, me, store.NewMemory(time.Now), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Claim(t.Context(), store.ClaimRequest{Room: "room", Owner: me}); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := CheckFolder(folder, 0, time.Minute); err != nil || !report.Linearizable {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	if err := r.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Owners(t.Context(), []string{"room"}); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := CheckFolder(folder, 0, time.Minute); !errors.Is(err, ErrTruncated) {
 		t.Errorf("%+v, %v", report, err)
 	}
 }

@@ -39,6 +39,13 @@ func CheckFolder(folder string, since int64, timeout time.Duration) (Report, err
 	if err != nil {
 		return Report{}, err
 	}
+	parts, err := filepath.Glob(filepath.Join(folder, "*"+truncated))
+	if err != nil {
+		return Report{}, err
+	}
+	if len(parts) > 0 {
+		return Report{}, fmt.Errorf("%s: %w", filepath.Base(parts[0]), ErrTruncated)
+	}
 	var ops []Op
 	for i, name := range files {
 		own, err := readFile(name, i)
@@ -147,8 +154,6 @@ func Read(in io.Reader, client int) ([]Op, error) {
 		}
 		i, asked := open[l.ID]
 		switch {
-		case l.Truncated:
-			return nil, ErrTruncated
 		case l.Asked != nil:
 			open[l.ID] = len(ops)
 			ops = append(ops, Op{Client: client, Asked: *l.Asked, Told: Told{Outcome: Unknown}, Called: l.Time})

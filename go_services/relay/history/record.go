@@ -18,18 +18,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxBytes bounds the size of a file; past it there is only a word that the rest is missing.
+// maxBytes bounds the size of a file.
 const maxBytes = 256 << 20
+
+// truncated is the end of the name of a file that lacks the rest. A name needs no room on a disk that has none left.
+const truncated = ".truncated"
 
 // line is a line of a file: a question when it is asked, and an answer when it comes. A question without an answer is of
 // a relay that was killed meanwhile.
 type line struct {
 	ID uint64 `json:"id"`
 	// Time is by CLOCK_MONOTONIC, which all processes of a machine share, in nanoseconds.
-	Time      int64  `json:"time"`
-	Asked     *Asked `json:"asked,omitempty"`
-	Told      *Told  `json:"told,omitempty"`
-	Truncated bool   `json:"truncated,omitempty"`
+	Time  int64  `json:"time"`
+	Asked *Asked `json:"asked,omitempty"`
+	Told  *Told  `json:"told,omitempty"`
 }
 
 // Recorder is a store that keeps what is asked of another, for rooms: leases are not recorded.
@@ -40,6 +42,7 @@ type Recorder struct {
 	file  *os.File
 	last  uint64
 	bytes int
+	over  bool // no more is written
 	log   *slog.Logger
 }
 
@@ -78,20 +81,21 @@ func (r *Recorder) told(id uint64, a Told) {
 
 // write is at once in the file: what a killed relay has asked must be known.
 func (r *Recorder) write(l line) {
-	if r.bytes > maxBytes {
+	if r.over {
 		return
 	}
 	raw, err := json.Marshal(l)
 	if err == nil {
-		r.bytes += len(raw)
-		if r.bytes > maxBytes {
-			raw = []byte(`{"truncated":true}`)
-		}
 		_, err = r.file.Write(append(raw, '\n'))
 	}
-	if err != nil {
-		r.bytes = maxBytes + 1
-		r.log.Error("record the history", "file", r.file.Name(), "error", err.Error())
+	if r.bytes += len(raw) + 1; err == nil && r.bytes > maxBytes {
+		err = ErrTruncated
+	}
+	if err != nil { // else what there is would pass as all
+		r.over = true
+		name := r.file.Name()
+		err = errors.Join(err, r.file.Close(), os.Rename(name, name+truncated))
+		r.log.Error("record the history", "file", name, "error", err.Error())
 	}
 }
 
@@ -118,13 +122,13 @@ func (r *Recorder) Claim(ctx context.Context, q store.ClaimRequest) (store.Claim
 }
 
 // Append is store.Rooms.Append.
-func (r *Recorder) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry) error {
+func (r *Recorder) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry, lost []store.Lost) error {
 	asked := Asked{What: Append, Room: id, Relay: owner.Relay, Incarnation: owner.Incarnation, Epoch: owner.Epoch}
 	for _, e := range entries {
 		asked.Entries = append(asked.Entries, Entry{placeOf(e.LogPosition), e.After})
 	}
 	number := r.asks(asked)
-	err := r.Store.Append(ctx, id, owner, entries)
+	err := r.Store.Append(ctx, id, owner, entries, lost)
 	r.told(number, outcome(err))
 	return err
 }

@@ -67,6 +67,8 @@ type Past struct {
 	// LastEntity is the greatest entity that was ever given out.
 	LastEntity uint32
 	Members    []Record
+	// Lost says for how long members have had no connection, by their entities; of those who are not in it nothing is known.
+	Lost map[uint32]time.Duration
 	// Tail is the log, oldest first; Complete says that it begins with the room's first entry.
 	Tail     []Entry
 	Complete bool
@@ -74,17 +76,36 @@ type Past struct {
 
 // held is an output that must wait until so many entries are logged.
 type held struct {
+	output
 	entries uint64
 	do      func()
 }
 
+// output tells what is held from another.
+type output struct {
+	kind outputKind
+	to   Link
+	in   In
+}
+
+type outputKind int
+
+const (
+	entryOut outputKind = iota
+	joinedOut
+	reboundOut
+	removedOut
+	replacedOut
+	doneOut
+)
+
 // emit does what comes after all that was published: at once if that is logged.
-func (r *Room) emit(do func()) {
+func (r *Room) emit(o output, do func()) {
 	if len(r.held) == 0 && r.logged == r.published {
 		do()
 		return
 	}
-	r.held = append(r.held, held{r.published, do})
+	r.held = append(r.held, held{o, r.published, do})
 }
 
 // TakeUnlogged hands out the entries that must be logged next, in order. Logged is to follow for each.
@@ -169,7 +190,7 @@ func (r *Room) publish(now time.Time, e Entry, body frames.EventBody, then func(
 	r.published++
 	r.unlogged = append(r.unlogged, &e)
 	r.pending = append(r.pending, &e)
-	r.emit(func() {
+	r.emit(output{kind: entryOut}, func() {
 		r.released = e.LogPosition
 		r.pending = r.pending[1:]
 		r.keep(&e)

@@ -42,6 +42,7 @@ func (r *Room) Join(now time.Time, link Link, in In, join Join) {
 	if old != nil && join.Resume != nil {
 		old.Session, old.Role, old.User = join.Session, join.Role, join.User
 		record := old.Record
+		r.recall(old) // what it said may be of a member whose place this one took
 		r.publish(now, Entry{Author: join.User.ID, Joined: &record}, nil, nil)
 		r.rebind(old, link, in, join)
 		return
@@ -77,7 +78,7 @@ func (r *Room) enter(now time.Time, link Link, in In, join Join) {
 	e := Entry{Author: m.User.ID, Key: inputKey(m.Session, in), Joined: &record}
 	told := frames.MemberJoined{Member: m.frame(), OutOfSight: r.grid != nil}
 	r.publish(now, e, told, func() { r.show(m, told) })
-	r.emit(func() {
+	r.emit(output{joinedOut, link, in}, func() {
 		if m.speaks != link {
 			r.tooLate(m, link, in)
 			return
@@ -102,13 +103,12 @@ func (r *Room) recall(m *member) {
 func (r *Room) rebind(m *member, link Link, in In, join Join) {
 	before := m.speaks // it may not have heard yet that it is in
 	delete(r.byLink, before)
-	m.speaks, m.leaves = link, time.Time{}
-	r.byLink[link] = m
+	r.connect(m, link)
 	if !m.placed { // nobody will say where it was: it is where its snapshot says
 		m.placed = true
 		r.changed(m)
 	}
-	r.emit(func() {
+	r.emit(output{reboundOut, link, in}, func() {
 		if before != (Link{}) {
 			r.sink.Removed(before, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
 		}
@@ -248,8 +248,7 @@ func (r *Room) rejoin(link Link, rejoin Rejoin) *member {
 		return nil
 	}
 	delete(r.byLink, m.speaks)
-	m.speaks, m.leaves = link, time.Time{}
-	r.byLink[link] = m
+	r.connect(m, link)
 	if s := rejoin.State; s != nil && r.contains(s.Position) {
 		m.state.Position, m.state.Yaw, m.state.Animation = s.Position, s.Yaw, s.Animation
 		m.placed = true
@@ -290,7 +289,9 @@ func (r *Room) again(e *Entry, stream uint64) {
 func (r *Room) Leave(now time.Time, link Link, in In, session string) {
 	m := r.find(link, session)
 	if m == nil {
-		r.emit(func() { r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED) })
+		r.emit(output{removedOut, link, in}, func() {
+			r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED)
+		})
 		return
 	}
 	m.left = true
@@ -304,7 +305,7 @@ func (r *Room) Detach(now time.Time, link Link, in In, session string) {
 	if m := r.find(link, session); m != nil {
 		r.disconnect(now, m)
 	}
-	r.emit(func() { r.sink.Done(link, in) })
+	r.done(link, in)
 }
 
 // find is the member of a link, or of a session that has no connection: by another, it has come in again since.
@@ -341,8 +342,54 @@ func (r *Room) disconnect(now time.Time, m *member) {
 	if m.link == m.speaks { // else it still hears by the connection before, until that is told
 		r.hear(m, Link{})
 	}
-	m.speaks = Link{}
-	m.leaves = now.Add(r.cfg.Hold)
+	m.speaks, m.lost, m.untold = Link{}, now, true
+}
+
+func (r *Room) connect(m *member, link Link) {
+	m.untold = m.untold || !m.lost.IsZero()
+	m.speaks, m.lost = link, time.Time{}
+	r.byLink[link] = m
+}
+
+// Lost says since when a member has no connection; a zero Since: it has one again.
+type Lost struct {
+	Entity uint32
+	Since  time.Time
+}
+
+// LostNews is what the store does not know of whose connections are lost, so that holds go on at the next relay.
+func (r *Room) LostNews() (news []Lost) {
+	for _, m := range r.members {
+		if m.untold {
+			news = append(news, Lost{m.Entity, m.lost})
+		}
+	}
+	return news
+}
+
+// LostToAll is what the store is to know when the room goes to another relay: the holds of all begin, if they have not.
+func (r *Room) LostToAll(now time.Time) (news []Lost) {
+	for _, m := range r.members {
+		since := m.lost
+		if since.IsZero() {
+			since = now
+		}
+		news = append(news, Lost{m.Entity, since})
+	}
+	return news
+}
+
+// LostTold takes note that the store knows some news, unless there is newer.
+func (r *Room) LostTold(news []Lost) {
+	told := 0
+	for _, m := range r.members { // both are in order of entity
+		for told < len(news) && news[told].Entity < m.Entity {
+			told++
+		}
+		if told < len(news) && news[told] == (Lost{m.Entity, m.lost}) {
+			m.untold = false
+		}
+	}
 }
 
 // Time removes the members whose hold is over; while nothing ordered is taken, they stay.
@@ -352,7 +399,7 @@ func (r *Room) Time(now time.Time) {
 	}
 	var over []*member
 	for _, m := range r.members {
-		if !m.leaves.IsZero() && !m.leaves.After(now) {
+		if !m.lost.IsZero() && !m.lost.Add(r.cfg.Hold).After(now) {
 			over = append(over, m)
 		}
 	}
@@ -380,7 +427,7 @@ func (r *Room) remove(now time.Time, m *member, e Entry, then func()) {
 // that it is in.
 func (r *Room) replaced(m *member) {
 	link := m.speaks
-	r.emit(func() {
+	r.emit(output{kind: replacedOut, to: link}, func() {
 		r.hear(m, Link{})
 		if link != (Link{}) {
 			r.sink.Removed(link, In{}, commonv1.ErrorReason_ERROR_REASON_MEMBER_REPLACED)
@@ -397,7 +444,9 @@ func (r *Room) memberOrFail(link Link, in In) *member {
 	return m
 }
 
-func (r *Room) done(link Link, in In) { r.emit(func() { r.sink.Done(link, in) }) }
+func (r *Room) done(link Link, in In) {
+	r.emit(output{doneOut, link, in}, func() { r.sink.Done(link, in) })
+}
 
 // inputKey tells the inputs of a session apart.
 func inputKey(session string, in In) string {

@@ -88,8 +88,9 @@ type member struct {
 	speaks Link
 	// left says that it has asked to leave.
 	left bool
-	// leaves is when a member without a connection leaves; zero if it has one.
-	leaves time.Time
+	// lost is since when the member has no connection; zero if it has one. untold says that the store does not know it.
+	lost   time.Time
+	untold bool
 	state  frames.EntityState
 	values []byte
 	walk   walk
@@ -143,7 +144,11 @@ type Room struct {
 	batch   frames.StateBatch
 }
 
-// New makes a room out of its past. Its members have no connections: they leave if none comes within the hold.
+// comeBackTime is how long those have at least to come back who were in at another relay, though their hold be over.
+const comeBackTime = 2 * time.Second
+
+// New makes a room out of its past. Its members have no connections: they leave if none comes within the hold, which goes
+// on from when it began, as far as that is known.
 func New(id string, cfg Config, sink Sink, now time.Time, past Past) *Room {
 	r := &Room{
 		id: id, epoch: past.Epoch, cfg: cfg, sink: sink, encode: frames.NewEncoder(),
@@ -151,7 +156,8 @@ func New(id string, cfg Config, sink Sink, now time.Time, past Past) *Room {
 		lastEntity: past.LastEntity, last: past.Last, released: past.Last,
 	}
 	for _, record := range past.Members {
-		r.restore(now, record)
+		ago, known := past.Lost[record.Entity]
+		r.restore(now, now.Add(-max(0, min(ago, cfg.Hold-comeBackTime))), known, record)
 	}
 	slices.SortFunc(r.members, inOrder)
 	slices.SortFunc(r.shown, inOrder)
@@ -176,9 +182,9 @@ func New(id string, cfg Config, sink Sink, now time.Time, past Past) *Room {
 	return r
 }
 
-func (r *Room) restore(now time.Time, record Record) {
+func (r *Room) restore(now, lost time.Time, known bool, record Record) {
 	m := &member{
-		Record: record, leaves: now.Add(r.cfg.Hold), seen: &recent{}, shown: true, walk: newWalk(now),
+		Record: record, lost: lost, untold: !known, seen: &recent{}, shown: true, walk: newWalk(now),
 		state: frames.EntityState{Entity: record.Entity, Position: r.cfg.Spawn},
 	}
 	r.lastEntity = max(r.lastEntity, record.Entity)
@@ -193,8 +199,14 @@ func (r *Room) Len() int { return len(r.members) }
 // Epoch is the room's epoch.
 func (r *Room) Epoch() uint64 { return r.epoch }
 
-// Reclaimed takes a greater epoch, in which the same owner goes on.
-func (r *Room) Reclaimed(epoch uint64) { r.epoch = epoch }
+// Reclaimed takes a greater epoch, in which the same owner goes on. The store does not know any more whose connections are
+// lost.
+func (r *Room) Reclaimed(epoch uint64) {
+	r.epoch = epoch
+	for _, m := range r.members {
+		m.untold = !m.lost.IsZero()
+	}
+}
 
 // Position is the newest place in the ordered channel that members know of.
 func (r *Room) Position() frames.LogPosition { return r.released }
@@ -430,8 +442,8 @@ func (r *Room) HashBy(name func(stream uint64) uint64) uint64 {
 	write := func(format string, args ...any) { _, _ = fmt.Fprintf(h, format, args...) }
 	write("%d %d %v %v %v %d %d %v", r.epoch, r.lastEntity, r.last, r.released, r.floor, r.published, r.logged, r.logBroken)
 	for _, m := range r.members {
-		write("|%v %v %v %v %v %v %t %t %q %v", m.Record, named(m.link), named(m.speaks), m.leaves.UnixNano(), m.state, m.walk.saved,
-			m.shown, m.placed, m.values, m.seen.keys)
+		write("|%v %v %v %v %v %v %t %t %t %q %v", m.Record, named(m.link), named(m.speaks), m.lost.UnixNano(), m.state, m.walk.saved,
+			m.left, m.shown, m.placed, m.values, m.seen.keys)
 	}
 	for _, m := range r.shown {
 		write("|%d", m.Entity)
@@ -446,7 +458,7 @@ func (r *Room) HashBy(name func(stream uint64) uint64) uint64 {
 		write("|%v", e.LogPosition)
 	}
 	for _, waits := range r.held {
-		write("|%d", waits.entries)
+		write("|%d %d %v %v", waits.entries, waits.kind, named(waits.to), waits.in)
 	}
 	return h.Sum64()
 }

@@ -34,6 +34,7 @@ type story struct {
 	logDown bool
 	log     []Entry // what a store would hold
 	members map[uint32]Record
+	lost    map[uint32]time.Time // as the store knows it
 	now     time.Time
 	links   map[string]Link
 	last    uint32
@@ -74,6 +75,7 @@ func (s *story) open(t *testing.T, d *datadriven.TestData) {
 	}
 	s.now = time.UnixMilli(1_000_000)
 	s.epoch, s.log, s.members = 7, nil, map[uint32]Record{}
+	s.lost = map[uint32]time.Time{}
 	s.room = New("room_test", s.cfg, s, s.now, Past{Epoch: s.epoch, Complete: true})
 }
 
@@ -102,7 +104,15 @@ func (s *story) append() int {
 // move has another relay take the room: what was not logged is lost, and who is in by what the log says.
 func (s *story) move(keep int) {
 	s.epoch++
-	past := Past{Epoch: s.epoch, Complete: true, Tail: s.log}
+	past := Past{Epoch: s.epoch, Complete: true, Tail: s.log, Lost: map[uint32]time.Duration{}}
+	for _, news := range s.room.LostNews() {
+		if s.lost[news.Entity] = news.Since; news.Since.IsZero() {
+			delete(s.lost, news.Entity)
+		}
+	}
+	for entity, since := range s.lost {
+		past.Lost[entity] = s.now.Sub(since)
+	}
 	if len(s.log) > 0 {
 		past.Last = s.log[len(s.log)-1].LogPosition
 	}

@@ -1,6 +1,6 @@
 -- Appends to a room's log. KEYS: its record, its log, its members.
--- ARGV: epoch, relay, incarnation, keep (ms), keep the log (ms), greatest length, greatest age (ms), then for each entry:
--- epoch, seq, sub, sub of the entry before, time, entry, joined entity (0: none), member, left entity (0: none). Answers
+-- ARGV: epoch, relay, incarnation, keep (ms), keep the log (ms), greatest length, greatest age (ms), how many
+-- connections are lost or back, entity and for how long it is lost (ms; -1: it is back) in turns, then for each entry: epoch, seq, sub, sub of the entry before, time, entry, joined entity (0: none), member, left entity (0: none). Answers
 -- 'ok', 'fenced' or 'forgotten'.
 local function number(value) return tonumber(value or '0') or 0 end
 local function text(n) return string.format('%.0f', n) end
@@ -11,7 +11,8 @@ if epoch > mine or owner == '' then return 'fenced' end
 if owner ~= ARGV[2] or record[3] ~= ARGV[3] then return 'forgotten' end
 local seq, sub, entity, newest = number(record[4]), number(record[5]), number(record[6]), 0
 local last
-for i = 8, #ARGV, 9 do
+local first = 9 + 2 * number(ARGV[8])
+for i = first, #ARGV, 9 do
   local s, b = number(ARGV[i + 1]), number(ARGV[i + 2])
   if s > seq or (s == seq and b > sub) then
     -- Only the first can have a gap before it: nothing is written yet.
@@ -24,7 +25,19 @@ for i = 8, #ARGV, 9 do
       redis.call('HSET', KEYS[3], ARGV[i + 6], ARGV[i + 7])
       entity = math.max(entity, number(ARGV[i + 6]))
     end
-    if ARGV[i + 8] ~= '0' then redis.call('HDEL', KEYS[3], ARGV[i + 8]) end
+    if ARGV[i + 8] ~= '0' then
+      redis.call('HDEL', KEYS[3], ARGV[i + 8])
+      redis.call('HDEL', KEYS[1], 'lost:' .. ARGV[i + 8])
+    end
+  end
+end
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+for i = 9, first - 1, 2 do
+  if ARGV[i + 1] == '-1' then
+    redis.call('HDEL', KEYS[1], 'lost:' .. ARGV[i])
+  else
+    redis.call('HSET', KEYS[1], 'lost:' .. ARGV[i], text(now - number(ARGV[i + 1])))
   end
 end
 if not last then return 'ok' end

@@ -2,12 +2,22 @@
 -- ARGV: relay, incarnation, address, held, era's first epoch - 1, steal after, keep (ms), keep the log (ms), then what an
 -- asker knows that holds the room: last entity, last epoch, seq, sub, complete, how many members, entity and member in
 -- turns, and seq, sub, time and entry in turns.
--- Answers {granted, epoch, relay, incarnation, address, last epoch, seq, sub, last entity, complete, members, log}.
+-- Answers {granted, epoch, relay, incarnation, address, last epoch, seq, sub, last entity, complete, members, entity
+-- and for how long it has had no connection (ms) in turns, log}.
 local function number(value) return tonumber(value or '0') or 0 end
 local function text(n) return string.format('%.0f', n) end
 local field = {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do field[all[i]] = all[i + 1] end
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local lost = {}
+for name, since in pairs(field) do
+  if string.sub(name, 1, 5) == 'lost:' then
+    lost[#lost + 1] = string.sub(name, 6)
+    lost[#lost + 1] = text(math.max(0, now - number(since)))
+  end
+end
 local epoch, held, steal = number(field.epoch), number(ARGV[4]), number(ARGV[6])
 local owner = field.relay or ''
 if #all == 0 then redis.call('DEL', KEYS[2], KEYS[3]) end -- what is left of a record that was forgotten
@@ -25,6 +35,8 @@ local last, seq, sub = field.last_epoch or '0', field.seq or '0', field.sub or '
 if held ~= 0 then
   entity, last, seq, sub, complete = math.max(entity, number(ARGV[9])), ARGV[10], ARGV[11], ARGV[12], ARGV[13]
   redis.call('DEL', KEYS[2], KEYS[3])
+  for i = 1, #lost, 2 do redis.call('HDEL', KEYS[1], 'lost:' .. lost[i]) end
+  lost = {}
   local first = 15 + 2 * number(ARGV[14])
   for i = 15, first - 1, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
   for i = first, #ARGV, 4 do
@@ -38,4 +50,4 @@ redis.call('HSET', KEYS[1], 'epoch', text(epoch), 'relay', ARGV[1], 'incarnation
 redis.call('PEXPIRE', KEYS[1], ARGV[7])
 redis.call('PEXPIRE', KEYS[3], ARGV[7])
 return {1, text(epoch), ARGV[1], ARGV[2], ARGV[3], last, seq, sub, text(entity), complete,
-  redis.call('HVALS', KEYS[3]), redis.call('XRANGE', KEYS[2], '-', '+')}
+  redis.call('HVALS', KEYS[3]), lost, redis.call('XRANGE', KEYS[2], '-', '+')}

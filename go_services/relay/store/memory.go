@@ -32,6 +32,7 @@ type record struct {
 	last       frames.LogPosition
 	lastEntity uint32
 	members    map[uint32]room.Record
+	lost       map[uint32]time.Time
 	log        []room.Entry
 	complete   bool
 }
@@ -54,7 +55,7 @@ func (m *Memory) Claim(_ context.Context, q ClaimRequest) (Claim, error) {
 	defer m.mu.Unlock()
 	r := m.rooms[q.Room]
 	if r == nil {
-		r = &record{members: map[uint32]room.Record{}, complete: true}
+		r = &record{members: map[uint32]room.Record{}, lost: map[uint32]time.Time{}, complete: true}
 	}
 	if !r.free(q) {
 		return Claim{Owner: r.owner}, nil
@@ -65,6 +66,7 @@ func (m *Memory) Claim(_ context.Context, q ClaimRequest) (Claim, error) {
 	r.owner.Epoch = epoch
 	if q.Held != 0 {
 		clear(r.members)
+		clear(r.lost)
 		for _, member := range q.Past.Members {
 			r.members[member.Entity] = member
 		}
@@ -73,6 +75,10 @@ func (m *Memory) Claim(_ context.Context, q ClaimRequest) (Claim, error) {
 	}
 	c := Claim{
 		Granted: true, Owner: r.owner, Last: r.last, LastEntity: r.lastEntity, Complete: r.complete, Tail: slices.Clone(r.log),
+		Lost: map[uint32]time.Duration{},
+	}
+	for entity, since := range r.lost {
+		c.Lost[entity] = max(0, m.now().Sub(since))
 	}
 	for _, entity := range slices.Sorted(maps.Keys(r.members)) {
 		c.Members = append(c.Members, r.members[entity])
@@ -91,7 +97,7 @@ func (r *record) free(q ClaimRequest) bool {
 }
 
 // Append is Rooms.Append.
-func (m *Memory) Append(_ context.Context, id string, owner Owner, entries []*room.Entry) error {
+func (m *Memory) Append(_ context.Context, id string, owner Owner, entries []*room.Entry, lost []Lost) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.rooms[id]
@@ -110,8 +116,14 @@ func (m *Memory) Append(_ context.Context, id string, owner Owner, entries []*ro
 			r.lastEntity = max(r.lastEntity, e.Joined.Entity)
 		}
 		delete(r.members, e.Left)
+		delete(r.lost, e.Left)
 		for len(r.log) > room.MaxEntries || r.log[0].TimeMS+room.MaxAgeMS < e.TimeMS {
 			r.log, r.complete = r.log[1:], false
+		}
+	}
+	for _, l := range lost {
+		if delete(r.lost, l.Entity); !l.Back {
+			r.lost[l.Entity] = m.now().Add(-l.For)
 		}
 	}
 	return nil
@@ -228,8 +240,21 @@ func (m *Memory) Forget() {
 // Memento is the state of a Memory at some moment.
 type Memento struct{ rooms map[string]*record }
 
-// String tells who owns each room and how far its log has come.
+// String tells all that matters: Logs, and whose connections are lost.
 func (s Memento) String() string {
+	var text strings.Builder
+	text.WriteString(s.Logs())
+	for _, id := range slices.Sorted(maps.Keys(s.rooms)) {
+		lost := s.rooms[id].lost
+		for _, entity := range slices.Sorted(maps.Keys(lost)) {
+			fmt.Fprintf(&text, "%s %d lost at %d\n", id, entity, lost[entity].UnixMilli())
+		}
+	}
+	return text.String()
+}
+
+// Logs tells who owns each room and how far its log has come.
+func (s Memento) Logs() string {
 	var text strings.Builder
 	for _, id := range slices.Sorted(maps.Keys(s.rooms)) {
 		r := s.rooms[id]
@@ -249,7 +274,7 @@ func (m *Memory) Save() Memento {
 	saved := Memento{map[string]*record{}}
 	for id, r := range m.rooms {
 		c := *r
-		c.members, c.log = maps.Clone(r.members), slices.Clone(r.log)
+		c.members, c.lost, c.log = maps.Clone(r.members), maps.Clone(r.lost), slices.Clone(r.log)
 		saved.rooms[id] = &c
 	}
 	return saved

@@ -114,6 +114,11 @@ func readClaim(answer []any) (Claim, error) {
 		}
 		c.Members = append(c.Members, member)
 	}
+	lost := r.list()
+	c.Lost = make(map[uint32]time.Duration, len(lost)/2)
+	for i := 0; i+1 < len(lost); i += 2 {
+		c.Lost[uint32(numberOf(lost[i]))] = time.Duration(numberOf(lost[i+1])) * time.Millisecond
+	}
 	slices.SortFunc(c.Members, func(a, b room.Record) int { return int(a.Entity) - int(b.Entity) })
 	for _, raw := range r.list() {
 		e, err := readEntry(raw)
@@ -141,10 +146,17 @@ func readEntry(raw any) (room.Entry, error) {
 }
 
 // Append is Rooms.Append.
-func (s *Redis) Append(ctx context.Context, id string, owner Owner, entries []*room.Entry) error {
+func (s *Redis) Append(ctx context.Context, id string, owner Owner, entries []*room.Entry, lost []Lost) error {
 	args := []any{
 		owner.Epoch, owner.Relay, owner.Incarnation, KeepRoom.Milliseconds(), keepLog.Milliseconds(), room.MaxEntries,
-		room.MaxAgeMS,
+		room.MaxAgeMS, len(lost),
+	}
+	for _, l := range lost {
+		ms := max(0, l.For.Milliseconds())
+		if l.Back {
+			ms = -1
+		}
+		args = append(args, l.Entity, ms)
 	}
 	for _, e := range entries {
 		entity, member := uint32(0), ""

@@ -75,6 +75,8 @@ type Claim struct {
 	LastEntity uint32
 	// Members are who is in, in order of entity.
 	Members []room.Record
+	// Lost says for how long members have had no connection, by the store's clock.
+	Lost map[uint32]time.Duration
 	// Tail is the log, oldest first.
 	Tail []room.Entry
 	// Complete says that the tail begins with the room's first event (also: that there was none yet).
@@ -84,8 +86,16 @@ type Claim struct {
 // Past is the claim as the room's core takes it.
 func (c Claim) Past() room.Past {
 	return room.Past{
-		Epoch: c.Owner.Epoch, Last: c.Last, LastEntity: c.LastEntity, Members: c.Members, Tail: c.Tail, Complete: c.Complete,
+		Epoch: c.Owner.Epoch, Last: c.Last, LastEntity: c.LastEntity, Members: c.Members, Lost: c.Lost,
+		Tail: c.Tail, Complete: c.Complete,
 	}
+}
+
+// Lost is a member whose connection is lost, and for how long; or one who has one again.
+type Lost struct {
+	Entity uint32
+	For    time.Duration
+	Back   bool
 }
 
 // Rooms keeps rooms. A claim and an append of one room never overlap in effect.
@@ -97,11 +107,11 @@ type Rooms interface {
 	// granted claim has a new epoch, greater than the record's, than Held and than any of an earlier era; from then on nobody
 	// can append in an older one.
 	Claim(ctx context.Context, request ClaimRequest) (Claim, error)
-	// Append logs entries, in order, all or none, and applies their changes of members. The owner is who appends, with
-	// its epoch: ErrFenced or ErrForgotten if the room is not its own; ErrForgotten also if the entries do not follow what
+	// Append logs entries, in order, all or none, and applies their changes of members; then it takes note of whose
+	// connections are lost, or back. The owner is who appends, with its epoch: ErrFenced or ErrForgotten if the room is not its own; ErrForgotten also if the entries do not follow what
 	// is in the log. After any other error the outcome is not known, and the same entries may be appended again: those
 	// that are in the log already are left out.
-	Append(ctx context.Context, room string, owner Owner, entries []*room.Entry) error
+	Append(ctx context.Context, room string, owner Owner, entries []*room.Entry, lost []Lost) error
 	// Release gives a room up, if it is still the owner's. It returns ErrForgotten if the log does not end at `last`: the
 	// owner must not go before what it knows is in the store.
 	Release(ctx context.Context, room string, owner Owner, last frames.LogPosition) error

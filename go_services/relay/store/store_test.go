@@ -68,6 +68,29 @@ var suite = map[string]func(*bench){
 			b.Errorf("members: %+v", c.Members)
 		}
 	},
+	"who takes a room knows for how long members have had no connection": func(b *bench) {
+		first := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.tellLost(first, Lost{Entity: 1, For: time.Hour})
+		b.append(first, joins(entry(first.Epoch, 1, 0), 1), joins(entry(first.Epoch, 2, 0), 2), joins(entry(first.Epoch, 3, 0), 3))
+		b.tellLost(first, Lost{Entity: 2, For: time.Minute}, Lost{Entity: 3})
+		b.tellLost(first, Lost{Entity: 3, Back: true})
+		second := b.claim(ClaimRequest{Owner: relayB, Era: 1, StealAfter: first.Epoch})
+		if l := second.Lost; len(l) != 2 || l[1] < time.Hour || l[1] > time.Hour+time.Minute || l[2] < time.Minute || l[2] > time.Hour {
+			b.Errorf("lost: %v", l)
+		}
+		if err := b.Append(b.ctx, b.room, first, nil, []Lost{{Entity: 3}}); !errors.Is(err, ErrFenced) {
+			b.Errorf("told by who does not own it: %v", err)
+		}
+		b.append(second.Owner, leaves(entry(second.Owner.Epoch, 4, 0), 1))
+		third := b.claim(ClaimRequest{Owner: relayB, Era: 1})
+		if l := third.Lost; len(l) != 1 || l[2] == 0 {
+			b.Errorf("lost: %v", l)
+		}
+		again := b.claim(ClaimRequest{Owner: relayB, Held: third.Owner.Epoch, Era: 2, Past: third.Past()})
+		if !again.Granted || len(again.Lost) != 0 {
+			b.Errorf("who has the room tells all anew: %v", again.Lost)
+		}
+	},
 	"who does not own a room can not give it up": func(b *bench) {
 		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
 		second := b.claim(ClaimRequest{Owner: relayB, Era: 1, StealAfter: first.Owner.Epoch})
@@ -365,14 +388,21 @@ func (b *bench) claim(q ClaimRequest) Claim {
 
 func (b *bench) append(owner Owner, entries ...*room.Entry) {
 	b.Helper()
-	if err := b.Append(b.ctx, b.room, owner, entries); err != nil {
+	if err := b.Append(b.ctx, b.room, owner, entries, nil); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) tellLost(owner Owner, lost ...Lost) {
+	b.Helper()
+	if err := b.Append(b.ctx, b.room, owner, nil, lost); err != nil {
 		b.Fatal(err)
 	}
 }
 
 func (b *bench) refuses(owner Owner, want error, entries ...*room.Entry) {
 	b.Helper()
-	if err := b.Append(b.ctx, b.room, owner, entries); !errors.Is(err, want) {
+	if err := b.Append(b.ctx, b.room, owner, entries, nil); !errors.Is(err, want) {
 		b.Errorf("appending answered %v, not %v", err, want)
 	}
 }

@@ -294,7 +294,9 @@ type RoomRecord_Begin struct {
 	// The log, oldest first.
 	Tail []*LogEntry `protobuf:"bytes,8,rep,name=tail,proto3" json:"tail,omitempty"`
 	// Whether the log begins with the room's first entry.
-	Complete      bool `protobuf:"varint,9,opt,name=complete,proto3" json:"complete,omitempty"`
+	Complete bool `protobuf:"varint,9,opt,name=complete,proto3" json:"complete,omitempty"`
+	// For how long members have had no connection, by their entities, as far as it was known.
+	Lost          map[uint32]*durationpb.Duration `protobuf:"bytes,10,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -390,6 +392,13 @@ func (x *RoomRecord_Begin) GetComplete() bool {
 		return x.Complete
 	}
 	return false
+}
+
+func (x *RoomRecord_Begin) GetLost() map[uint32]*durationpb.Duration {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
 }
 
 // A gateway attaches.
@@ -847,7 +856,7 @@ var File_worldmesh_room_v1_room_record_proto protoreflect.FileDescriptor
 
 const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\n" +
-	"#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\xfb\v\n" +
+	"#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\x92\r\n" +
 	"\n" +
 	"RoomRecord\x12\x17\n" +
 	"\atime_ns\x18\x01 \x01(\x03R\x06timeNs\x12;\n" +
@@ -862,7 +871,7 @@ const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\x06passed\x18\n" +
 	" \x01(\v2$.worldmesh.room.v1.RoomRecord.PassedH\x00R\x06passed\x12G\n" +
 	"\treclaimed\x18\v \x01(\v2'.worldmesh.room.v1.RoomRecord.ReclaimedH\x00R\treclaimed\x125\n" +
-	"\x03end\x18\f \x01(\v2!.worldmesh.room.v1.RoomRecord.EndH\x00R\x03end\x1a\xf6\x02\n" +
+	"\x03end\x18\f \x01(\v2!.worldmesh.room.v1.RoomRecord.EndH\x00R\x03end\x1a\x8d\x04\n" +
 	"\x05Begin\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x125\n" +
 	"\x06config\x18\x02 \x01(\v2\x1d.worldmesh.room.v1.RoomConfigR\x06config\x12-\n" +
@@ -873,7 +882,12 @@ const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"lastEntity\x126\n" +
 	"\amembers\x18\a \x03(\v2\x1c.worldmesh.room.v1.LogMemberR\amembers\x12/\n" +
 	"\x04tail\x18\b \x03(\v2\x1b.worldmesh.room.v1.LogEntryR\x04tail\x12\x1a\n" +
-	"\bcomplete\x18\t \x01(\bR\bcomplete\x1a]\n" +
+	"\bcomplete\x18\t \x01(\bR\bcomplete\x12A\n" +
+	"\x04lost\x18\n" +
+	" \x03(\v2-.worldmesh.room.v1.RoomRecord.Begin.LostEntryR\x04lost\x1aR\n" +
+	"\tLostEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\rR\x03key\x12/\n" +
+	"\x05value\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05value:\x028\x01\x1a]\n" +
 	"\bAttached\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x129\n" +
 	"\x04open\x18\x02 \x01(\v2%.worldmesh.room.v1.AttachRequest.OpenR\x04open\x1aR\n" +
@@ -909,7 +923,7 @@ func file_worldmesh_room_v1_room_record_proto_rawDescGZIP() []byte {
 	return file_worldmesh_room_v1_room_record_proto_rawDescData
 }
 
-var file_worldmesh_room_v1_room_record_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_worldmesh_room_v1_room_record_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_worldmesh_room_v1_room_record_proto_goTypes = []any{
 	(*RoomRecord)(nil),             // 0: worldmesh.room.v1.RoomRecord
 	(*RoomRecord_Begin)(nil),       // 1: worldmesh.room.v1.RoomRecord.Begin
@@ -923,13 +937,14 @@ var file_worldmesh_room_v1_room_record_proto_goTypes = []any{
 	(*RoomRecord_Taken)(nil),       // 9: worldmesh.room.v1.RoomRecord.Taken
 	(*RoomRecord_Passed)(nil),      // 10: worldmesh.room.v1.RoomRecord.Passed
 	(*RoomRecord_End)(nil),         // 11: worldmesh.room.v1.RoomRecord.End
-	(*RoomConfig)(nil),             // 12: worldmesh.room.v1.RoomConfig
-	(*durationpb.Duration)(nil),    // 13: google.protobuf.Duration
-	(*LogPosition)(nil),            // 14: worldmesh.room.v1.LogPosition
-	(*LogMember)(nil),              // 15: worldmesh.room.v1.LogMember
-	(*LogEntry)(nil),               // 16: worldmesh.room.v1.LogEntry
-	(*AttachRequest_Open)(nil),     // 17: worldmesh.room.v1.AttachRequest.Open
-	(*Input)(nil),                  // 18: worldmesh.room.v1.Input
+	nil,                            // 12: worldmesh.room.v1.RoomRecord.Begin.LostEntry
+	(*RoomConfig)(nil),             // 13: worldmesh.room.v1.RoomConfig
+	(*durationpb.Duration)(nil),    // 14: google.protobuf.Duration
+	(*LogPosition)(nil),            // 15: worldmesh.room.v1.LogPosition
+	(*LogMember)(nil),              // 16: worldmesh.room.v1.LogMember
+	(*LogEntry)(nil),               // 17: worldmesh.room.v1.LogEntry
+	(*AttachRequest_Open)(nil),     // 18: worldmesh.room.v1.AttachRequest.Open
+	(*Input)(nil),                  // 19: worldmesh.room.v1.Input
 }
 var file_worldmesh_room_v1_room_record_proto_depIdxs = []int32{
 	1,  // 0: worldmesh.room.v1.RoomRecord.begin:type_name -> worldmesh.room.v1.RoomRecord.Begin
@@ -943,18 +958,20 @@ var file_worldmesh_room_v1_room_record_proto_depIdxs = []int32{
 	10, // 8: worldmesh.room.v1.RoomRecord.passed:type_name -> worldmesh.room.v1.RoomRecord.Passed
 	7,  // 9: worldmesh.room.v1.RoomRecord.reclaimed:type_name -> worldmesh.room.v1.RoomRecord.Reclaimed
 	11, // 10: worldmesh.room.v1.RoomRecord.end:type_name -> worldmesh.room.v1.RoomRecord.End
-	12, // 11: worldmesh.room.v1.RoomRecord.Begin.config:type_name -> worldmesh.room.v1.RoomConfig
-	13, // 12: worldmesh.room.v1.RoomRecord.Begin.hold:type_name -> google.protobuf.Duration
-	14, // 13: worldmesh.room.v1.RoomRecord.Begin.last:type_name -> worldmesh.room.v1.LogPosition
-	15, // 14: worldmesh.room.v1.RoomRecord.Begin.members:type_name -> worldmesh.room.v1.LogMember
-	16, // 15: worldmesh.room.v1.RoomRecord.Begin.tail:type_name -> worldmesh.room.v1.LogEntry
-	17, // 16: worldmesh.room.v1.RoomRecord.Attached.open:type_name -> worldmesh.room.v1.AttachRequest.Open
-	18, // 17: worldmesh.room.v1.RoomRecord.Played.inputs:type_name -> worldmesh.room.v1.Input
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	13, // 11: worldmesh.room.v1.RoomRecord.Begin.config:type_name -> worldmesh.room.v1.RoomConfig
+	14, // 12: worldmesh.room.v1.RoomRecord.Begin.hold:type_name -> google.protobuf.Duration
+	15, // 13: worldmesh.room.v1.RoomRecord.Begin.last:type_name -> worldmesh.room.v1.LogPosition
+	16, // 14: worldmesh.room.v1.RoomRecord.Begin.members:type_name -> worldmesh.room.v1.LogMember
+	17, // 15: worldmesh.room.v1.RoomRecord.Begin.tail:type_name -> worldmesh.room.v1.LogEntry
+	12, // 16: worldmesh.room.v1.RoomRecord.Begin.lost:type_name -> worldmesh.room.v1.RoomRecord.Begin.LostEntry
+	18, // 17: worldmesh.room.v1.RoomRecord.Attached.open:type_name -> worldmesh.room.v1.AttachRequest.Open
+	19, // 18: worldmesh.room.v1.RoomRecord.Played.inputs:type_name -> worldmesh.room.v1.Input
+	14, // 19: worldmesh.room.v1.RoomRecord.Begin.LostEntry.value:type_name -> google.protobuf.Duration
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_worldmesh_room_v1_room_record_proto_init() }
@@ -983,7 +1000,7 @@ func file_worldmesh_room_v1_room_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_worldmesh_room_v1_room_record_proto_rawDesc), len(file_worldmesh_room_v1_room_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

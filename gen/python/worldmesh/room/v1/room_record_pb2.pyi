@@ -35,6 +35,27 @@ class RoomRecord(_message.Message):
 
         DESCRIPTOR: _descriptor.Descriptor
 
+        @_typing.final
+        class LostEntry(_message.Message):
+            DESCRIPTOR: _descriptor.Descriptor
+
+            KEY_FIELD_NUMBER: _builtins.int
+            VALUE_FIELD_NUMBER: _builtins.int
+            key: _builtins.int
+            @_builtins.property
+            def value(self) -> _duration_pb2.Duration: ...
+            def __init__(
+                self,
+                *,
+                key: _builtins.int = ...,
+                value: _duration_pb2.Duration | None = ...,
+            ) -> None: ...
+            _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+            def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+            _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+            def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+            def WhichOneof(self, oneof_group: _Never) -> None: ...
+
         ROOM_ID_FIELD_NUMBER: _builtins.int
         CONFIG_FIELD_NUMBER: _builtins.int
         HOLD_FIELD_NUMBER: _builtins.int
@@ -44,6 +65,7 @@ class RoomRecord(_message.Message):
         MEMBERS_FIELD_NUMBER: _builtins.int
         TAIL_FIELD_NUMBER: _builtins.int
         COMPLETE_FIELD_NUMBER: _builtins.int
+        LOST_FIELD_NUMBER: _builtins.int
         room_id: _builtins.str
         """The room."""
         epoch: _builtins.int
@@ -72,6 +94,10 @@ class RoomRecord(_message.Message):
         def tail(self) -> _containers.RepeatedCompositeFieldContainer[_room_log_pb2.LogEntry]:
             """The log, oldest first."""
 
+        @_builtins.property
+        def lost(self) -> _containers.MessageMap[_builtins.int, _duration_pb2.Duration]:
+            """For how long members have had no connection, by their entities, as far as it was known."""
+
         def __init__(
             self,
             *,
@@ -84,10 +110,11 @@ class RoomRecord(_message.Message):
             members: _abc.Iterable[_room_log_pb2.LogMember] | None = ...,
             tail: _abc.Iterable[_room_log_pb2.LogEntry] | None = ...,
             complete: _builtins.bool = ...,
+            lost: _abc.Mapping[_builtins.int, _duration_pb2.Duration] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "hold", b"hold", "last", b"last"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "config", b"config", "epoch", b"epoch", "hold", b"hold", "last", b"last", "last_entity", b"last_entity", "members", b"members", "room_id", b"room_id", "tail", b"tail"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "config", b"config", "epoch", b"epoch", "hold", b"hold", "last", b"last", "last_entity", b"last_entity", "lost", b"lost", "members", b"members", "room_id", b"room_id", "tail", b"tail"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

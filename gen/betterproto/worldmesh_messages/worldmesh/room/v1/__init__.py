@@ -1096,6 +1096,17 @@ class RoomRecordBegin(betterproto2.Message):
     Whether the log begins with the room's first entry.
     """
 
+    lost: "dict[int, datetime.timedelta]" = betterproto2.field(
+        10,
+        betterproto2.TYPE_MAP,
+        map_meta=betterproto2.map_meta(
+            betterproto2.TYPE_UINT32, betterproto2.TYPE_MESSAGE, unwrap_2=lambda: ___google__protobuf__.Duration
+        ),
+    )
+    """
+    For how long members have had no connection, by their entities, as far as it was known.
+    """
+
 
 default_message_pool.register_message("worldmesh.room.v1", "RoomRecord.Begin", RoomRecordBegin)
 

@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	identityv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/identity/v1"
+	"google.golang.org/grpc"
+)
+
+func TestAnOutageIsSaidOnceAndThatItIsOver(t *testing.T) {
+	var said bytes.Buffer
+	o := newOutage("a stream", slog.New(slog.NewTextHandler(&said, nil)))
+	o.back(1)
+	for range 3 {
+		o.lost(1, errors.New("why"))
+		o.lost(2, nil)
+	}
+	o.back(2)
+	if text := said.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "a stream ended") || !strings.Contains(text, "why") {
+		t.Errorf("it says %q", text)
+	}
+	o.back(1)
+	o.back(1)
+	if text := said.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "a stream is back") {
+		t.Errorf("it says %q", text)
+	}
+	o.lost(2, nil)
+	if text := said.String(); strings.Count(text, "a stream ended") != 2 {
+		t.Errorf("the next is not said: %q", text)
+	}
+}
+
+// downIdentity has no stream of revocations for a while.
+type downIdentity struct {
+	identityv1.IdentityServiceClient
+	until time.Time
+}
+
+type silentRevocations struct {
+	grpc.ClientStream
+	ctx context.Context //nolint:containedctx // of the stream
+}
+
+func (s silentRevocations) Recv() (*identityv1.WatchRevocationsResponse, error) {
+	<-s.ctx.Done()
+	return nil, s.ctx.Err()
+}
+
+func (d *downIdentity) WatchRevocations(
+	ctx context.Context, _ *identityv1.WatchRevocationsRequest, _ ...grpc.CallOption,
+) (grpc.ServerStreamingClient[identityv1.WatchRevocationsResponse], error) {
+	if time.Now().Before(d.until) {
+		return nil, errors.New("down")
+	}
+	return silentRevocations{ctx: ctx}, nil
+}
+
+func TestWithoutIdentityOneLineIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		r := newRevocations(&downIdentity{until: time.Now().Add(20 * time.Second)}, slog.New(slog.NewTextHandler(&said, nil)))
+		ctx, end := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r.run(ctx)
+		}()
+		time.Sleep(time.Minute)
+		end()
+		<-done
+		synctest.Wait()
+		if text := said.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "is back") {
+			t.Errorf("it says %q", text)
+		}
+	})
+}

@@ -1,0 +1,98 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
+)
+
+// claimNext is what a relay would know that takes a room.
+func claimNext(t *testing.T, h *hub, id string) store.Claim {
+	t.Helper()
+	rooms, _ := h.tenure.store.(*store.Memory)
+	twin := store.NewMemory(time.Now)
+	twin.FailOver(rooms.Save())
+	claim, err := twin.Claim(t.Context(), store.ClaimRequest{Room: id, Owner: h.tenure.me})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claim
+}
+
+func TestTheNextRelayKnowsWhoseHoldsHaveBegun(t *testing.T) {
+	h := quietHub()
+	live := liveRoomOn(h, "room_a", &roomv1.RoomConfig{
+		Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: &commonv1.Position{X: 20, Z: 20},
+	})
+	streams := []*stream{newStream(1, "gateway-0", 1<<20, func(error) {}), newStream(2, "gateway-1", 1<<20, func(error) {})}
+	joins := []*roomv1.Input{
+		{Link: 1, Body: &roomv1.Input_Join_{Join: joinFor("usr_a")}}, {Link: 1, Body: &roomv1.Input_Join_{Join: joinFor("usr_b")}},
+	}
+	for i, s := range streams {
+		live.attach(s, &roomv1.AttachRequest_Open{})
+		joins[i].GetJoin().GatewaySessionId = s.gateway
+		live.play(s, joins[i:i+1], func(now time.Time, core *room.Room, in *roomv1.Input) bool {
+			apply(core, now, room.Link{Stream: s.id, ID: in.GetLink()}, in)
+			return true
+		})
+	}
+	lost := func(entities ...uint32) func() bool {
+		return func() bool {
+			known := claimNext(t, h, "room_a").Lost
+			for _, entity := range entities {
+				if _, is := known[entity]; !is {
+					return false
+				}
+			}
+			return len(known) == len(entities)
+		}
+	}
+	until(t, "both are in", func() bool { return len(claimNext(t, h, "room_a").Members) == 2 })
+	live.detach(streams[0])
+	live.idle()
+	until(t, "the store knows who is lost", lost(1))
+
+	back := newStream(3, "gateway-0", 1<<20, func(error) {})
+	live.attach(back, &roomv1.AttachRequest_Open{Rejoins: []*roomv1.Rejoin{{Link: 1, Join: joins[0].GetJoin()}}})
+	live.idle()
+	until(t, "and who is back", lost())
+
+	live.giveAway(context.Background(), "", endDrained)
+	if claim := claimNext(t, h, "room_a"); !lost(1, 2)() || claim.Owner.Epoch != live.owner.Epoch+1 {
+		t.Errorf("whose room is given away is lost: %+v", claim)
+	}
+}
+
+func TestARecordingOfARoomThatWasTakenComesToTheSameState(t *testing.T) {
+	h := quietHub()
+	owner := store.Owner{Relay: "relay-0", Incarnation: "0"}
+	claim, err := h.tenure.store.Claim(t.Context(), store.ClaimRequest{Room: "room_a", Owner: owner})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := make([]*room.Entry, 3)
+	for i := range entries {
+		entries[i] = &room.Entry{Joined: &room.Record{Entity: uint32(i + 1), Session: "gws_1"}, Author: "usr"}
+		entries[i].Joined.User.ID = string(rune('a' + i))
+		entries[i].Epoch, entries[i].Seq = claim.Owner.Epoch, uint64(i+1)
+	}
+	lost := []store.Lost{{Entity: 1, For: time.Hour}, {Entity: 2, For: time.Second}}
+	if err := h.tenure.store.Append(t.Context(), "room_a", claim.Owner, entries, lost); err != nil {
+		t.Fatal(err)
+	}
+	h.recordings = t.TempDir()
+	live := liveRoomOn(h, "room_a", &roomv1.RoomConfig{
+		Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: &commonv1.Position{X: 20, Z: 20},
+	})
+	live.idle()
+	done, err := Replay(bytes.NewReader(endRecording(t, live)), nothing{}, func(*roomv1.RoomRecord) {})
+	if err != nil || !done.Ended || done.Hash != done.Recorded || done.Room.Len() != 3 {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
