@@ -125,9 +125,9 @@ def _mongo_init(topology: Topology) -> Json:
 def _envoy(topology: Topology, envoy: Path, name: str, admin: int, needs: dict[str, str]) -> Json:
     return {
         "command": (
-            f"exec {PYTHON} -m worldmesh_mesh.succession {envoy} --config-path envoy/{name}.json --concurrency 1"
-            # Which Envoys are each other's successors: a number that is unique on a machine, as a port is.
-            f" --base-id {topology.port(admin)}"
+            # Which Envoys are each other's successors says a number that is unique on a machine, as a port is.
+            f"exec {PYTHON} -m worldmesh_mesh.succession {topology.port(admin)}"
+            f" {envoy} --config-path envoy/{name}.json --concurrency 1"
             # The old one asks clients at once to open a new connection, and has them end what is under way on the old.
             f" --drain-strategy immediate --drain-time-s {_DRAIN_SECONDS}"
             f" --parent-shutdown-time-s {_DRAIN_SECONDS + 1}"

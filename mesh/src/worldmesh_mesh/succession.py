@@ -1,7 +1,8 @@
 """Runs an Envoy, and on SIGHUP the next one beside it, which takes its listeners over while the old one drains.
 
-Run as `python -m worldmesh_mesh.succession envoy arguments…`: the supervisor knows one process that stays. If the Envoy
-that serves ends by itself, all end, and the supervisor starts anew.
+Run as `python -m worldmesh_mesh.succession base-id envoy arguments…`, with a number that no other succession on the
+machine has, by which an Envoy finds the one before it and what they share in memory. The supervisor knows one process
+that stays. If the Envoy that serves ends by itself, all end, and the supervisor starts anew.
 """
 
 from __future__ import annotations
@@ -27,6 +28,15 @@ def serving(pid: int) -> int:
     except OSError:
         return pid  # it has ended meanwhile
     return int(children[-1]) if children else pid
+
+
+def main() -> int:
+    """The command line."""
+    base, *command = sys.argv[1:]
+    try:
+        return succeed([*command, "--base-id", base])
+    finally:
+        Path(f"/dev/shm/envoy_shared_memory_{int(base) * 10}").unlink(missing_ok=True)  # noqa: S108 - Envoy's name for it
 
 
 def succeed(command: Sequence[str]) -> int:
@@ -72,4 +82,4 @@ def _end(envoys: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(succeed(sys.argv[1:]))
+    sys.exit(main())
