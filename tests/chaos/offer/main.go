@@ -200,17 +200,17 @@ func (t *tally) outcome(took time.Duration) outcome {
 	}
 }
 
-// capacity is the most that is answered, however many call.
+// capacity is the most that is answered, however many call. One step that gains nothing may be chance.
 func capacity(atOnce func(callers int) outcome) outcome {
 	var best outcome
-	for callers := fewest; callers <= most; callers *= 2 {
+	for callers, idle := fewest, 0; callers <= most && idle < 2; callers *= 2 {
+		idle++
 		next := atOnce(callers)
-		before := best.Good
-		if next.Good > before {
-			best = next
+		if next.Good > best.Good*enough {
+			idle = 0
 		}
-		if next.Good < before*enough {
-			break
+		if next.Good > best.Good {
+			best = next
 		}
 	}
 	return best
