@@ -144,6 +144,14 @@ def test_a_room_that_costs_too_much_is_slowed_for_as_long_as_it_does_and_the_oth
         assert len(ROWS[6].check(well | wrong)) == 1
 
 
+def test_a_rolling_restart_lets_no_call_fail_by_the_mesh_or_by_the_edge() -> None:
+    well: Result = {f"{way}_{what}": 0 for way in ("mesh", "edge") for what in ("failed_calls", "failed_why")}
+    well |= {"mesh_calls": 300, "edge_calls": 300}
+    assert ROWS[26].check(well) == []
+    for wrong in ({"mesh_failed_calls": 1}, {"edge_failed_calls": 1}, {"mesh_calls": 0}, {"edge_calls": 0}):
+        assert len(ROWS[26].check(well | wrong)) == 1
+
+
 @pytest.mark.parametrize("number", [6, 9, 211])
 def test_what_is_calm_on_a_machine_that_is_too_busy_to_tell_excuses_nothing(number: int) -> None:
     well: Result = {

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
@@ -182,6 +183,31 @@ def test_a_process_that_is_killed_comes_back(world: World) -> None:
 
     eventually(back)
     eventually(lambda: httpx.get(f"{world.rest}/v1/rooms").status_code == 200)
+
+
+@pytest.mark.parametrize("proxy", ["envoy-mesh", "envoy-edge"])
+def test_an_envoy_is_succeeded_without_a_gap(world: World, proxy: str) -> None:
+    """Calls through both, on connections of their own, are answered all the time."""
+    before = world.where["pids"][proxy]
+    with ThreadPoolExecutor(1) as pool:
+        succession = pool.submit(world.command, "succeed", proxy)
+        answers = []
+        while not succession.done():
+            answers.append(httpx.get(f"{world.rest}/v1/rooms").status_code)
+        succession.result()
+    assert set(answers) == {200}
+    assert world.where["pids"][proxy] != before
+    assert not strays.alive(before)
+
+
+@pytest.mark.parametrize("proxy", ["envoy-mesh", "envoy-edge"])
+def test_an_envoy_that_is_killed_comes_back(world: World, proxy: str) -> None:
+    """Also one that has succeeded another."""
+    world.command("succeed", proxy)
+    pid = world.where["pids"][proxy]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not strays.alive(pid) and world.command("where", check=False).returncode == 0)
+    assert world.where["pids"][proxy] != pid
 
 
 def test_sockets_through_the_edge_find_the_other_gateway_when_one_has_died(world: World) -> None:

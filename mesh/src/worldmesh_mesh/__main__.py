@@ -25,6 +25,8 @@ from .certificates import (
 from .contract import load_methods
 from .documents import write_documents
 from .envoy.basics import Json
+from .envoy.edge import PROXY as EDGE_PROXY
+from .envoy.mesh import PROXY as MESH_PROXY
 from .mongo import init_mongo
 from .overrides import check_overrides, load_overrides
 from .paths import CATALOGUE, DESCRIPTORS, PYTHON, ROOT
@@ -72,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     as_service.add_argument("argv", nargs=argparse.REMAINDER, help="-- command and its arguments")
     rotating = commands.add_parser("rotate", help="renew what proves who is who, while the world runs")
     rotating.add_argument("what", choices=["certificates", "authorities", "signing-key"])
+    succession = commands.add_parser("succeed", help="replace an Envoy of the running world, without a gap")
+    succession.add_argument("proxy", choices=[MESH_PROXY, EDGE_PROXY])
     mongo = commands.add_parser("init-mongo", help="make a mongod a replica set of one")
     mongo.add_argument("--port", type=int, required=True)
     return parser
@@ -89,6 +93,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return _run_as(arguments.service, arguments.argv)
         case "rotate":
             return _rotate(arguments.what)
+        case "succeed":
+            World(_topology(), _say).succeed(arguments.proxy)
         case "up":
             return _up(detach=arguments.detach)
         case "down":

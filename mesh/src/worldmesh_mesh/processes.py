@@ -125,7 +125,12 @@ def _mongo_init(topology: Topology) -> Json:
 def _envoy(topology: Topology, envoy: Path, name: str, admin: int, needs: dict[str, str]) -> Json:
     return {
         "command": (
-            f"exec {envoy} --config-path envoy/{name}.json --disable-hot-restart --concurrency 1 --drain-time-s 3"
+            # Which Envoys are each other's successors says a number that is unique on a machine, as a port is.
+            f"exec {PYTHON} -m worldmesh_mesh.succession {topology.port(admin)}"
+            f" {envoy} --config-path envoy/{name}.json --concurrency 1"
+            # The old one asks clients at once to open a new connection, and has them end what is under way on the old.
+            f" --drain-strategy immediate --drain-time-s {_DRAIN_SECONDS}"
+            f" --parent-shutdown-time-s {_DRAIN_SECONDS + 1}"
             " --file-flush-interval-msec 1000 --log-level warning --log-format '%Y-%m-%dT%H:%M:%S.%e %l %n %v'"
         ),
         **_after(needs),

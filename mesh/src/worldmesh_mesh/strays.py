@@ -35,11 +35,12 @@ def end(pids: list[int], patience: float = 5.0) -> None:
                 continue
         limit = time.monotonic() + wait
         while pids and time.monotonic() < limit:
-            pids = [pid for pid in pids if _alive(pid)]
+            pids = [pid for pid in pids if alive(pid)]
             time.sleep(0.05)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process runs."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

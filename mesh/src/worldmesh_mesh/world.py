@@ -22,12 +22,14 @@ from .envoy.mesh import PROXY as MESH_PROXY
 from .paths import BIN
 from .processes import MARK, processes, where
 from .render import programs, render
+from .succession import serving
 from .supervisor import SOCKET, supervised
 from .topology import HOST, Topology
 
 _LOG = "log/supervisor.log"
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
+_SUCCESSION_SECONDS = 30.0
 _MOST_RESTARTS = 5
 """Of a process that was never ready: what ends so often while the world starts does not start."""
 _LAST_WORDS = 300
@@ -85,7 +87,29 @@ class World:
         """
         self._must_run()
         addresses = self._addresses()
-        return addresses | {"not_ready": self._not_ready(addresses), "pids": self._pids()}
+        return addresses | {
+            "not_ready": self._not_ready(addresses),
+            "pids": {name: serving(pid) for name, pid in self._pids().items()},
+        }
+
+    def succeed(self, proxy: str) -> None:
+        """Start the next Envoy of a name beside the one that serves, and wait until that one has drained and ended.
+
+        Raises WorldError if there is none of that name, or the next one does not start.
+        """
+        self._must_run()
+        succession = self._pids().get(proxy, 0)
+        if proxy not in (EDGE_PROXY, MESH_PROXY) or not succession:
+            raise WorldError(f"no Envoy of this world is called {proxy!r}")
+        before = serving(succession)
+        os.kill(succession, signal.SIGHUP)
+        limit = time.monotonic() + _SUCCESSION_SECONDS
+        while strays.alive(before):
+            if time.monotonic() > limit:
+                raise WorldError(f"the {proxy} of before does not end (see {self._addresses()['logs']})")
+            time.sleep(0.1)
+        if self._pids().get(proxy) != succession:
+            raise WorldError(f"the next {proxy} did not start (see {self._addresses()['logs']})")
 
     def settings_of(self, service: str) -> dict[str, str]:
         """What the first instance of a service was started with, in the world that runs, whatever the settings are now.

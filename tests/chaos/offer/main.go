@@ -1,5 +1,6 @@
-// Offer calls a method at the edge: first as fast as answers come, which is its capacity, then so many times as often, no
-// matter what comes back. The plan is on standard input; what came of each step is printed, a line of JSON in all.
+// Offer calls a method at the edge: first as fast as answers come, with ever more callers until no more is gained, which
+// is its capacity, then so many times as often, no matter what comes back. The plan is on standard input; what came of
+// each step is printed, a line of JSON in all.
 package main
 
 import (
@@ -27,8 +28,10 @@ import (
 const (
 	// connections is how many there are: the edge lets each have a hundred calls under way.
 	connections = 40
-	// callers is how many call as fast as answers come.
-	callers = 48
+	// fewest is how many call as fast as answers come, to begin with, and enough how much more must be answered when they
+	// are twice as many, for it to go on: each call waits, so that few callers do not find out what can be answered.
+	fewest = 32
+	enough = 1.05
 	// deadline is how long a caller waits.
 	deadline = 2 * time.Second
 	// step is how often calls are sent that are due.
@@ -61,6 +64,8 @@ type outcome struct {
 	Silent float64        `json:"silent_per_s"`
 	Failed float64        `json:"failed_per_s"`
 	Why    map[string]int `json:"why"`
+	// Callers is how many called as fast as answers came.
+	Callers int `json:"callers,omitempty"`
 }
 
 // raw is a message as it stands on the wire.
@@ -101,11 +106,10 @@ func main() {
 		log.Fatal(err)
 	}
 	seconds := time.Duration(p.Seconds * float64(time.Second))
-	o.atOnce(seconds / 2) // connections, caches
-	outcomes := []outcome{o.atOnce(seconds)}
-	capacity := outcomes[0].Good
+	o.atOnce(seconds/2, fewest) // connections, caches
+	outcomes := []outcome{capacity(func(callers int) outcome { return o.atOnce(seconds/2, callers) })}
 	for _, times := range p.Times {
-		next := o.openly(seconds, capacity*times)
+		next := o.openly(seconds, outcomes[0].Good*times)
 		next.Times = times
 		outcomes = append(outcomes, next)
 	}
@@ -196,8 +200,24 @@ func (t *tally) outcome(took time.Duration) outcome {
 	}
 }
 
-// atOnce calls as fast as answers come.
-func (o *offer) atOnce(length time.Duration) outcome {
+// capacity is the most that is answered, however many call. One step that gains nothing may be chance.
+func capacity(atOnce func(callers int) outcome) outcome {
+	var best outcome
+	for callers, idle := fewest, 0; callers <= most && idle < 2; callers *= 2 {
+		idle++
+		next := atOnce(callers)
+		if next.Good > best.Good*enough {
+			idle = 0
+		}
+		if next.Good > best.Good {
+			best = next
+		}
+	}
+	return best
+}
+
+// atOnce has so many call as fast as answers come.
+func (o *offer) atOnce(length time.Duration, callers int) outcome {
 	t := &tally{why: map[string]int{}}
 	start := time.Now()
 	var group sync.WaitGroup
@@ -209,7 +229,9 @@ func (o *offer) atOnce(length time.Duration) outcome {
 		})
 	}
 	group.Wait()
-	return t.outcome(time.Since(start))
+	told := t.outcome(time.Since(start))
+	told.Callers = callers
+	return told
 }
 
 // openly calls so often, whatever becomes of the calls before.

@@ -57,8 +57,9 @@ def _who_is_online(scene: Scene, channel: grpc.Channel, metadata: tuple[tuple[st
     return ask
 
 
-def calling(way: Callable[[Scene, ExitStack], Do]) -> Callable[[Scene], AbstractContextManager[None]]:
-    """Calls ten times a second, whether the calls before have ended or not, and counts those that fail."""
+def calling(way: Callable[[Scene, ExitStack], Do], name: str = "") -> Callable[[Scene], AbstractContextManager[None]]:
+    """Calls ten times a second, whether the calls before have ended or not, and counts those that fail. A row that
+    calls in several ways gives each a name, with which its figures begin."""
 
     @contextmanager
     def around(scene: Scene) -> Iterator[None]:
@@ -81,7 +82,8 @@ def calling(way: Callable[[Scene, ExitStack], Do]) -> Callable[[Scene], Abstract
                 ended.set()
                 thread.join()
                 pool.shutdown()
-            scene.figures |= figures(calls, scene.load.marked, scene.load.ended)
+            told = figures(calls, scene.load.marked, scene.load.ended)
+            scene.figures |= {f"{name}{what}": value for what, value in told.items()}
 
     return around
 

@@ -12,6 +12,7 @@ from tests.chaos.metrics import Sample, counting
 from tests.chaos.presence import presence, rebuilt
 from tests.support.world import World
 
+from .calls import by_edge, by_mesh, calling
 from .row import GATEWAY, NONE_LOST, PRESENCE, RELAY, Check, Row, Scene, end, just, kill, pid_of, stop, whole
 
 
@@ -26,12 +27,31 @@ def restart(world: World, name: str) -> None:
         time.sleep(0.2)
 
 
+ROLLED = ("relay", "gateway", "presence")
+"""Services of which there are two. Of identity and world there is one: what it does can not be done while it starts."""
+
+
 def roll(scene: Scene) -> None:
-    """Restarts all relays, then all gateways, then the mesh's Envoy, one after another."""
+    """Restarts all relays, then all gateways, then presence, one after another, and has both Envoys succeeded."""
     whole(scene.world)
     scene.mark()
-    for name in ("relay-0", "relay-1", "gateway-0", "gateway-1", "envoy-mesh"):
-        restart(scene.world, name)
+    for service in ROLLED:
+        for number in range(2):
+            restart(scene.world, f"{service}-{number}")
+    for envoy in ("envoy-mesh", "envoy-edge"):
+        whole(scene.world)
+        scene.world.command("succeed", envoy)
+
+
+def no_call_fails(result: Result) -> list[str]:
+    """By the mesh and by the edge, calls were made all the time, and none failed."""
+    wrong = []
+    for way in ("mesh", "edge"):
+        if failed := result[f"{way}_failed_calls"]:
+            wrong.append(f"{failed} calls by the {way} failed: {result[f'{way}_failed_why']}")
+        if not result[f"{way}_calls"]:
+            wrong.append(f"nothing was called by the {way}")
+    return wrong
 
 
 TWO_TICKS_MS = 100
@@ -195,10 +215,12 @@ ROWS = (
     ),
     Row(
         26,
-        "rolling restart of relays, gateways and Envoy",
+        "rolling restart of relays, gateways, presence and both Envoys",
         roll,
-        f"{NONE_LOST}; clients move at most once a gateway",
+        f"0 failed calls by the mesh and by the edge; {NONE_LOST}; clients move at most once a gateway",
         6000,
         reconnects=2,
+        around=(calling(by_mesh, "mesh_"), calling(by_edge, "edge_")),
+        check=no_call_fails,
     ),
 )
