@@ -6,11 +6,15 @@ import "net"
 // handshakes of a crowd must not take the processor from those who measure how others fare.
 var handshakes = make(chan struct{}, 1)
 
+// door is held by the one who has not begun and waits for the other: so those who have wait for one of these at most, and
+// answer the gateway about as soon as they would on machines of their own.
+var door = make(chan struct{}, 1)
+
 // alone is a connection on which one client at a time works, until it is done with its handshake. It works from when
 // something has come to when it waits for more.
 type alone struct {
 	net.Conn
-	works, over bool
+	begun, works, over bool
 }
 
 func (a *alone) Read(p []byte) (int, error) {
@@ -23,6 +27,11 @@ func (a *alone) Read(p []byte) (int, error) {
 }
 
 func (a *alone) work() {
+	if !a.begun {
+		a.begun = true
+		door <- struct{}{}
+		defer func() { <-door }()
+	}
 	handshakes <- struct{}{}
 	a.works = true
 }
