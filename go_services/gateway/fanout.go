@@ -170,8 +170,9 @@ func (a *attachment) writeSoon() {
 	if len(a.fan.all.flat) > 1 {
 		return
 	}
-	wait := newsWait(time.Now(), a.news, a.pace.interval)
-	a.news = time.Now().Add(wait)
+	now := time.Now()
+	wait := newsWait(now, a.news, a.pace.interval)
+	a.news = now.Add(wait)
 	if a.soon == nil {
 		a.soon = time.AfterFunc(wait, func() {
 			a.mu.Lock()
@@ -183,9 +184,10 @@ func (a *attachment) writeSoon() {
 	a.soon.Reset(wait)
 }
 
-// newsWait is how long news waits that has come now, when the last was to be written then.
+// newsWait is how long news waits that has come now, when the last was to be written then: which may be to come, for it may
+// have been written before, together with something else.
 func newsWait(now, last time.Time, interval time.Duration) time.Duration {
-	return max(interval, last.Add(newsPause).Sub(now))
+	return max(interval, min(newsPause, last.Add(newsPause).Sub(now)))
 }
 
 // writeHeld writes what is for all and was not written, in one piece to each. The last of it may be state, which is not

@@ -78,6 +78,7 @@ func TestNewsWaitsForATickAndInACrowdForMore(t *testing.T) {
 	now := time.Now()
 	for _, c := range []struct{ since, want time.Duration }{
 		{time.Hour, tick}, {newsPause - tick, tick}, {100 * time.Millisecond, newsPause - 100*time.Millisecond}, {0, newsPause},
+		{-200 * time.Millisecond, newsPause},
 	} {
 		if wait := newsWait(now, now.Add(-c.since), tick); wait != c.want {
 			t.Errorf("%v after the last, news waits for %v, not %v", c.since, wait, c.want)

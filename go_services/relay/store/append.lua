@@ -1,6 +1,7 @@
 -- Appends to a room's log. KEYS: its record, its log, its members.
 -- ARGV: epoch, relay, incarnation, keep (ms), keep the log (ms), greatest length, greatest age (ms), how many
--- connections are lost or back, entity and for how long it is lost (ms; -1: it is back) in turns, then for each entry: epoch, seq, sub, sub of the entry before, time, entry, joined entity (0: none), member, left entity (0: none). Answers
+-- connections are lost or back, entity and for how long it is lost (ms; -1: it is back) in turns, then for each entry:
+-- epoch, seq, sub, sub of the entry before, time, entry, joined entity (0: none), member, left entity (0: none). Answers
 -- 'ok', 'fenced' or 'forgotten'.
 local function number(value) return tonumber(value or '0') or 0 end
 local function text(n) return string.format('%.0f', n) end
