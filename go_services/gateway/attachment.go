@@ -73,7 +73,8 @@ type member struct {
 func newAttachment(roomID string, cfg *roomv1.RoomConfig, g *Gateway) *attachment {
 	p := newPace(g.cfg.StateBatch, time.Second/time.Duration(max(cfg.GetTickHz(), 1)))
 	return &attachment{
-		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, watch: g.watch, outage: newOutage("room stream", g.log.With("room", roomID)), metrics: g.metrics,
+		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, watch: g.watch, metrics: g.metrics,
+		outage: newOutage("room stream", g.log.With("room", roomID)),
 		linger: g.linger, giveUp: g.giveUp, ended: g.attachmentEnded, inputs: newInputQueue(p, g.metrics.batches), pace: p,
 		members: roomlink.NewMembers(), links: map[uint32]*member{}, fan: newFanOut(g.metrics),
 	}

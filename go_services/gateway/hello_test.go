@@ -128,32 +128,29 @@ func TestKeysWithoutATimeAreNotTaken(t *testing.T) {
 type answering struct {
 	identityv1.IdentityServiceClient
 	fake *fakeIdentity
+	// before is done first, if there is something to do: an error is the answer.
+	before func(context.Context) error
 }
 
 func (a answering) GetJwks(
 	ctx context.Context, request *identityv1.GetJwksRequest, _ ...grpc.CallOption,
 ) (*identityv1.GetJwksResponse, error) {
+	if a.before != nil {
+		if err := a.before(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return a.fake.GetJwks(ctx, request)
-}
-
-// inTurn is identity that can answer only while nobody has the turn.
-type inTurn struct {
-	answering
-	turns *socket.Turns
-}
-
-func (i inTurn) GetJwks(
-	ctx context.Context, request *identityv1.GetJwksRequest, options ...grpc.CallOption,
-) (*identityv1.GetJwksResponse, error) {
-	i.turns.Take()()
-	return i.answering.GetJwks(ctx, request, options...)
 }
 
 func TestTokensAreCheckedInTurnsButDoNotWaitForKeysInThem(t *testing.T) {
 	fake := &fakeIdentity{keys: map[string]ed25519.PrivateKey{}}
 	fake.addKey("k1")
 	turns := socket.NewTurns(1)
-	identity := inTurn{answering{fake: fake}, turns}
+	identity := answering{fake: fake, before: func(context.Context) error {
+		turns.Take()() // can answer only while nobody has the turn
+		return nil
+	}}
 	tokens := newTokens(identity, newRevocations(identity, slog.New(slog.DiscardHandler)), turns)
 	token := fake.token(t, "k1", "usr_ann", "ses_1", nil)
 	if _, refused := tokens.check(t.Context(), token); refused != 0 { // asks for the key
@@ -232,25 +229,16 @@ func TestTheNextKeyIsKnownBeforeItSigns(t *testing.T) {
 	})
 }
 
-// hanging is identity that does not answer any more.
-type hanging struct {
-	answering
-	hangs *atomic.Bool
-}
-
-func (h hanging) GetJwks(
-	ctx context.Context, request *identityv1.GetJwksRequest, options ...grpc.CallOption,
-) (*identityv1.GetJwksResponse, error) {
-	if h.hangs.Load() {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
-	return h.answering.GetJwks(ctx, request, options...)
-}
-
 func TestKnownKeysDoNotWaitForIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		identity := hanging{answering{fake: &fakeIdentity{keys: map[string]ed25519.PrivateKey{}}}, &atomic.Bool{}}
+		var hangs atomic.Bool
+		identity := answering{fake: &fakeIdentity{keys: map[string]ed25519.PrivateKey{}}, before: func(ctx context.Context) error {
+			if !hangs.Load() {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}}
 		identity.fake.addKey("k1")
 		k := newKeys(identity)
 		ctx, end := context.WithCancel(t.Context())
@@ -258,7 +246,7 @@ func TestKnownKeysDoNotWaitForIdentity(t *testing.T) {
 		if _, err := k.get(ctx, "k1"); err != nil {
 			t.Fatal(err)
 		}
-		identity.hangs.Store(true)
+		hangs.Store(true)
 		for range 100 {
 			time.Sleep(time.Second)
 			asked := time.Now()

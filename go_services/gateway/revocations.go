@@ -31,7 +31,10 @@ type revocations struct {
 }
 
 func newRevocations(identity identityv1.IdentityServiceClient, log *slog.Logger) *revocations {
-	return &revocations{identity: identity, outage: newOutage("stream of revocations", log), until: map[string]time.Time{}, onRevoke: func(string) {}}
+	return &revocations{
+		identity: identity, outage: newOutage("stream of revocations", log),
+		until: map[string]time.Time{}, onRevoke: func(string) {},
+	}
 }
 
 func (r *revocations) has(sessionID string) bool {
