@@ -172,7 +172,7 @@ func TestWhatARecordingHasIsInTheFileSoon(t *testing.T) {
 		Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8, Spawn: &commonv1.Position{X: 20, Z: 20},
 	})
 	look := func() (done Replayed, first time.Time) {
-		raw, err := os.ReadFile(filepath.Join(h.recordings, "room_killed-1.room"))
+		raw, err := os.ReadFile(filepath.Join(h.recordings, fmt.Sprintf("room_killed-%d.room", live.epoch())))
 		if err != nil {
 			t.Fatal(err)
 		}

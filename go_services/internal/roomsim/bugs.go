@@ -34,6 +34,7 @@ const (
 	StaleDetach       Bug = "put the successor of a lost connection on hold"
 	TrustFailedWrite  Bug = "take a write that failed for done"
 	IgnoreFailOver    Bug = "do not notice that the store forgot"
+	EpochAgain        Bug = "count epochs without a clock"
 )
 
 // Bugs are all of them.
@@ -41,5 +42,5 @@ var Bugs = []Bug{
 	DeliverBeforeLog, NoFence, NoDedupe, ForgetUnanswered, IgnoreSeen, AcceptOldEpoch, NoRelog, LoseTail, AckBeforeLog,
 	ReleaseBeforeLog, KeepAfterFence, SeqFromZero, RepeatOutOfOrder, DropResumeReplay, ForgetBehind, StealFromTheAlive,
 	WhisperToAll, WhisperToOther, HoldNeverEnds, HoldEndsAtOnce, LeaveBeforeLog, ReclaimUnfenced, KeyByConnection,
-	GapNotTold, KeepReplaced, StaleDetach, TrustFailedWrite, IgnoreFailOver,
+	GapNotTold, KeepReplaced, StaleDetach, TrustFailedWrite, IgnoreFailOver, EpochAgain,
 }

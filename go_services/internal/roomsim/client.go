@@ -334,8 +334,6 @@ func (d *device) hears(w word) {
 		c.world.fail("client %d hears %v after %v", c.index, w.at, *d.seen)
 	case d.leaving && (c.world.trimmed || c.world.lost): // it is as good as out, and is not told of a gap
 		d.skipped = true
-	case c.world.twice():
-		d.skipped = true
 	case w.at.Sub == 0 && w.at.Seq != d.seen.Seq+1, w.at.Sub > 0 && w.at.Seq != d.seen.Seq:
 		c.world.fail("client %d hears %v after %v", c.index, w.at, *d.seen)
 	}

@@ -18,7 +18,7 @@ func (w *World) Fingerprint() uint64 {
 	h := bufio.NewWriterSize(sum, 8<<10)
 	s := w.store
 	_, _ = fmt.Fprintf(h, "%d %v %d\n%v%v", w.era, w.faults, w.now.UnixMilli(), s, s.past)
-	_, _ = fmt.Fprintf(h, "%t %t %t %d %v %t %t\n", s.down, s.fails, s.mute, s.switches, s.holder, s.forgot, w.lost)
+	_, _ = fmt.Fprintf(h, "%t %t %t %d %d %v %t %t\n", s.down, s.fails, s.mute, s.switches, s.ahead, s.holder, s.forgot, w.lost)
 	_, _ = fmt.Fprintf(h, "%v %t\n", w.opened, w.trimmed)
 	printEntries(h, w.book.entries)
 	for _, l := range w.late {

@@ -243,32 +243,12 @@ func (g *gateway) receive() {
 	}
 }
 
-// two stands for relays that were granted the room in the same epoch, for the store has forgotten the one, and nobody who
-// knows of it lives, or has the room.
-const two = "two"
-
 // openedBy looks whether two relays are visible in the same epoch.
 func (w *World) openedBy(epoch uint64, relay string) {
-	before, known := w.opened[epoch]
-	switch {
-	case !known || before == relay:
-		w.opened[epoch] = relay
-	case w.lost:
-		w.opened[epoch] = two
-	default:
+	if before, known := w.opened[epoch]; known && before != relay {
 		w.fail("relays %s and %s both have the room in epoch %d", before, relay, epoch)
 	}
-}
-
-// twice says whether an epoch was given to two: who has seen what the one said is not told that the other says something
-// else in the same place.
-func (w *World) twice() bool {
-	for _, relay := range w.opened {
-		if relay == two {
-			return true
-		}
-	}
-	return false
+	w.opened[epoch] = relay
 }
 
 // leaveStream gives the stream up: the relay learns of it, unless it is paused, when it looks.

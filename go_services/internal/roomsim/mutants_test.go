@@ -51,7 +51,8 @@ var mutants = []mutant{
 	},
 	{
 		"answer a leave that is repeated with an error", "relay/room/membership.go",
-		"r.emit(func() { r.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED) })\n\t\treturn", "return",
+		"r.emit(output{removedOut, link, in}, func() {\n\t\t\tr.sink.Removed(link, in, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED)\n\t\t})\n\t\treturn",
+		"return",
 	},
 	{
 		"resume as if nobody had missed anything", "relay/room/membership.go",
@@ -59,7 +60,8 @@ var mutants = []mutant{
 	},
 	{
 		"log again what is in the log", "relay/store/memory.go",
-		"entries = entries[countOld(entries, r.last):]", "_ = countOld",
+		"entries = entries[countOld(entries, r.last):]\n\tif len(entries) > 0 && !follows(entries[0], r.last) {\n\t\treturn ErrForgotten\n\t}",
+		"_, _ = countOld, follows",
 	},
 	{
 		"do not notice that a whisper is missing", "relay/store/memory.go",
@@ -67,7 +69,11 @@ var mutants = []mutant{
 	},
 	{
 		"give the same epoch away twice", "relay/store/memory.go",
-		"epoch := max(r.owner.Epoch+1,", "epoch := max(r.owner.Epoch,",
+		"q.Era, m.now())", "q.Era, m.now()) - 1",
+	},
+	{
+		"count epochs in the era of who asks", "relay/store/store.go",
+		"max(era, after/EpochsPerEra) * EpochsPerEra", "era * EpochsPerEra",
 	},
 	{
 		"undo by a claim again that comes late what others have written", "relay/store/memory.go",

@@ -21,11 +21,20 @@ type storage struct {
 	down  bool
 	// fails has the next write fail; mute has it be done, and its answer be lost.
 	fails, mute bool
-	switches    int // to other servers, with another replication id
+	switches    int           // to other servers, with another replication id
+	ahead       time.Duration // of the world's clock, for to fail over takes time
 	// holder is who was granted the room last; forgot says that the store has lost something of what it wrote.
 	holder store.Owner
 	forgot bool
 }
+
+func newStorage(w *World) *storage {
+	s := &storage{world: w}
+	s.Memory = store.NewMemory(s.clock)
+	return s
+}
+
+func (s *storage) clock() time.Time { return s.world.now.Add(s.ahead) }
 
 // write does something to the store, if it answers. Only what is kept counts as one of the writes that a fail-over forgets.
 func (s *storage) write(kept bool, do func() error) error {
@@ -148,6 +157,9 @@ func (s *storage) faultActions() []action {
 
 func (s *storage) failOver(writes int, do func(store.Memento)) {
 	s.world.faults.FailOvers--
+	if s.world.setup.Broken != EpochAgain {
+		s.ahead += failOver
+	}
 	now := s.Save()
 	if n := len(s.past); n > 0 {
 		to := s.past[max(0, n-writes)]
@@ -185,7 +197,7 @@ func (s *storage) tail() []room.Entry { return s.next().Tail }
 
 // next is what the next relay would know.
 func (s *storage) next() store.Claim {
-	twin := store.NewMemory(func() time.Time { return s.world.now })
+	twin := store.NewMemory(s.clock)
 	twin.FailOver(s.Save())
 	claim, _ := twin.Claim(context.Background(), store.ClaimRequest{
 		Room: roomID, Owner: store.Owner{Relay: "who looks"}, StealAfter: s.owners().Owner.Epoch,

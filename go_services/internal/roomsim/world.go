@@ -24,6 +24,8 @@ const (
 	moment = 20 * time.Second
 	// validFor is how long a relay may be without the store.
 	validFor = 12 * time.Second
+	// failOver is how long the store takes to fail over at least; all claims of a world take less.
+	failOver = 5 * time.Second
 	// longTime is more than the log goes back.
 	longTime = (room.MaxAgeMS + 60_000) * time.Millisecond
 )
@@ -84,9 +86,9 @@ type World struct {
 
 // New makes a world whose clients are in the room, as far as it holds them.
 func New(setup Setup) *World {
-	w := &World{setup: setup, now: time.UnixMilli(1_000_000), era: 1, opened: map[uint64]string{}}
+	w := &World{setup: setup, now: time.Date(2030, time.January, 1, 0, 0, 0, 0, time.UTC), era: 1, opened: map[uint64]string{}}
 	w.began = w.now
-	w.store = &storage{Memory: store.NewMemory(func() time.Time { return w.now }), world: w}
+	w.store = newStorage(w)
 	_ = w.store.SetEra(context.Background(), w.era, w.replicationID())
 	for i := range setup.Relays {
 		w.relays = append(w.relays, &relay{world: w, index: i, incarnation: 1, alive: true, era: w.era, renewed: w.now, swept: w.now})
@@ -242,15 +244,13 @@ func (w *World) Check(settled bool) error {
 	if settled {
 		w.checkMembers(false)
 	}
-	switch {
-	case w.twice():
-	case w.lost:
+	if w.lost {
 		w.compare()
-	default:
-		w.book.check(w)
-		if settled && w.store.forgot && w.holderLives() {
-			w.fail("the store has forgotten something, and nobody tells it again")
-		}
+		return w.failure
+	}
+	w.book.check(w)
+	if settled && w.store.forgot && w.holderLives() {
+		w.fail("the store has forgotten something, and nobody tells it again")
 	}
 	return w.failure
 }

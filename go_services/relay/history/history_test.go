@@ -163,6 +163,12 @@ func appends(o Owner, seq uint64) Asked {
 	return Asked{What: Append, Room: "room", Relay: o.Relay, Incarnation: o.Incarnation, Epoch: o.Epoch, Entries: entries}
 }
 
+// at is an owner in an epoch.
+func at(o Owner, epoch uint64) Owner {
+	o.Epoch = epoch
+	return o
+}
+
 func granted(o Owner, seq uint64) Told { return Told{Outcome: OK, Owner: o, Last: Place{Seq: seq}} }
 
 // TestForgedHistoriesAreNot is what the check must see, and what it must let pass.
@@ -191,6 +197,28 @@ func TestForgedHistoriesAreNot(t *testing.T) {
 		"a write without an answer that is not there": {[]Op{
 			{Asked: claims(a, 0), Told: granted(a, 0)}, {Asked: appends(a, 1), Told: unknown}, {Asked: claims(b, 1), Told: granted(b, 0)},
 		}, porcupine.Ok},
+		"a claim without an answer that is there, in some epoch": {[]Op{
+			{Asked: claims(a, 0), Told: unknown}, {Asked: claims(b, 0), Told: Told{Outcome: Refused, Owner: at(a, 7)}},
+			{Asked: claims(b, 7), Told: granted(at(b, 9), 0)}, {Asked: appends(at(a, 7), 1), Told: Told{Outcome: Fenced}},
+		}, porcupine.Ok},
+		"a claim without an answer that is in two epochs": {[]Op{
+			{Asked: claims(a, 0), Told: unknown}, {Asked: claims(b, 0), Told: Told{Outcome: Refused, Owner: at(a, 7)}},
+			{Asked: claims(b, 0), Told: Told{Outcome: Refused, Owner: at(a, 8)}},
+		}, porcupine.Illegal},
+		"a claim without an answer that fences who came before": {[]Op{
+			{Asked: claims(a, 0), Told: granted(a, 0)}, {Asked: claims(b, 1), Told: unknown},
+			{Asked: appends(a, 1), Told: Told{Outcome: Fenced}}, {Asked: appends(at(b, 5), 1), Told: ok},
+		}, porcupine.Ok},
+		"a claim without an answer by which nobody is fenced": {[]Op{
+			{Asked: claims(a, 0), Told: granted(a, 0)}, {Asked: claims(b, 1), Told: unknown},
+			{Asked: appends(a, 1), Told: Told{Outcome: Fenced}}, {Asked: appends(a, 1), Told: ok},
+		}, porcupine.Illegal},
+		"an epoch that goes back": {[]Op{
+			{Asked: claims(at(a, 5), 0), Told: granted(at(a, 5), 0)}, {Asked: claims(b, 5), Told: granted(at(b, 4), 0)},
+		}, porcupine.Illegal},
+		"an epoch of an older era": {[]Op{
+			{Asked: Asked{What: Claim, Room: "room", Relay: a.Relay, Incarnation: "1", First: 9}, Told: granted(at(a, 8), 0)},
+		}, porcupine.Illegal},
 		"a store that forgets what nobody saw it forget": {[]Op{
 			{Asked: claims(a, 0), Told: granted(a, 0)}, {Asked: appends(a, 1), Told: Told{Outcome: Forgotten}},
 		}, porcupine.Illegal},

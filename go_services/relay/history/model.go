@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -59,7 +60,7 @@ type Asked struct {
 	Incarnation string `json:"incarnation,omitempty"`
 	// Epoch is that of the owner who asks.
 	Epoch uint64 `json:"epoch,omitempty"`
-	// Held, First (the era's first epoch, less one) and StealAfter are of a claim.
+	// Held, First (the era's first epoch) and StealAfter are of a claim.
 	Held       uint64 `json:"held,omitempty"`
 	First      uint64 `json:"first,omitempty"`
 	StealAfter uint64 `json:"steal_after,omitempty"`
@@ -79,33 +80,67 @@ type Told struct {
 type kept struct {
 	owner Owner
 	last  Place
+	// most is the greatest epoch that the owner may have: the store's clock chooses it, and who claimed may not have heard.
+	// The owner's Epoch is the least.
+	most uint64
 }
 
 // Model is the contract of store.Rooms for one room, one step at a time.
 var Model = porcupine.NondeterministicModel{
 	Init: func() []any { return []any{kept{}} },
-	Step: func(state, input, output any) []any {
-		s, q, a := state.(kept), input.(Asked), output.(Told)
-		next, want := s.step(q)
-		switch {
-		case a.Outcome == Unknown && next == s:
-			return []any{s}
-		case a.Outcome == Unknown:
-			return []any{s, next}
-		case want == a:
-			return []any{next}
-		default:
-			return nil
+	Step: func(state, input, output any) (next []any) {
+		q, a := input.(Asked), output.(Told)
+		for _, s := range state.(kept).apart(q.Epoch, q.Held, q.StealAfter, a.Owner.Epoch) {
+			after, want := s.step(q, a.Owner.Epoch)
+			switch {
+			case a.Outcome == Unknown:
+				if next = append(next, s); after != s {
+					next = append(next, after)
+				}
+			case want == a:
+				next = append(next, after)
+			}
 		}
+		return next
 	},
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v → %+v", input, output) },
 }
 
-// step is what becomes of a room, and what is to be answered.
-func (s kept) step(q Asked) (kept, Told) {
+// apart is the state as several: in each, every one of some epochs is less than any that the owner may have, or greater, or
+// the only one.
+func (s kept) apart(epochs ...uint64) []kept {
+	all := []kept{s}
+	for _, epoch := range epochs {
+		var parts []kept
+		for _, s := range all {
+			if epoch < s.owner.Epoch || epoch > s.most {
+				parts = append(parts, s)
+				continue
+			}
+			if epoch > s.owner.Epoch {
+				parts = append(parts, s.between(s.owner.Epoch, epoch-1))
+			}
+			parts = append(parts, s.between(epoch, epoch))
+			if epoch < s.most {
+				parts = append(parts, s.between(epoch+1, s.most))
+			}
+		}
+		all = parts
+	}
+	return all
+}
+
+func (s kept) between(least, most uint64) kept {
+	s.owner.Epoch, s.most = least, most
+	return s
+}
+
+// step is what becomes of a room, and what is to be answered. A claim that is granted gets the epoch that was told, if it
+// may; of one that was not told (0) it is open.
+func (s kept) step(q Asked, told uint64) (kept, Told) {
 	switch q.What {
 	case Claim:
-		return s.claimed(q)
+		return s.claimed(q, told)
 	case Append:
 		return s.appended(q)
 	case Release:
@@ -115,7 +150,7 @@ func (s kept) step(q Asked) (kept, Told) {
 		if s.last != q.Last {
 			return s, Told{Outcome: Forgotten}
 		}
-		return kept{Owner{Epoch: s.owner.Epoch}, s.last}, Told{Outcome: OK}
+		return kept{Owner{Epoch: s.owner.Epoch}, s.last, s.most}, Told{Outcome: OK}
 	case Flush:
 		return kept{}, Told{Outcome: OK}
 	default:
@@ -123,11 +158,15 @@ func (s kept) step(q Asked) (kept, Told) {
 	}
 }
 
-func (s kept) claimed(q Asked) (kept, Told) {
+func (s kept) claimed(q Asked, told uint64) (kept, Told) {
 	if !s.free(q) {
 		return s, Told{Outcome: Refused, Owner: s.owner}
 	}
-	next := kept{Owner{q.Relay, q.Incarnation, max(s.owner.Epoch, q.Held, q.First) + 1}, s.last}
+	least := max(s.owner.Epoch+1, q.Held+1, q.First)
+	next := kept{Owner{q.Relay, q.Incarnation, max(least, told)}, s.last, max(least, told)}
+	if told == 0 {
+		next.most = math.MaxUint64
+	}
 	if q.Held != 0 {
 		next.last = q.Last
 	}

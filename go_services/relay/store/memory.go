@@ -60,7 +60,7 @@ func (m *Memory) Claim(_ context.Context, q ClaimRequest) (Claim, error) {
 	if !r.free(q) {
 		return Claim{Owner: r.owner}, nil
 	}
-	epoch := max(r.owner.Epoch+1, q.Held+1, q.Era*EpochsPerEra+1)
+	epoch := nextEpoch(max(r.owner.Epoch, q.Held), q.Era, m.now())
 	m.rooms[q.Room] = r
 	r.owner = q.Owner
 	r.owner.Epoch = epoch

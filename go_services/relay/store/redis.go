@@ -63,8 +63,8 @@ func keys(id string) []string {
 // Claim is Rooms.Claim.
 func (s *Redis) Claim(ctx context.Context, q ClaimRequest) (Claim, error) {
 	args := []any{
-		q.Owner.Relay, q.Owner.Incarnation, q.Owner.Address, q.Held, q.Era * EpochsPerEra, q.StealAfter,
-		KeepRoom.Milliseconds(), keepLog.Milliseconds(),
+		q.Owner.Relay, q.Owner.Incarnation, q.Owner.Address, q.Held, q.Era, q.StealAfter,
+		KeepRoom.Milliseconds(), keepLog.Milliseconds(), uint64(EpochsPerEra), epochsBegan.UnixMilli(), EpochLength.Milliseconds(),
 	}
 	if q.Held != 0 {
 		args = append(args, pastArguments(q.Past)...)

@@ -26,8 +26,22 @@ const KeepRoom = 24 * time.Hour
 
 const keepLog = room.MaxAgeMS * time.Millisecond
 
-// EpochsPerEra leaves room for as many claims in an era; an epoch stays exact as a JSON number for 2 million eras.
-const EpochsPerEra = 1 << 32
+// EpochsPerEra is how many epochs an era has: 2,748,779,069 seconds of the clock that counts them. An epoch stays exact as a
+// JSON number (2^53) until the year 2113 and for 32,768 eras.
+const EpochsPerEra = 1 << 38
+
+// EpochLength is how often the store's clock counts an epoch. A claim gets the newest: so one that the store has forgotten is
+// not given again, unless within as long.
+const EpochLength = 10 * time.Millisecond
+
+// epochsBegan is when it began to count.
+var epochsBegan = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// nextEpoch is the epoch of a claim at a time: after another, and not before an era.
+func nextEpoch(after, era uint64, at time.Time) uint64 {
+	first := max(era, after/EpochsPerEra) * EpochsPerEra
+	return max(after+1, first+uint64(max(0, at.Sub(epochsBegan)/EpochLength)))
+}
 
 // Owner is the relay that a room belongs to.
 type Owner struct {
@@ -104,8 +118,9 @@ type Rooms interface {
 	// holds a room (Held) takes it if the store knows of no epoch so new; or if the same start of the relay owns it, in that
 	// epoch, or in a newer one in which nothing was written: then an earlier claim had its answer lost. One that comes late,
 	// when others had the room meanwhile, would undo what they wrote. Otherwise it is not granted, and tells the owner. A
-	// granted claim has a new epoch, greater than the record's, than Held and than any of an earlier era; from then on nobody
-	// can append in an older one.
+	// granted claim has a new epoch, greater than the record's, than Held and than any of an earlier era, and as great as the
+	// clock has it: another than any that was given before and may have been forgotten. From then on nobody can append in an
+	// older one.
 	Claim(ctx context.Context, request ClaimRequest) (Claim, error)
 	// Append logs entries, in order, all or none, and applies their changes of members; then it takes note of whose
 	// connections are lost, or back. The owner is who appends, with its epoch: ErrFenced or ErrForgotten if the room is not its own; ErrForgotten also if the entries do not follow what
