@@ -18,6 +18,7 @@ import (
 
 	"github.com/gobwas/ws"
 	flatbuffers "github.com/google/flatbuffers/go"
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 )
 
@@ -43,6 +44,7 @@ type client struct {
 	b      *flatbuffers.Builder
 	// messages is how many with updates have come; the reading goroutine's.
 	messages int
+	batch    statebatch.Batch // the one that was read last
 }
 
 // stats are what became of all that was sent while the window was open, whenever it came.
@@ -285,6 +287,17 @@ func (c *client) floorMessage(message []byte) {
 func sentAt(values []byte) int64 { return int64(binary.LittleEndian.Uint64(values)) }
 
 func (c *client) serverFrame(message []byte) {
+	if statebatch.Is(message) {
+		if err := c.batch.Read(message); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			return
+		}
+		sampled := c.sampled(len(c.batch.Values))
+		for i, v := range c.batch.Values {
+			c.stats.came(sentAt(v.Values), i == sampled)
+		}
+		return
+	}
 	root := clientv1.GetRootAsServerFrame(message, 0)
 	var t flatbuffers.Table
 	if !root.Body(&t) {
@@ -297,15 +310,6 @@ func (c *client) serverFrame(message []byte) {
 		go c.ping(time.Duration(welcome.HeartbeatMs()) * time.Millisecond)
 	case clientv1.ServerBodySnapshot:
 		c.snapshot(t)
-	case clientv1.ServerBodyStateBatch:
-		var batch clientv1.StateBatch
-		batch.Init(t.Bytes, t.Pos)
-		var v clientv1.EntityValues
-		sampled := c.sampled(batch.ValuesLength())
-		for i := range batch.ValuesLength() {
-			batch.Values(&v, i)
-			c.stats.came(sentAt(v.ValuesBytes()), i == sampled)
-		}
 	case clientv1.ServerBodyRoomEvent:
 		c.event(t)
 	case clientv1.ServerBodyError:

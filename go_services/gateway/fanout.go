@@ -6,6 +6,7 @@ import (
 	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
@@ -30,7 +31,9 @@ type fanOut struct {
 	json    []byte
 
 	tick uint64
-	own  map[uint32]*ownState // by entity
+	// batch is the one that was read last.
+	batch frames.StateBatch
+	own   map[uint32]*ownState // by entity
 }
 
 // ownState is the newest state of a member's entity.
@@ -299,6 +302,9 @@ type news struct {
 
 // learn keeps the newest state of members' own entities, and says what kind of frame it is.
 func (f *fanOut) learn(frame []byte) (clientv1.ServerBody, news) {
+	if statebatch.Is(frame) {
+		return clientv1.ServerBodyStateBatch, news{tick: f.learnStates(frame)}
+	}
 	root := clientv1.GetRootAsServerFrame(frame, 0)
 	var table flatbuffers.Table
 	if !root.Body(&table) {
@@ -306,10 +312,6 @@ func (f *fanOut) learn(frame []byte) (clientv1.ServerBody, news) {
 	}
 	kind, n := root.BodyType(), news{}
 	switch kind {
-	case clientv1.ServerBodyStateBatch:
-		var batch clientv1.StateBatch
-		batch.Init(table.Bytes, table.Pos)
-		n.tick = f.learnStates(&batch)
 	case clientv1.ServerBodySnapshot:
 		var snapshot clientv1.Snapshot
 		snapshot.Init(table.Bytes, table.Pos)
@@ -350,36 +352,27 @@ func (f *fanOut) learnSnapshot(snapshot *clientv1.Snapshot) {
 	for i := range snapshot.MembersLength() {
 		snapshot.Members(&m, i)
 		if m.State(&s) != nil && s.Entity() == snapshot.SelfEntity() {
-			own.learn(&s)
+			own.told, own.state = true, frames.StateOf(&s)
 			own.values = append(own.values[:0], m.ValuesBytes()...)
 		}
 	}
 }
 
-func (o *ownState) learn(s *clientv1.EntityState) {
-	var p clientv1.Vec3
-	s.Position(&p)
-	o.told, o.state = true, frames.EntityState{
-		Entity: s.Entity(), Position: frames.Vec3{X: p.X(), Y: p.Y(), Z: p.Z()}, Yaw: s.Yaw(), Animation: s.Animation(),
-	}
-}
-
 // learnStates says whether the batch is the first of its tick.
-func (f *fanOut) learnStates(batch *clientv1.StateBatch) (first bool) {
-	first = f.tick != batch.Tick()
-	f.tick = batch.Tick()
-	var s clientv1.EntityState
-	for i := range batch.StatesLength() {
-		batch.States(&s, i)
-		if own := f.own[s.Entity()]; own != nil {
-			own.learn(&s)
+func (f *fanOut) learnStates(frame []byte) (first bool) {
+	if f.batch.Read(frame) != nil {
+		return false // of a newer relay, for clients that are newer, too
+	}
+	first = f.tick != f.batch.Tick
+	f.tick = f.batch.Tick
+	for _, s := range f.batch.States {
+		if own := f.own[s.Entity]; own != nil {
+			own.told, own.state = true, s
 		}
 	}
-	var v clientv1.EntityValues
-	for i := range batch.ValuesLength() {
-		batch.Values(&v, i)
-		if own := f.own[v.Entity()]; own != nil {
-			own.values = append(own.values[:0], v.ValuesBytes()...)
+	for _, v := range f.batch.Values {
+		if own := f.own[v.Entity]; own != nil {
+			own.values = append(own.values[:0], v.Values...)
 		}
 	}
 	return first

@@ -10,8 +10,7 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
-	flatbuffers "github.com/google/flatbuffers/go"
-	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"golang.org/x/sys/unix"
@@ -132,13 +131,12 @@ func (c *crowdedRoom) take() {
 
 // count is what was taken: states that members get, frames and their bytes, and the bytes to all members and to gateways.
 func (c *crowdedRoom) count() (states, deliveries, toMembers, toGateways int) {
+	var batch statebatch.Batch
 	for _, taken := range c.taken {
 		for _, d := range taken {
-			var table flatbuffers.Table
-			clientv1.GetRootAsServerFrame(d.GetFrame(), 0).Body(&table)
-			var batch clientv1.StateBatch
-			batch.Init(table.Bytes, table.Pos)
-			states += batch.StatesLength() * len(d.GetLinks())
+			if batch.Read(d.GetFrame()) == nil {
+				states += len(batch.States) * len(d.GetLinks())
+			}
 			deliveries++
 			toMembers += len(d.GetFrame()) * len(d.GetLinks())
 			toGateways += proto.Size(d)

@@ -5,21 +5,18 @@ import (
 	"testing"
 	"time"
 
-	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 )
 
 // viewOf is a frame's state batch; nil if it is none.
-func viewOf(d *roomv1.Delivery) *clientv1.StateBatch {
-	var table flatbuffers.Table
-	root := clientv1.GetRootAsServerFrame(d.GetFrame(), 0)
-	if root.BodyType() != clientv1.ServerBodyStateBatch || !root.Body(&table) {
+func viewOf(d *roomv1.Delivery) *frames.StateBatch {
+	batch := &frames.StateBatch{}
+	if batch.Read(d.GetFrame()) != nil {
 		return nil
 	}
-	batch := &clientv1.StateBatch{}
-	batch.Init(table.Bytes, table.Pos)
 	return batch
 }
 
@@ -70,14 +67,12 @@ func TestWhoEntersAFullRoomGetsItInParts(t *testing.T) {
 		if n := len(d.GetFrame()); n > 3000 {
 			t.Errorf("a view of %d bytes", n)
 		}
-		if view.Anew() {
+		if view.Anew {
 			anew = true
 			clear(seen)
 		}
-		var s clientv1.EntityState
-		for i := range view.StatesLength() {
-			view.States(&s, i)
-			seen[s.Entity()] = true
+		for _, s := range view.States {
+			seen[s.Entity] = true
 		}
 	}
 }
@@ -99,14 +94,14 @@ func (c *crowdedRoom) stepAll(stream int, metres float32) {
 func TestAGatewayThatTakesNothingIsShownNothingMoreAndThenTheNewest(t *testing.T) {
 	c := newCrowdedRoom(t, 10, 400, "")
 	slow := c.streams[0]
-	c.stepAll(0, 0.001)
+	c.stepAll(0, 0.01)
 	c.tick()
 	waiting := slow.waiting()
 	if waiting == 0 {
 		t.Fatal("it is shown nothing at all")
 	}
 	for range 200 {
-		c.stepAll(1, 0.001)
+		c.stepAll(1, 0.01)
 		c.tick()
 		for i, st := range c.streams[1:] {
 			c.taken[i+1], _ = st.take(t.Context(), c.taken[i+1])
@@ -121,10 +116,8 @@ func TestAGatewayThatTakesNothingIsShownNothingMoreAndThenTheNewest(t *testing.T
 		c.tick()
 		c.take()
 		for _, d := range c.taken[0] {
-			var s clientv1.EntityState
-			for i := range viewOf(d).StatesLength() {
-				viewOf(d).States(&s, i)
-				newest[s.Entity()] = s.Position(nil).X()
+			for _, s := range viewOf(d).States {
+				newest[s.Entity] = s.Position.X
 			}
 		}
 		return !c.dirty()

@@ -5,21 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 
 	flatbuffers "github.com/google/flatbuffers/go"
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
 
 var errNoBody = errors.New("transcode server frame: no body")
 
-// AppendJSON appends a FlatBuffers ServerFrame, made by a service of ours, as JSON. Keys are the names in client.fbs.
+// AppendJSON appends a frame of the FlatBuffers dialect, made by a service of ours, as JSON. Keys are the names in client.fbs.
 func AppendJSON(dst, data []byte) (message []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil { // FlatBuffers' accessors panic on what is none
 			message, err = dst, fmt.Errorf("transcode server frame: %v", p)
 		}
 	}()
+	if statebatch.Is(data) {
+		return appendStateBatch(dst, data)
+	}
 	root := clientv1.GetRootAsServerFrame(data, 0)
 	var body flatbuffers.Table
 	if !root.Body(&body) {
@@ -83,14 +88,13 @@ var jsonServerBodies = map[clientv1.ServerBody]func([]byte, flatbuffers.Table) [
 		b = append(appendKey(b, "error"), '{')
 		return append(appendError(b, m.Reason(), m.Message(), m.Code(), m.RetryAfterMs()), '}')
 	},
-	clientv1.ServerBodySnapshot:   appendSnapshot,
-	clientv1.ServerBodyStateBatch: appendStateBatch,
-	clientv1.ServerBodyRoster:     appendRoster,
+	clientv1.ServerBodySnapshot: appendSnapshot,
+	clientv1.ServerBodyRoster:   appendRoster,
 	clientv1.ServerBodyCorrection: func(b []byte, t flatbuffers.Table) []byte {
 		var m clientv1.Correction
 		m.Init(t.Bytes, t.Pos)
 		b = append(appendKey(b, "correction"), '{')
-		return append(appendState(appendKey(b, "state"), m.State(nil)), '}')
+		return append(appendState(appendKey(b, "state"), frames.StateOf(m.State(nil))), '}')
 	},
 	clientv1.ServerBodyRoomEvent: appendRoomEvent,
 	clientv1.ServerBodyRoomLeft: func(b []byte, t flatbuffers.Table) []byte {
@@ -165,38 +169,40 @@ func appendSub(b []byte, sub uint32) []byte {
 	return appendUint(b, "sub", uint64(sub))
 }
 
-func appendStateBatch(b []byte, t flatbuffers.Table) []byte {
-	var m clientv1.StateBatch
-	m.Init(t.Bytes, t.Pos)
-	b = append(appendKey(b, "state_batch"), '{')
-	b = append(appendKey(appendUint(b, "tick", m.Tick()), "states"), '[')
-	var s clientv1.EntityState
-	for i := range m.StatesLength() {
-		m.States(&s, i)
-		b = appendState(appendComma(b, i), &s)
+// batches are read into by one transcoding after another.
+var batches = sync.Pool{New: func() any { return new(frames.StateBatch) }}
+
+func appendStateBatch(dst, frame []byte) ([]byte, error) {
+	m, _ := batches.Get().(*frames.StateBatch)
+	defer batches.Put(m)
+	if err := m.Read(frame); err != nil {
+		return dst, fmt.Errorf("transcode server frame: %w", err)
+	}
+	b := append(appendKey(append(dst, '{'), "state_batch"), '{')
+	b = append(appendKey(appendUint(b, "tick", m.Tick), "states"), '[')
+	for i := range m.States {
+		b = appendState(appendComma(b, i), m.States[i])
 	}
 	b = append(b, ']')
-	if n := m.ValuesLength(); n > 0 {
+	if len(m.Values) > 0 {
 		b = append(appendKey(b, "values"), '[')
-		var v clientv1.EntityValues
-		for i := range n {
-			m.Values(&v, i)
-			b = appendUint(append(appendComma(b, i), '{'), "entity", uint64(v.Entity()))
-			b = append(appendBase64(b, "values", v.ValuesBytes()), '}')
+		for i, v := range m.Values {
+			b = appendUint(append(appendComma(b, i), '{'), "entity", uint64(v.Entity))
+			b = append(appendBase64(b, "values", v.Values), '}')
 		}
 		b = append(b, ']')
 	}
-	if n := m.GoneLength(); n > 0 {
+	if len(m.Gone) > 0 {
 		b = append(appendKey(b, "gone"), '[')
-		for i := range n {
-			b = strconv.AppendUint(appendComma(b, i), uint64(m.Gone(i)), 10)
+		for i, entity := range m.Gone {
+			b = strconv.AppendUint(appendComma(b, i), uint64(entity), 10)
 		}
 		b = append(b, ']')
 	}
-	if m.Anew() {
+	if m.Anew {
 		b = appendBool(b, "anew", true)
 	}
-	return append(b, '}')
+	return append(b, '}', '}'), nil
 }
 
 func appendComma(b []byte, i int) []byte {

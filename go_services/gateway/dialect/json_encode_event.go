@@ -3,6 +3,7 @@ package dialect
 import (
 	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
 
 func appendRoomEvent(b []byte, t flatbuffers.Table) []byte {
@@ -66,20 +67,18 @@ func appendUser(b []byte, key string, u *clientv1.User) []byte {
 	return append(appendBool(b, "bot", u.Bot()), '}')
 }
 
-func appendState(b []byte, s *clientv1.EntityState) []byte {
-	var p clientv1.Vec3
-	s.Position(&p)
-	b = appendUint(append(b, '{'), "entity", uint64(s.Entity()))
+func appendState(b []byte, s frames.EntityState) []byte {
+	b = appendUint(append(b, '{'), "entity", uint64(s.Entity))
 	b = append(appendKey(b, "position"), '{')
-	b = appendFloat(appendFloat(appendFloat(b, "x", p.X()), "y", p.Y()), "z", p.Z())
+	b = appendFloat(appendFloat(appendFloat(b, "x", s.Position.X), "y", s.Position.Y), "z", s.Position.Z)
 	b = append(b, '}')
-	return append(appendUint(appendUint(b, "yaw", uint64(s.Yaw())), "animation", uint64(s.Animation())), '}')
+	return append(appendUint(appendUint(b, "yaw", uint64(s.Yaw)), "animation", uint64(s.Animation)), '}')
 }
 
 func appendMember(b []byte, m *clientv1.Member) []byte {
 	b = appendUser(append(b, '{'), "user", m.User(nil))
 	if s := m.State(nil); s != nil {
-		b = appendState(appendKey(b, "state"), s)
+		b = appendState(appendKey(b, "state"), frames.StateOf(s))
 	}
 	if m.ValuesLength() > 0 {
 		b = appendBase64(b, "values", m.ValuesBytes())

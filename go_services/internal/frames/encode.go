@@ -2,6 +2,7 @@ package frames
 
 import (
 	flatbuffers "github.com/google/flatbuffers/go"
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 )
 
@@ -10,7 +11,10 @@ const serverIdentifier = "WMS1"
 
 // Encoder encodes server frames. It keeps its buffer between frames, so one goroutine at a time may use it, and what
 // a method returns is valid only until the next call: who keeps it, copies it.
-type Encoder struct{ b *flatbuffers.Builder }
+type Encoder struct {
+	b     *flatbuffers.Builder
+	batch []byte
+}
 
 // NewEncoder makes an encoder.
 func NewEncoder() *Encoder { return &Encoder{b: flatbuffers.NewBuilder(1024)} }
@@ -154,51 +158,8 @@ func (e *Encoder) offsets(offsets []flatbuffers.UOffsetT) flatbuffers.UOffsetT {
 
 // StateBatch encodes a state batch. It allocates nothing once its buffer has grown.
 func (e *Encoder) StateBatch(m StateBatch) []byte {
-	e.b.Reset()
-	values, gone := e.values(m.Values), e.entities(m.Gone)
-	clientv1.StateBatchStartStatesVector(e.b, len(m.States))
-	for i := len(m.States) - 1; i >= 0; i-- {
-		e.state(m.States[i])
-	}
-	states := e.b.EndVector(len(m.States))
-	clientv1.StateBatchStart(e.b)
-	clientv1.StateBatchAddTick(e.b, m.Tick)
-	clientv1.StateBatchAddStates(e.b, states)
-	if values != 0 {
-		clientv1.StateBatchAddValues(e.b, values)
-	}
-	if gone != 0 {
-		clientv1.StateBatchAddGone(e.b, gone)
-	}
-	clientv1.StateBatchAddAnew(e.b, m.Anew)
-	return e.finish(0, clientv1.ServerBodyStateBatch, clientv1.StateBatchEnd(e.b))
-}
-
-func (e *Encoder) entities(entities []uint32) flatbuffers.UOffsetT {
-	if len(entities) == 0 {
-		return 0
-	}
-	clientv1.StateBatchStartGoneVector(e.b, len(entities))
-	for i := len(entities) - 1; i >= 0; i-- {
-		e.b.PrependUint32(entities[i])
-	}
-	return e.b.EndVector(len(entities))
-}
-
-func (e *Encoder) values(values []EntityValues) flatbuffers.UOffsetT {
-	if len(values) == 0 {
-		return 0
-	}
-	var few [64]flatbuffers.UOffsetT // on the stack for rooms of a usual size
-	offsets := few[:0]
-	for _, v := range values {
-		data := e.b.CreateByteVector(v.Values)
-		clientv1.EntityValuesStart(e.b)
-		clientv1.EntityValuesAddEntity(e.b, v.Entity)
-		clientv1.EntityValuesAddValues(e.b, data)
-		offsets = append(offsets, clientv1.EntityValuesEnd(e.b))
-	}
-	return e.offsets(offsets)
+	e.batch = statebatch.Append(e.batch[:0], &m)
+	return e.batch
 }
 
 // Correction encodes that the server moved the receiver's entity back.

@@ -1,27 +1,28 @@
-// Package frames holds what travels between a client and the gateway as plain Go values, and encodes it as
-// FlatBuffers (proto/worldmesh/client/v1/client.fbs). Relay and gateway share it.
+// Package frames holds what travels between a client and the gateway as plain Go values, and encodes it: state batches
+// packed, all else as FlatBuffers (proto/worldmesh/client/v1/client.fbs). Relay and gateway share it.
 package frames
 
-import "cmp"
+import (
+	"cmp"
 
-// Vec3 is a place in metres; Y points up.
-type Vec3 struct{ X, Y, Z float32 }
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+)
 
-// EntityState is the state of one entity.
-type EntityState struct {
-	// Entity is the entity's id in its room and epoch.
-	Entity   uint32
-	Position Vec3
-	// Yaw is in 65536ths of a turn, clockwise seen from above; 0 is north.
-	Yaw uint16
-	// Animation is by the clients' numbering.
-	Animation uint16
-}
+// What a state batch is made of.
+type (
+	Vec3         = statebatch.Vec3
+	EntityState  = statebatch.State
+	EntityValues = statebatch.Values
+	StateBatch   = statebatch.Batch
+)
 
-// EntityValues is what an application syncs with an entity; opaque to the server.
-type EntityValues struct {
-	Entity uint32
-	Values []byte
+// StateOf is the state that a frame has.
+func StateOf(s *clientv1.EntityState) EntityState {
+	p := s.Position(nil)
+	return EntityState{
+		Entity: s.Entity(), Position: Vec3{X: p.X(), Y: p.Y(), Z: p.Z()}, Yaw: s.Yaw(), Animation: s.Animation(),
+	}
 }
 
 // User is what others see of an account.
@@ -77,17 +78,6 @@ type Snapshot struct {
 type Roster struct {
 	Members []Member
 	Last    bool
-}
-
-// StateBatch is the newest state of entities that changed, and of those that came into sight.
-type StateBatch struct {
-	Tick   uint64
-	States []EntityState
-	Values []EntityValues
-	// Gone are the entities that are out of sight from now on.
-	Gone []uint32
-	// Anew says that all who are not told of here, or in what follows, are out of sight.
-	Anew bool
 }
 
 // Event is one event of a room's ordered channel.

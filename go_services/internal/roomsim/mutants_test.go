@@ -39,7 +39,7 @@ var mutants = []mutant{
 	},
 	{
 		"hear whispers by who is in, not by what is logged", "relay/room/log.go",
-		"for _, m := range r.shown {\n\t\tif m.User.ID == userID {", "if m := r.byUser[userID]; m != nil {\n\t\tif m.speaks != (Link{}) {",
+		"m != nil && m.shown {\n\t\treturn m.link", "m != nil {\n\t\treturn m.speaks",
 	},
 	{
 		"answer a join that was replaced as if nothing had happened", "relay/room/membership.go",
@@ -101,6 +101,7 @@ func TestMutantsAreFound(t *testing.T) {
 	}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
 			output, err := m.test(t)
 			found := regexp.MustCompile(`seed \d+: .*`).FindString(output)
 			switch {
@@ -136,8 +137,8 @@ func (m mutant) test(t *testing.T) (output string, err error) {
 		t.Fatal(err)
 	}
 	writeFile(t, overlay, replace)
-	test := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-run", "^TestRandomSchedules$", ".")
-	test.Env = append(os.Environ(), "WORLDMESH_SIM_SEEDS=1500")
+	test := exec.CommandContext(t.Context(), "go", "test", "-failfast", "-overlay", overlay, "-run", "^TestRandomSchedules$", ".")
+	test.Env = append(os.Environ(), "WORLDMESH_SIM_SEEDS=4000")
 	raw, err := test.CombinedOutput()
 	return string(raw), err
 }

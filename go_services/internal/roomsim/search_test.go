@@ -59,13 +59,15 @@ var searches = []struct {
 // it takes minutes; a search that does not come to its end fails.
 func TestEveryInterleaving(t *testing.T) {
 	const usual = 100_000
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // nearly all is garbage
+	before := debug.SetGCPercent(400) // nearly all is garbage
+	t.Cleanup(func() { debug.SetGCPercent(before) })
 	limit := setting(t, "WORLDMESH_SIM_STATES", usual)
 	for _, s := range searches {
 		t.Run(s.name, func(t *testing.T) {
 			if s.long && limit <= usual {
 				t.Skip("WORLDMESH_SIM_STATES is not set")
 			}
+			t.Parallel()
 			start := time.Now()
 			found := Search(s.Setup, limit)
 			if found.Err != nil {

@@ -41,8 +41,8 @@ func DefaultGrid() Grid {
 func (g Grid) Radius() float32 { return g.Cell - 2*g.Margin }
 
 const (
-	stateBytes = 20 // of an entity's state in a frame
-	valueBytes = 24 // of an entity's values, beside the values
+	stateBytes = 20 // of an entity's state in a frame, at most
+	valueBytes = 2  // of an entity's values, beside the values
 	// goneFrames bounds how many frames of entities that are out of sight may wait for an audience. Past it all is told anew.
 	goneFrames = 4
 )

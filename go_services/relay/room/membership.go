@@ -250,7 +250,7 @@ func (r *Room) rejoin(link Link, rejoin Rejoin) *member {
 	delete(r.byLink, m.speaks)
 	r.connect(m, link)
 	if s := rejoin.State; s != nil && r.contains(s.Position) {
-		m.state.Position, m.state.Yaw, m.state.Animation = s.Position, s.Yaw, s.Animation
+		m.state.Position, m.state.Yaw, m.state.Animation = s.Position.Rounded(), s.Yaw, s.Animation
 		m.placed = true
 		r.changed(m)
 	}

@@ -24,7 +24,7 @@ type Move struct {
 }
 
 // Move takes a member's new state into the next tick. A position that is out of the room, or farther than the
-// member can have come, is not taken: the member is told where it is.
+// member can have come, is not taken: the member is told where it is. It is kept to centimetres, as it is told to others.
 func (r *Room) Move(now time.Time, link Link, in In, move Move) {
 	m := r.memberOrFail(link, in)
 	if m == nil {
@@ -37,7 +37,7 @@ func (r *Room) Move(now time.Time, link Link, in In, move Move) {
 	allowed := r.contains(move.Position) &&
 		m.walk.spend(now, distance(m.state.Position, move.Position), float64(r.cfg.MaxSpeed))
 	if allowed {
-		m.state.Position = move.Position
+		m.state.Position = move.Position.Rounded()
 	}
 	r.changed(m)
 	if !allowed {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gobwas/ws"
 	flatbuffers "github.com/google/flatbuffers/go"
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 )
 
@@ -55,7 +56,7 @@ type client struct {
 	gateway  int // which its socket is at
 	in       bool
 	seen     *position
-	place    [3]float32
+	place    statebatch.Vec3
 	rid      uint32
 	asked    map[uint32]*message
 	pending  []*message // not answered, in order
@@ -68,6 +69,7 @@ type client struct {
 	dead     bool // has lost its socket and does not come back
 
 	sees     view
+	batch    statebatch.Batch
 	newest   map[uint32]uint64 // of each entity the newest step's time
 	silence  time.Duration
 	lastSent time.Time
@@ -197,6 +199,9 @@ func (c *client) read(conn net.Conn, reader *bufio.Reader) error {
 }
 
 func (c *client) take(data []byte) error {
+	if statebatch.Is(data) {
+		return c.states(data)
+	}
 	root := clientv1.GetRootAsServerFrame(data, 0)
 	var t flatbuffers.Table
 	if !root.Body(&t) {
@@ -215,12 +220,6 @@ func (c *client) take(data []byte) error {
 		return c.snapshot(t)
 	case clientv1.ServerBodyRoomEvent:
 		c.event(t)
-	case clientv1.ServerBodyStateBatch:
-		c.room.state(c.gateway)
-		var batch clientv1.StateBatch
-		batch.Init(t.Bytes, t.Pos)
-		c.sees.states(&batch)
-		c.measure(&batch)
 	case clientv1.ServerBodyRoster:
 		var roster clientv1.Roster
 		roster.Init(t.Bytes, t.Pos)
@@ -243,6 +242,19 @@ func (c *client) take(data []byte) error {
 		c.load.note("left", errors.New(string(left.Reason())))
 		return c.join()
 	}
+	return nil
+}
+
+// states takes in where others are.
+func (c *client) states(data []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.batch.Read(data); err != nil {
+		return err
+	}
+	c.room.state(c.gateway)
+	c.sees.states(&c.batch)
+	c.measure(&c.batch)
 	return nil
 }
 
@@ -409,9 +421,9 @@ func (c *client) walk(b *flatbuffers.Builder) {
 	binary.LittleEndian.PutUint64(values[:], uint64(time.Now().UnixNano()))
 	binary.LittleEndian.PutUint64(values[8:], uint64(me))
 	v := b.CreateByteVector(values[:])
-	to := [3]float32{c.place[0] + rand.Float32()*0.1, c.place[1], c.place[2]}
+	to := statebatch.Vec3{X: c.place.X + rand.Float32()*0.1, Y: c.place.Y, Z: c.place.Z}.Rounded()
 	clientv1.MoveStart(b)
-	clientv1.MoveAddPosition(b, clientv1.CreateVec3(b, to[0], to[1], to[2]))
+	clientv1.MoveAddPosition(b, clientv1.CreateVec3(b, to.X, to.Y, to.Z))
 	clientv1.MoveAddValues(b, v)
 	if c.sendLocked(b, clientv1.ClientBodyMove, clientv1.MoveEnd(b), 0) == nil {
 		c.sees.walked(to)
@@ -420,23 +432,21 @@ func (c *client) walk(b *flatbuffers.Builder) {
 
 // measure takes note of how old the steps of others are that it sees. Those of another program's are not: they tell how
 // late that one is, too.
-func (c *client) measure(batch *clientv1.StateBatch) {
+func (c *client) measure(batch *statebatch.Batch) {
 	if c.slow != nil || c.index >= measuring*len(c.load.rooms) {
 		return
 	}
 	now := time.Now()
-	var v clientv1.EntityValues
-	for i := range batch.ValuesLength() {
-		batch.Values(&v, i)
-		if v.ValuesLength() < stampSize || v.Entity() == c.sees.entity {
+	for _, v := range batch.Values {
+		if len(v.Values) < stampSize || v.Entity == c.sees.entity {
 			continue
 		}
-		made, by := binary.LittleEndian.Uint64(v.ValuesBytes()), binary.LittleEndian.Uint64(v.ValuesBytes()[8:])
+		made, by := binary.LittleEndian.Uint64(v.Values), binary.LittleEndian.Uint64(v.Values[8:])
 		if by != uint64(me) {
 			continue
 		}
-		if c.newest[v.Entity()] < made { // who stands still may be told of again
-			c.newest[v.Entity()] = made
+		if c.newest[v.Entity] < made { // who stands still may be told of again
+			c.newest[v.Entity] = made
 			c.room.stepSeen(now, now.Sub(time.Unix(0, int64(made))))
 		}
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"time"
+
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 )
 
 // result is what came of it.
@@ -146,7 +148,7 @@ func (l *load) result() result {
 
 // wrong compares what each client sees of its room with what is true: who is in, and where each has gone last.
 func (l *load) wrong() (members, places int) {
-	truth := map[*room]map[uint32][3]float32{}
+	truth := map[*room]map[uint32]statebatch.Vec3{}
 	besides := map[*room]int{}
 	for _, room := range l.rooms {
 		besides[room] = l.plan.Besides
@@ -154,7 +156,7 @@ func (l *load) wrong() (members, places int) {
 	for _, c := range l.clients {
 		c.mu.Lock()
 		if truth[c.room] == nil {
-			truth[c.room] = map[uint32][3]float32{}
+			truth[c.room] = map[uint32]statebatch.Vec3{}
 		}
 		switch {
 		case c.dead: // it may be in or not: its place is held for a while

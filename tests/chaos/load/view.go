@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 )
 
@@ -18,10 +19,10 @@ const (
 type view struct {
 	entity  uint32 // its own
 	members map[uint32]string
-	sight   map[uint32][3]float32
+	sight   map[uint32]statebatch.Vec3
 }
 
-func (v *view) self() [3]float32 { return v.sight[v.entity] }
+func (v *view) self() statebatch.Vec3 { return v.sight[v.entity] }
 
 // snapshot begins anew: it tells of all who are in by now, or of a full room of oneself. Then those who were known still
 // are, if nothing was missed.
@@ -29,7 +30,7 @@ func (v *view) snapshot(s *clientv1.Snapshot) {
 	if s.ViewRadius() == 0 || !s.Resumed() || s.Gap() || s.SelfEntity() != v.entity {
 		v.members = make(map[uint32]string, s.MembersLength())
 	}
-	v.entity, v.sight = s.SelfEntity(), make(map[uint32][3]float32, s.MembersLength())
+	v.entity, v.sight = s.SelfEntity(), make(map[uint32]statebatch.Vec3, s.MembersLength())
 	var m clientv1.Member
 	for i := range s.MembersLength() {
 		s.Members(&m, i)
@@ -60,19 +61,16 @@ func (v *view) left(entity uint32) {
 	delete(v.sight, entity)
 }
 
-func (v *view) states(batch *clientv1.StateBatch) {
+func (v *view) states(batch *statebatch.Batch) {
 	own := v.self()
-	if batch.Anew() {
+	if batch.Anew {
 		clear(v.sight)
 	}
-	for i := range batch.GoneLength() {
-		delete(v.sight, batch.Gone(i))
+	for _, entity := range batch.Gone {
+		delete(v.sight, entity)
 	}
-	var s clientv1.EntityState
-	var at clientv1.Vec3
-	for i := range batch.StatesLength() {
-		batch.States(&s, i)
-		v.sight[s.Entity()] = place(s.Position(&at))
+	for _, s := range batch.States {
+		v.sight[s.Entity] = s.Position
 	}
 	v.sight[v.entity] = own // it knows better
 }
@@ -80,10 +78,10 @@ func (v *view) states(batch *clientv1.StateBatch) {
 func (v *view) correct(c *clientv1.Correction) { v.walked(place(c.State(nil).Position(nil))) }
 
 // walked is where it has gone to by itself.
-func (v *view) walked(to [3]float32) { v.sight[v.entity] = to }
+func (v *view) walked(to statebatch.Vec3) { v.sight[v.entity] = to }
 
 // wrong compares with who is in and where they are, and with how many may be in besides.
-func (v *view) wrong(truth map[uint32][3]float32, besides int) (members, places int) {
+func (v *view) wrong(truth map[uint32]statebatch.Vec3, besides int) (members, places int) {
 	known := 0
 	for entity, at := range truth {
 		if _, knows := v.members[entity]; knows {
@@ -101,6 +99,6 @@ func (v *view) wrong(truth map[uint32][3]float32, besides int) (members, places 
 	return members + max(len(v.members)-known-besides, 0), places
 }
 
-func distance(a, b [3]float32) float64 { return math.Hypot(float64(a[0]-b[0]), float64(a[2]-b[2])) }
+func distance(a, b statebatch.Vec3) float64 { return math.Hypot(float64(a.X-b.X), float64(a.Z-b.Z)) }
 
-func place(p *clientv1.Vec3) [3]float32 { return [3]float32{p.X(), p.Y(), p.Z()} }
+func place(p *clientv1.Vec3) statebatch.Vec3 { return statebatch.Vec3{X: p.X(), Y: p.Y(), Z: p.Z()} }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
@@ -225,7 +226,7 @@ func (g *gateway) take(d *roomv1.Delivery) {
 }
 
 func (g *gateway) hear(frame []byte, at place) {
-	if len(frame) == 0 {
+	if len(frame) == 0 || statebatch.Is(frame) {
 		return
 	}
 	var body, inner flatbuffers.Table

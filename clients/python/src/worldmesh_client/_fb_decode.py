@@ -1,4 +1,4 @@
-"""Server frames out of FlatBuffers."""
+"""Server frames out of FlatBuffers, and out of packed state batches."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from worldmesh.client.v1.Roster import Roster
 from worldmesh.client.v1.ServerBody import ServerBody
 from worldmesh.client.v1.ServerFrame import ServerFrame
 from worldmesh.client.v1.Snapshot import Snapshot
-from worldmesh.client.v1.StateBatch import StateBatch
 from worldmesh.client.v1.Welcome import Welcome
 from worldmesh.client.v1.WhisperMessage import WhisperMessage
 
 from . import _frames as f
+from . import _state_batch
 from ._errors import ProtocolError
 
 IDENTIFIER = b"WMS1"
@@ -40,6 +40,8 @@ T = TypeVar("T")
 
 def decode(data: bytes) -> f.ServerFrame:
     """Reads one binary WebSocket message. Raises ProtocolError if it is no frame."""
+    if _state_batch.is_one(data):
+        return f.ServerFrame(0, _state_batch.decode(data))
     if len(data) < 8 or not util.BufferHasIdentifier(data, 0, IDENTIFIER):
         raise ProtocolError("the message is no ServerFrame of this version")
     try:
@@ -75,14 +77,8 @@ def _user(user: Table) -> f.User:
 
 
 def _state(state: Table) -> f.EntityState:
-    return _states(bytes(state._tab.Bytes[state._tab.Pos : state._tab.Pos + _STATE.size]))[0]
-
-
-def _states(data: bytes) -> tuple[f.EntityState, ...]:
-    return tuple(
-        f.EntityState(entity, f.Vec3(x, y, z), yaw, animation)
-        for entity, x, y, z, yaw, animation in _STATE.iter_unpack(data)
-    )
+    entity, x, y, z, yaw, animation = _STATE.unpack_from(state._tab.Bytes, state._tab.Pos)
+    return f.EntityState(entity, f.Vec3(x, y, z), yaw, animation)
 
 
 def _member(member: Table) -> f.Member:
@@ -118,22 +114,6 @@ def _snapshot(table: Table) -> f.Snapshot:
         resumed=bool(m.Resumed()),
         gap=bool(m.Gap()),
         view_radius=m.ViewRadius(),
-    )
-
-
-def _state_batch(table: Table) -> f.StateBatch:
-    m: Any = _as(StateBatch, table)
-    states: tuple[f.EntityState, ...] = ()
-    if count := m.StatesLength():
-        offset = m._tab.Vector(m._tab.Offset(_FIRST + 2))
-        states = _states(bytes(m._tab.Bytes[offset : offset + count * _STATE.size]))
-    values = (m.Values(i) for i in range(m.ValuesLength()))
-    return f.StateBatch(
-        m.Tick(),
-        states,
-        tuple(f.EntityValues(v.Entity(), _bytes(v, 1)) for v in values),
-        tuple(m.Gone(i) for i in range(m.GoneLength())),
-        bool(m.Anew()),
     )
 
 
@@ -212,7 +192,6 @@ _BODIES: dict[int, Callable[[Table], f.ServerBody | f.Unknown]] = {
     ServerBody.Ok: lambda _: f.Ok(),
     ServerBody.Error: _error,
     ServerBody.Snapshot: _snapshot,
-    ServerBody.StateBatch: _state_batch,
     ServerBody.Correction: _correction,
     ServerBody.RoomEvent: _room_event,
     ServerBody.RoomLeft: _room_left,
