@@ -1,7 +1,12 @@
-"""What a benchmark came to before, and what is worse now."""
+"""What a benchmark came to before, and what is worse now.
+
+A ratio to the floor is another on another kind of processor: one with fast system calls favours the floor, which does
+little else. So there is a baseline for each kind of machine.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 TOLERANCE = 0.20
@@ -21,6 +26,29 @@ HIGHER_IS_BETTER = ("joins", "joins_tls", "delivered_share")
 """Ratios to the floor of the same run, and figures that do not depend on how fast the machine is."""
 
 FLOOR_TICK_MS = 50.0
+
+
+def machine(cpuinfo: str, processors: int | None = None) -> str:
+    """What kind of machine this is, by /proc/cpuinfo: `GenuineIntel 6/207, 2 processors`."""
+    fields = dict(
+        (name.strip(), value.strip())
+        for name, found, value in (line.partition(":") for line in cpuinfo.partition("\n\n")[0].splitlines())
+        if found
+    )
+    kind = f"{fields.get('vendor_id', 'unknown')} {fields.get('cpu family', '?')}/{fields.get('model', '?')}"
+    return f"{kind}, {processors or os.cpu_count()} processors"
+
+
+def of_machine(kept: Mapping[str, Mapping[str, float]], kind: str) -> tuple[Mapping[str, float], bool]:
+    """The baseline of a kind of machine, and whether it is of that kind: else of each figure the mildest of the others."""
+    if kind in kept:
+        return kept[kind], True
+    mildest: dict[str, float] = {}
+    for figures in kept.values():
+        for name, value in figures.items():
+            pick = max if name in LOWER_IS_BETTER else min
+            mildest[name] = pick(value, mildest.get(name, value))
+    return mildest, False
 
 
 def busy(results: Mapping[str, float]) -> str:

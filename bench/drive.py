@@ -1,7 +1,7 @@
 """Runs the benchmarks: starts a world of its own, ends it, prints a table and, as the last line, one JSON object.
 
-Fails if a figure is more than 20 % worse than bench/baseline.json has it, or 1 % where it is the share that comes;
-`--renew` writes what was measured there.
+Fails if a figure is more than 20 % worse than bench/baseline.json has it for this kind of machine, or 1 % where it is
+the share that comes; `--renew` writes what was measured there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import gobench  # noqa: E402 - the tree is no package
-from bench.baseline import busy, regressions, renewed, unjudged  # noqa: E402
+from bench.baseline import busy, machine, of_machine, regressions, renewed, unjudged  # noqa: E402
 from tests.support.world import World, running_world  # noqa: E402
 
 BIN = ROOT / ".build/bench"
@@ -288,17 +288,24 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
     parser.add_argument("--only", default="all", choices=("all", "rooms", "rpc", "presence"), help="a part")
-    parser.add_argument("--renew", action="store_true", help="keep what was measured as the baseline of later runs")
+    parser.add_argument(
+        "--renew", action="store_true", help="keep what was measured as the baseline of this kind of machine"
+    )
     arguments = parser.parse_args()
     build()
     results = measure(arguments.only)
     width = max(len(name) for name in results)
     for name, value in results.items():
         print(f"{name:{width}}  {value}")
-    baseline = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    kept = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    kind = machine(Path("/proc/cpuinfo").read_text())
+    baseline, known = of_machine(kept, kind)
     if arguments.renew:
-        BASELINE.write_text(json.dumps(renewed(baseline, results), indent=2) + "\n")
-    elif missing := unjudged(baseline, results):
+        kept[kind] = renewed(kept.get(kind, {}), results)
+        BASELINE.write_text(json.dumps(kept, indent=2) + "\n")
+    elif not known:
+        say(f"there is no baseline of a machine such as this ({kind}): judged by the mildest of others")
+    if not arguments.renew and (missing := unjudged(baseline, results)):
         say(f"not judged, for {BASELINE.relative_to(ROOT)} does not have them: {', '.join(missing)}")
     worse = regressions(baseline, results)
     for line in worse:

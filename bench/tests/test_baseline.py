@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.baseline import busy, regressions, renewed, unjudged
+from bench.baseline import busy, machine, of_machine, regressions, renewed, unjudged
 
 BASELINE = {"cpu_20x50x4": 1.5, "joins": 0.5}
 
@@ -31,6 +31,19 @@ def test_what_is_not_delivered_is_told_soon(share: float, worse: list[str]) -> N
 def test_a_part_renews_its_part() -> None:
     kept = renewed(BASELINE, {"joins": 0.6, "p99_ms_20x50x10": 50.0})
     assert kept == {"cpu_20x50x4": 1.5, "joins": 0.6}
+
+
+def test_each_kind_of_machine_has_a_baseline_and_another_the_mildest() -> None:
+    kept = {"a": {"cpu_20x50x4": 1.4, "joins": 0.4}, "b": {"cpu_20x50x4": 1.6, "joins": 0.5}}
+    assert of_machine(kept, "b") == (kept["b"], True)
+    assert of_machine(kept, "c") == ({"cpu_20x50x4": 1.6, "joins": 0.4}, False)
+    assert of_machine({}, "c") == ({}, False)
+
+
+def test_a_machine_is_told_by_its_processors() -> None:
+    info = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 207\nflags\t\t: a b\n\nprocessor\t: 1\nmodel\t: 1\n"
+    assert machine(info, 2) == "GenuineIntel 6/207, 2 processors"
+    assert machine("", 4) == "unknown ?/?, 4 processors"
 
 
 def test_what_there_is_nothing_to_compare_with_is_named() -> None:
