@@ -30,17 +30,14 @@ FLOOR_TICK_MS = 50.0
 
 def machine(cpuinfo: str, processors: int | None = None) -> str:
     """What kind of machine this is, by /proc/cpuinfo: `GenuineIntel 6/207, 2 processors`."""
-    fields = dict(
-        (name.strip(), value.strip())
-        for name, found, value in (line.partition(":") for line in cpuinfo.partition("\n\n")[0].splitlines())
-        if found
-    )
+    first = cpuinfo.partition("\n\n")[0].splitlines()
+    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first)}
     kind = f"{fields.get('vendor_id', 'unknown')} {fields.get('cpu family', '?')}/{fields.get('model', '?')}"
     return f"{kind}, {processors or os.cpu_count()} processors"
 
 
 def of_machine(kept: Mapping[str, Mapping[str, float]], kind: str) -> tuple[Mapping[str, float], bool]:
-    """The baseline of a kind of machine, and whether it is of that kind: else of each figure the mildest of the others."""
+    """The baseline of a kind of machine, and whether there is one: else each figure is the mildest of the others."""
     if kind in kept:
         return kept[kind], True
     mildest: dict[str, float] = {}
