@@ -23,6 +23,9 @@ LOWER_IS_BETTER = (
     "bytes_per_s_20_walk",
 )
 HIGHER_IS_BETTER = ("joins", "joins_tls", "delivered_share")
+SAME_EVERYWHERE = ("allocs_per_delivery", "presence_core_bytes_per_user", "bytes_per_s_20_walk", "delivered_share")
+"""Of these, which do not depend on the machine, there is one baseline, under this name."""
+EVERYWHERE = "every machine"
 """Ratios to the floor of the same run, and figures that do not depend on how fast the machine is."""
 
 FLOOR_TICK_MS = 50.0
@@ -32,20 +35,21 @@ def machine(cpuinfo: str, processors: int | None = None) -> str:
     """What kind of machine this is, by /proc/cpuinfo: `GenuineIntel 6/207, 2 processors`."""
     first = cpuinfo.partition("\n\n")[0].splitlines()
     fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first)}
-    kind = f"{fields.get('vendor_id', 'unknown')} {fields.get('cpu family', '?')}/{fields.get('model', '?')}"
-    return f"{kind}, {processors or os.cpu_count()} processors"
+    vendor = fields.get("vendor_id") or f"implementer {fields.get('CPU implementer', 'unknown')}"
+    model = (
+        f"{fields['cpu family']}/{fields.get('model')}" if "cpu family" in fields else fields.get("CPU part", "unknown")
+    )
+    return f"{vendor} {model}, {processors or len(os.sched_getaffinity(0))} processors"
 
 
-def of_machine(kept: Mapping[str, Mapping[str, float]], kind: str) -> tuple[Mapping[str, float], bool]:
-    """The baseline of a kind of machine, and whether there is one: else each figure is the mildest of the others."""
-    if kind in kept:
-        return kept[kind], True
+def of_machine(kept: Mapping[str, Mapping[str, float]], kind: str) -> tuple[dict[str, float], bool]:
+    """The baseline of a kind of machine, and whether there is one: what it lacks is the mildest of the others."""
     mildest: dict[str, float] = {}
     for figures in kept.values():
         for name, value in figures.items():
             pick = max if name in LOWER_IS_BETTER else min
             mildest[name] = pick(value, mildest.get(name, value))
-    return mildest, False
+    return mildest | dict(kept.get(kind, {})), kind in kept
 
 
 def busy(results: Mapping[str, float]) -> str:
@@ -85,7 +89,12 @@ def unjudged(baseline: Mapping[str, float], results: Mapping[str, float]) -> lis
     return [name for name in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER) if name in results and name not in baseline]
 
 
-def renewed(baseline: Mapping[str, float], results: Mapping[str, float]) -> dict[str, float]:
-    """The baseline, with what was measured now in the place of what was measured before."""
-    names = (*LOWER_IS_BETTER, *HIGHER_IS_BETTER)
-    return {n: results.get(n, baseline.get(n, 0.0)) for n in names if n in results or n in baseline}
+def renewed(
+    kept: Mapping[str, Mapping[str, float]], kind: str, results: Mapping[str, float]
+) -> dict[str, dict[str, float]]:
+    """All baselines, with what was measured now in the place of what was measured before."""
+    every = {name: dict(figures) for name, figures in kept.items()}
+    for name in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER):
+        if name in results:
+            every.setdefault(EVERYWHERE if name in SAME_EVERYWHERE else kind, {})[name] = results[name]
+    return every

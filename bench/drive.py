@@ -301,8 +301,7 @@ def main() -> int:
     kind = machine(Path("/proc/cpuinfo").read_text())
     baseline, known = of_machine(kept, kind)
     if arguments.renew:
-        kept[kind] = renewed(kept.get(kind, {}), results)
-        BASELINE.write_text(json.dumps(kept, indent=2) + "\n")
+        BASELINE.write_text(json.dumps(renewed(kept, kind, results), indent=2) + "\n")
     elif not known:
         say(f"there is no baseline of a machine such as this ({kind}): judged by the mildest of others")
     if not arguments.renew and (missing := unjudged(baseline, results)):

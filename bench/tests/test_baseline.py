@@ -29,8 +29,8 @@ def test_what_is_not_delivered_is_told_soon(share: float, worse: list[str]) -> N
 
 
 def test_a_part_renews_its_part() -> None:
-    kept = renewed(BASELINE, {"joins": 0.6, "p99_ms_20x50x10": 50.0})
-    assert kept == {"cpu_20x50x4": 1.5, "joins": 0.6}
+    kept = renewed({"a": BASELINE, "b": BASELINE}, "b", {"joins": 0.6, "delivered_share": 1.0, "p99_ms_20x50x10": 50.0})
+    assert kept == {"a": BASELINE, "b": {"cpu_20x50x4": 1.5, "joins": 0.6}, "every machine": {"delivered_share": 1.0}}
 
 
 def test_each_kind_of_machine_has_a_baseline_and_another_the_mildest() -> None:
@@ -38,12 +38,14 @@ def test_each_kind_of_machine_has_a_baseline_and_another_the_mildest() -> None:
     assert of_machine(kept, "b") == (kept["b"], True)
     assert of_machine(kept, "c") == ({"cpu_20x50x4": 1.6, "joins": 0.4}, False)
     assert of_machine({}, "c") == ({}, False)
+    assert of_machine(kept | {"d": {"joins": 0.6}}, "d") == ({"cpu_20x50x4": 1.6, "joins": 0.6}, True)
 
 
 def test_a_machine_is_told_by_its_processors() -> None:
     info = "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 207\n\nprocessor\t: 1\nmodel\t: 1\n"
     assert machine(info, 2) == "GenuineIntel 6/207, 2 processors"
-    assert machine("", 4) == "unknown ?/?, 4 processors"
+    assert machine("CPU implementer : 0x41\nCPU part : 0xd40\n", 4) == "implementer 0x41 0xd40, 4 processors"
+    assert machine("", 4) == "implementer unknown unknown, 4 processors"
 
 
 def test_what_there_is_nothing_to_compare_with_is_named() -> None:

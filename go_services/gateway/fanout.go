@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -86,7 +87,7 @@ func (f *fanOut) message(d dialect.Dialect, flat []byte) ([]byte, bool) {
 		return flat, true
 	}
 	var err error
-	if f.json, err = dialect.AppendJSON(f.json[:0], flat); err != nil {
+	if f.json, err = dialect.AppendJSON(f.json[:0], flat, &f.batch); err != nil {
 		f.metrics.drops.WithLabelValues("broken").Inc()
 		return nil, false
 	}
@@ -127,7 +128,11 @@ func (a *attachment) owns(m *member) {
 // write writes a frame to its audience, or keeps it a little.
 func (a *attachment) write(d *roomv1.Delivery, frame []byte) {
 	state := d.GetChannel() == roomv1.Channel_CHANNEL_STATE
-	kind, n := a.fan.learn(frame)
+	kind, n, err := a.fan.learn(frame)
+	if err != nil {
+		a.fan.metrics.drops.WithLabelValues("broken").Inc()
+		return
+	}
 	if n.tick {
 		a.pace.ticked(time.Now().Add(-time.Duration(d.GetLateUs()) * time.Microsecond))
 	}
@@ -300,17 +305,24 @@ type news struct {
 	after        uint32 // the entity of its last member
 }
 
-// learn keeps the newest state of members' own entities, and says what kind of frame it is.
-func (f *fanOut) learn(frame []byte) (clientv1.ServerBody, news) {
+// learn keeps the newest state of members' own entities, and says what kind of frame it is. What is of a later version is
+// none that is known, for clients that know it.
+func (f *fanOut) learn(frame []byte) (kind clientv1.ServerBody, n news, err error) {
 	if statebatch.Is(frame) {
-		return clientv1.ServerBodyStateBatch, news{tick: f.learnStates(frame)}
+		switch err := f.batch.Read(frame); {
+		case errors.Is(err, statebatch.ErrNewer):
+			return clientv1.ServerBodyNONE, news{}, nil
+		case err != nil:
+			return clientv1.ServerBodyNONE, news{}, err
+		}
+		return clientv1.ServerBodyStateBatch, news{tick: f.learnStates()}, nil
 	}
 	root := clientv1.GetRootAsServerFrame(frame, 0)
 	var table flatbuffers.Table
 	if !root.Body(&table) {
-		return clientv1.ServerBodyNONE, news{}
+		return clientv1.ServerBodyNONE, news{}, nil
 	}
-	kind, n := root.BodyType(), news{}
+	kind = root.BodyType()
 	switch kind {
 	case clientv1.ServerBodySnapshot:
 		var snapshot clientv1.Snapshot
@@ -327,9 +339,9 @@ func (f *fanOut) learn(frame []byte) (clientv1.ServerBody, news) {
 		n.comesAndGoes = event.BodyType() == clientv1.EventBodyMemberJoined || event.BodyType() == clientv1.EventBodyMemberLeft
 	}
 	if int(kind) >= len(f.metrics.sent) {
-		return clientv1.ServerBodyNONE, n
+		return clientv1.ServerBodyNONE, n, nil
 	}
-	return kind, n
+	return kind, n, nil
 }
 
 func lastOf(roster *clientv1.Roster) uint32 {
@@ -358,11 +370,8 @@ func (f *fanOut) learnSnapshot(snapshot *clientv1.Snapshot) {
 	}
 }
 
-// learnStates says whether the batch is the first of its tick.
-func (f *fanOut) learnStates(frame []byte) (first bool) {
-	if f.batch.Read(frame) != nil {
-		return false // of a newer relay, for clients that are newer, too
-	}
+// learnStates says whether the batch that was read is the first of its tick.
+func (f *fanOut) learnStates() (first bool) {
 	first = f.tick != f.batch.Tick
 	f.tick = f.batch.Tick
 	for _, s := range f.batch.States {

@@ -1,9 +1,14 @@
 package gateway
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
@@ -83,5 +88,29 @@ func TestNewsWaitsForATickAndInACrowdForMore(t *testing.T) {
 		if wait := newsWait(now, now.Add(-c.since), tick); wait != c.want {
 			t.Errorf("%v after the last, news waits for %v, not %v", c.since, wait, c.want)
 		}
+	}
+}
+
+// TestABrokenStateBatchReachesNobody, and one of a later version those who may know it.
+func TestABrokenStateBatchReachesNobody(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	broken, newer := stateOf(1, 1, 1), stateOf(2, 1, 2)
+	broken.Frame = broken.GetFrame()[:len(broken.GetFrame())-1]
+	newer.Frame[0] |= 1 << 7
+	stream.deliver(broken, newer, stateOf(3, 1, 3.5))
+	if got := ann.hears("state_batch"); !strings.Contains(got, `"tick":3`) {
+		t.Errorf("%s", got)
+	}
+	f := newFanOut(newMetrics(prometheus.NewRegistry(), nil))
+	if _, _, err := f.learn(broken.GetFrame()); !errors.Is(err, statebatch.ErrBroken) {
+		t.Errorf("broken: %v", err)
+	}
+	if kind, n, err := f.learn(newer.GetFrame()); kind != clientv1.ServerBodyNONE || n.tick || err != nil {
+		t.Errorf("newer: %v, %+v, %v", kind, n, err)
+	}
+	if _, _, err := f.learn([]byte{0b10}); err != nil {
+		t.Errorf("of another kind: %v", err)
 	}
 }

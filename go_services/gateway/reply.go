@@ -33,7 +33,7 @@ func (c *client) write(encode func(*frames.Encoder) []byte, send func(frame []by
 	c.gateway.metrics.sent[clientv1.GetRootAsServerFrame(message, 0).BodyType()].Inc()
 	if c.socket.Dialect == dialect.JSON {
 		var err error
-		if w.json, err = dialect.AppendJSON(w.json[:0], message); err != nil {
+		if w.json, err = dialect.AppendJSON(w.json[:0], message, nil); err != nil {
 			c.gateway.log.Error("encode a frame", "error", err.Error())
 			return
 		}

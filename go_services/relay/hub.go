@@ -34,6 +34,7 @@ type hub struct {
 	ctx     context.Context
 	running sync.WaitGroup
 
+	late        bool       // with its lease: the newest renewal has failed; of the goroutine that renews
 	rebalancing sync.Mutex // held while rooms are given to a relay that has fewer
 
 	mu       sync.Mutex
@@ -245,8 +246,14 @@ func (h *hub) sweep(ctx context.Context) {
 
 // renew holds the lease, looks whether the rooms are still this relay's, and gives some away if it has too many.
 func (h *hub) renew(ctx context.Context) {
-	if err := h.tenure.renew(ctx); err != nil {
-		h.log.WarnContext(ctx, "renew the lease", "error", err.Error())
+	err := h.tenure.renew(ctx)
+	switch {
+	case err != nil && !h.late: // said once
+		h.log.WarnContext(ctx, "the lease can not be renewed", "error", err.Error())
+	case err == nil && h.late:
+		h.log.InfoContext(ctx, "the lease is renewed again")
+	}
+	if h.late = err != nil; h.late {
 		return
 	}
 	rooms := h.all()

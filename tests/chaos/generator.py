@@ -37,9 +37,10 @@ class Load:
         """When it was told to stop, after which everybody leaves."""
 
     def mark(self) -> None:
-        """Says that something goes wrong now."""
+        """Says that something goes wrong now, and waits until that is noted: what comes of it counts."""
         self.marked = time.monotonic()
         self.tell("mark")
+        self.answer()
 
     def calm(self) -> Result:
         """Waits until steps are seen about as fast from one second to the next: figures of how that went."""

@@ -201,6 +201,21 @@ def test_an_envoy_is_succeeded_without_a_gap(world: World, proxy: str) -> None:
 
 
 @pytest.mark.parametrize("proxy", ["envoy-mesh", "envoy-edge"])
+def test_an_envoy_whose_configuration_is_broken_succeeds_nobody(world: World, proxy: str) -> None:
+    before = world.where["pids"][proxy]
+    config = Path(world.where["data"]) / f"envoy/{proxy.removeprefix('envoy-')}.json"
+    text = config.read_text()
+    try:
+        config.write_text(text.replace('"listeners"', '"listenres"', 1))
+        refused = world.command("succeed", proxy, check=False)
+    finally:
+        config.write_text(text)
+    assert (refused.returncode, "listenres" in refused.stderr) == (1, True)
+    assert world.where["pids"][proxy] == before
+    assert httpx.get(f"{world.rest}/v1/rooms").status_code == 200
+
+
+@pytest.mark.parametrize("proxy", ["envoy-mesh", "envoy-edge"])
 def test_an_envoy_that_is_killed_comes_back(world: World, proxy: str) -> None:
     """Also one that has succeeded another."""
     world.command("succeed", proxy)

@@ -34,7 +34,7 @@ type Values struct {
 type Batch struct {
 	Tick   uint64
 	States []State
-	// Values are of some of the entities that have states, in the same order. Empty ones say nothing.
+	// Values are of some of the entities that have states, in the same order: others are not written. Empty ones say nothing.
 	Values []Values
 	// Gone are the entities that are out of sight from now on. They and Anew count before the states.
 	Gone []uint32
@@ -59,11 +59,16 @@ const (
 	entityShift  = 3
 )
 
-// ErrBroken tells that a frame is no whole state batch, or one of a later version.
-var ErrBroken = errors.New("no state batch that can be read")
+// Why a frame can't be read.
+var (
+	// ErrBroken: it is cut short, or has a number that is too large.
+	ErrBroken = errors.New("the state batch is broken")
+	// ErrNewer: it is of a later version. A client ignores it.
+	ErrNewer = errors.New("the state batch is of a later version")
+)
 
-// Is says whether a frame is a state batch.
-func Is(frame []byte) bool { return len(frame) > 0 && frame[0]&packedMask == packed }
+// Is says whether a frame is a state batch, and no table of FlatBuffers.
+func Is(frame []byte) bool { return len(frame) > 0 && frame[0]&packedMask != 0 }
 
 // centimetres is a length as a state batch has it.
 func centimetres(metres float32) int64 {
@@ -139,8 +144,11 @@ func appendState(b []byte, s State, values []byte) []byte {
 // Read reads a frame into slices that are used again. Values are parts of the frame.
 func (m *Batch) Read(frame []byte) error {
 	m.States, m.Values, m.Gone = m.States[:0], m.Values[:0], m.Gone[:0]
-	if !Is(frame) || frame[0]&^packedKind != 0 {
+	switch {
+	case !Is(frame):
 		return ErrBroken
+	case frame[0]&packedMask != packed, frame[0]&^packedKind != 0:
+		return ErrNewer
 	}
 	m.Anew = frame[0]&packedAnew != 0
 	r := reader{rest: frame[1:]}

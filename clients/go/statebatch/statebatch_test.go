@@ -103,11 +103,27 @@ func TestABatchThatIsCutShortIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotKnownIsRefused(t *testing.T) {
+// TestWhatCanNotBeReadIsTold: the client in Python is tested with the same.
+func TestWhatCanNotBeReadIsTold(t *testing.T) {
 	var read Batch
-	for _, frame := range [][]byte{nil, {0x11, 0}, {0x18, 0, 0, 0}, {packed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}} {
-		if err := read.Read(frame); !errors.Is(err, ErrBroken) {
-			t.Errorf("%x: %v", frame, err)
+	for text, want := range map[string]error{
+		"": ErrBroken, "18000000": ErrBroken, // no batch
+		"1101": ErrNewer, "02": ErrNewer, "0f01": ErrNewer,
+		"01":                       ErrBroken, // no tick
+		"01ffffffffffffffffff7f":   ErrBroken, // a tick of more than 64 bits
+		"018080808080808080808000": ErrBroken, // a number of eleven bytes
+		"0901ff":                   ErrBroken, // who is gone is cut short
+		"01010800":                 ErrBroken, // a state is cut short
+		"010108000000008080808080": ErrBroken, // a number without an end
+		"01010a00000000808004":     ErrBroken, // an animation of more than 16 bits
+		"01010c000000000500":       ErrBroken, // values are cut short
+	} {
+		frame, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := read.Read(frame); !errors.Is(err, want) {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }
@@ -120,7 +136,8 @@ func FuzzRead(f *testing.F) {
 		if read.Read(frame) != nil {
 			return
 		}
-		if err := again.Read(Append(nil, &read)); err != nil || !same(read.States, again.States) || !same(read.Gone, again.Gone) {
+		if err := again.Read(Append(nil, &read)); err != nil || read.Tick != again.Tick || read.Anew != again.Anew ||
+			!same(read.States, again.States) || !same(read.Gone, again.Gone) {
 			t.Errorf("%x: %+v and %+v, %v", frame, read, again, err)
 		}
 	})

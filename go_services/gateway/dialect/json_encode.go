@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 	"github.com/worldmesh/worldmesh/clients/go/statebatch"
@@ -16,14 +15,15 @@ import (
 var errNoBody = errors.New("transcode server frame: no body")
 
 // AppendJSON appends a frame of the FlatBuffers dialect, made by a service of ours, as JSON. Keys are the names in client.fbs.
-func AppendJSON(dst, data []byte) (message []byte, err error) {
+// A state batch is read into one, whose slices are used again; it may be nil where none comes.
+func AppendJSON(dst, data []byte, batch *statebatch.Batch) (message []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil { // FlatBuffers' accessors panic on what is none
 			message, err = dst, fmt.Errorf("transcode server frame: %v", p)
 		}
 	}()
 	if statebatch.Is(data) {
-		return appendStateBatch(dst, data)
+		return appendStateBatch(dst, data, batch)
 	}
 	root := clientv1.GetRootAsServerFrame(data, 0)
 	var body flatbuffers.Table
@@ -169,12 +169,7 @@ func appendSub(b []byte, sub uint32) []byte {
 	return appendUint(b, "sub", uint64(sub))
 }
 
-// batches are read into by one transcoding after another.
-var batches = sync.Pool{New: func() any { return new(frames.StateBatch) }}
-
-func appendStateBatch(dst, frame []byte) ([]byte, error) {
-	m, _ := batches.Get().(*frames.StateBatch)
-	defer batches.Put(m)
+func appendStateBatch(dst, frame []byte, m *statebatch.Batch) ([]byte, error) {
 	if err := m.Read(frame); err != nil {
 		return dst, fmt.Errorf("transcode server frame: %w", err)
 	}

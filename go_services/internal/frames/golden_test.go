@@ -48,7 +48,7 @@ func (s sample) bytes(t *testing.T) []byte {
 var (
 	ann   = frames.User{ID: "usr_1", Username: "ann"}
 	robot = frames.User{ID: "usr_2", Username: "naïve ☃ 𝄞 \"\\\n", Bot: true}
-	here  = frames.EntityState{Entity: 7, Position: frames.Vec3{X: 1.5, Y: 2.5, Z: 3.5}, Yaw: 16384, Animation: 3}
+	here  = frames.EntityState{Entity: 7, Position: frames.Vec3{X: 1.3, Y: 2.5, Z: 33.33}, Yaw: 16384, Animation: 3}
 	edge  = frames.EntityState{
 		Entity: math.MaxUint32, Position: frames.Vec3{X: -1.5, Y: 65536, Z: -0.25}, Yaw: math.MaxUint16, Animation: math.MaxUint16,
 	}
@@ -137,7 +137,7 @@ func asJSON(t *testing.T, name string, frame []byte) json.RawMessage {
 	if name == "call_result" {
 		return dialect.JSONCallResult(8, json.RawMessage(`{"nextPageToken":"abc"}`))
 	}
-	message, err := dialect.AppendJSON(nil, frame)
+	message, err := dialect.AppendJSON(nil, frame, &statebatch.Batch{})
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

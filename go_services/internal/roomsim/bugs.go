@@ -34,7 +34,7 @@ const (
 	StaleDetach       Bug = "put the successor of a lost connection on hold"
 	TrustFailedWrite  Bug = "take a write that failed for done"
 	IgnoreFailOver    Bug = "do not notice that the store forgot"
-	EpochAgain        Bug = "count epochs without a clock"
+	EpochAgain        Bug = "count epochs by a clock that stands still"
 )
 
 // Bugs are all of them.

@@ -406,8 +406,8 @@ func (d *device) check(settled bool) {
 func (d *device) compare() {
 	for _, e := range d.client.world.store.tail() {
 		for _, h := range d.heard {
-			if h.at.Seq == e.Seq && h.at.Sub == e.Sub && h.at != e.LogPosition {
-				d.client.world.fail("client %d goes on after %v, and the log has %v", d.client.index, h.at, e.LogPosition)
+			if h.at.Seq == e.Seq && h.at.Sub == e.Sub && (h.at != e.LogPosition || h.text != read(e.Frame).text) {
+				d.client.world.fail("client %d goes on after %q at %v, and the log has %v", d.client.index, h.text, h.at, e.LogPosition)
 			}
 		}
 	}

@@ -290,12 +290,35 @@ func TestAfterAFailOverNothingIsChecked(t *testing.T) {
 	write(t, folder, "relay-a-1.jsonl", file(t,
 		line{ID: 1, Time: 1, Asked: new(claims(a, 0))}, line{ID: 1, Time: 2, Told: new(granted(a, 0))},
 		line{ID: 2, Time: 3, Asked: new(appends(a, 1))}, line{ID: 2, Time: 7, Told: &Told{Outcome: OK}},
-		line{ID: 3, Time: 8, Asked: new(claims(a, 0))}, line{ID: 3, Time: 9, Told: new(granted(a, 0))},
+		line{ID: 3, Time: 8, Asked: new(claims(a, 0))}, line{ID: 3, Time: 9, Told: new(granted(at(a, 9), 0))},
 	))
 	write(t, folder, "world.jsonl", file(t, line{ID: 1, Time: 5, Asked: &Asked{What: FailOver}}))
 	report, err := CheckFolder(folder, 0, time.Minute)
 	if err != nil || report != (Report{Ops: 2, Unchecked: 1, Unknown: 1, Rooms: 1, Linearizable: true}) {
 		t.Errorf("%+v, %v", report, err)
+	}
+}
+
+// TestNoEpochIsGivenTwice though nothing else is checked of what came after a fail-over or a flush.
+func TestNoEpochIsGivenTwice(t *testing.T) {
+	for _, what := range []What{FailOver, Flush} {
+		folder := t.TempDir()
+		write(t, folder, "world.jsonl", file(t, line{ID: 1, Time: 5, Asked: &Asked{What: what}}, line{ID: 1, Time: 6, Told: &Told{Outcome: OK}}))
+		write(t, folder, "relay-a-1.jsonl", file(t,
+			line{ID: 1, Time: 1, Asked: new(claims(a, 0))}, line{ID: 1, Time: 2, Told: new(granted(at(a, 7), 0))},
+		))
+		again := func(epoch uint64) (Report, error) {
+			write(t, folder, "relay-b-1.jsonl", file(t,
+				line{ID: 1, Time: 8, Asked: new(claims(b, 0))}, line{ID: 1, Time: 9, Told: new(granted(at(b, epoch), 0))},
+			))
+			return CheckFolder(folder, 0, time.Minute)
+		}
+		if report, err := again(8); err != nil || !report.Linearizable {
+			t.Errorf("%s: %+v, %v", what, report, err)
+		}
+		if report, err := again(7); err != nil || report.Linearizable {
+			t.Errorf("%s: nobody notices: %+v, %v", what, report, err)
+		}
 	}
 }
 

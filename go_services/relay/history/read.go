@@ -32,7 +32,7 @@ type Report struct {
 }
 
 // CheckFolder reads all files of a folder, and checks each room. What came after a fail-over of the store is left out, if
-// the room was there before: the store may have forgotten what it likes of it. Counted are rooms that began at `since`, by
+// the room was there before: the store may have forgotten what it likes of it; but it gives no epoch twice. Counted are rooms that began at `since`, by
 // the monotonic clock, or later; a history without any operation of theirs proves nothing, so it is not linearizable.
 func CheckFolder(folder string, since int64, timeout time.Duration) (Report, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
@@ -61,6 +61,10 @@ func CheckFolder(folder string, since int64, timeout time.Duration) (Report, err
 		if all[0].Called >= since {
 			report.count(history, unchecked)
 		}
+		if epoch := givenTwice(all); epoch != 0 {
+			report.Linearizable = false
+			report.Why = fmt.Sprintf("epoch %d of %s was given twice", epoch, id)
+		}
 		if result := Check(history, max(time.Until(until), time.Second)); result != porcupine.Ok {
 			report.Linearizable = false
 			report.Why = fmt.Sprintf("the history of %s, of %d operations, is %s", id, len(history), result)
@@ -70,6 +74,20 @@ func CheckFolder(folder string, since int64, timeout time.Duration) (Report, err
 		report.Linearizable, report.Why = false, "there is no history"
 	}
 	return report, nil
+}
+
+// givenTwice is an epoch that was given twice, whatever the store has forgotten meanwhile; 0 if none was.
+func givenTwice(history []Op) uint64 {
+	given := map[uint64]bool{}
+	for _, op := range history {
+		if epoch := op.Told.Owner.Epoch; op.Asked.What == Claim && op.Told.Outcome == OK {
+			if given[epoch] {
+				return epoch
+			}
+			given[epoch] = true
+		}
+	}
+	return 0
 }
 
 // count takes in a room: what is checked of it, and how much is not.

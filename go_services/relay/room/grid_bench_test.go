@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
 
@@ -14,12 +15,14 @@ import (
 type counter struct {
 	quiet
 	deliveries, frames, bytes int
+	frame                     []byte
 }
 
 func (c *counter) View(_ uint64, links []uint32, b frames.StateBatch) {
 	c.deliveries += len(b.States) * len(links)
 	c.frames++
-	c.bytes += (len(b.States)*stateBytes + len(b.Gone)*4 + 60) * len(links)
+	c.frame = statebatch.Append(c.frame[:0], &b)
+	c.bytes += len(c.frame) * len(links)
 }
 
 const (

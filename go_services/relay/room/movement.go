@@ -34,10 +34,10 @@ func (r *Room) Move(now time.Time, link Link, in In, move Move) {
 	if len(move.Values) > 0 {
 		r.setValues(m, move.Values)
 	}
-	allowed := r.contains(move.Position) &&
-		m.walk.spend(now, distance(m.state.Position, move.Position), float64(r.cfg.MaxSpeed))
+	to := move.Position.Rounded() // which a place that is none would pass
+	allowed := r.contains(move.Position) && m.walk.spend(now, distance(m.state.Position, to), float64(r.cfg.MaxSpeed))
 	if allowed {
-		m.state.Position = move.Position.Rounded()
+		m.state.Position = to
 	}
 	r.changed(m)
 	if !allowed {

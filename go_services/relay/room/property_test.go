@@ -80,11 +80,18 @@ func (w *witness) State(b frames.StateBatch) {
 	for _, m := range w.room.shown {
 		seen[m.Entity] = false
 	}
+	values := b.Values // they are written with the states, so they must be in the same order
 	for _, state := range b.States {
+		if len(values) > 0 && values[0].Entity == state.Entity {
+			values = values[1:]
+		}
 		if twice, in := seen[state.Entity]; twice || !in {
 			w.fail("entity %d in a tick: in %v, twice %v", state.Entity, in, twice)
 		}
 		seen[state.Entity] = true
+	}
+	if len(values) > 0 {
+		w.fail("values of %d are out of order, or without a state", values[0].Entity)
 	}
 }
 

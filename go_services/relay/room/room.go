@@ -151,6 +151,7 @@ const comeBackTime = 2 * time.Second
 // on from when it began, as far as that is known.
 func New(id string, cfg Config, sink Sink, now time.Time, past Past) *Room {
 	cfg.Spawn = cfg.Spawn.Rounded()
+	cfg.Width, cfg.Depth = wholeCentimetres(cfg.Width), wholeCentimetres(cfg.Depth)
 	r := &Room{
 		id: id, epoch: past.Epoch, cfg: cfg, sink: sink, encode: frames.NewEncoder(),
 		byLink: map[Link]*member{}, byUser: map[string]*member{},
@@ -181,6 +182,15 @@ func New(id string, cfg Config, sink Sink, now time.Time, past Past) *Room {
 		}
 	}
 	return r
+}
+
+// wholeCentimetres is a side of the room, a little shorter: so that who stands at the wall is inside, to centimetres, too.
+func wholeCentimetres(side float32) float32 {
+	whole := frames.Vec3{X: side}.Rounded().X
+	if whole > side {
+		whole = frames.Vec3{X: side - 0.005}.Rounded().X
+	}
+	return whole
 }
 
 func (r *Room) restore(now, lost time.Time, known bool, record Record) {

@@ -61,6 +61,9 @@ func (m *Memory) Claim(_ context.Context, q ClaimRequest) (Claim, error) {
 		return Claim{Owner: r.owner}, nil
 	}
 	epoch := nextEpoch(max(r.owner.Epoch, q.Held), q.Era, m.now())
+	if epoch > MaxEpoch {
+		return Claim{}, ErrNoEpochs
+	}
 	m.rooms[q.Room] = r
 	r.owner = q.Owner
 	r.owner.Epoch = epoch

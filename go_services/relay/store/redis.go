@@ -65,6 +65,7 @@ func (s *Redis) Claim(ctx context.Context, q ClaimRequest) (Claim, error) {
 	args := []any{
 		q.Owner.Relay, q.Owner.Incarnation, q.Owner.Address, q.Held, q.Era, q.StealAfter,
 		KeepRoom.Milliseconds(), keepLog.Milliseconds(), uint64(EpochsPerEra), epochsBegan.UnixMilli(), EpochLength.Milliseconds(),
+		uint64(MaxEpoch),
 	}
 	if q.Held != 0 {
 		args = append(args, pastArguments(q.Past)...)
@@ -97,9 +98,19 @@ func pastArguments(past room.Past) []any {
 	return args
 }
 
+// What claim.lua answers first.
+const (
+	granted  = 1
+	noEpochs = 2
+)
+
 func readClaim(answer []any) (Claim, error) {
 	r := reader{answer: answer}
-	c := Claim{Granted: r.integer() == 1}
+	outcome := r.integer()
+	if outcome == noEpochs {
+		return Claim{}, ErrNoEpochs
+	}
+	c := Claim{Granted: outcome == granted}
 	c.Owner = Owner{Epoch: r.number(), Relay: r.text(), Incarnation: r.text(), Address: r.text()}
 	if !c.Granted {
 		return c, r.err

@@ -37,6 +37,12 @@ const EpochLength = 10 * time.Millisecond
 // epochsBegan is when it began to count.
 var epochsBegan = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
+// MaxEpoch is the greatest: numbers of Lua and of JSON are exact up to it.
+const MaxEpoch = 1<<53 - 1
+
+// ErrNoEpochs tells that there is no greater epoch: a room can't be claimed any more.
+var ErrNoEpochs = errors.New("the epochs are used up: too many eras have passed")
+
 // nextEpoch is the epoch of a claim at a time: after another, and not before an era.
 func nextEpoch(after, era uint64, at time.Time) uint64 {
 	first := max(era, after/EpochsPerEra) * EpochsPerEra

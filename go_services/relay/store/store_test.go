@@ -191,6 +191,17 @@ var suite = map[string]func(*bench){
 			b.Errorf("claimed as %+v after epoch %d", c, forgotten.Epoch)
 		}
 	},
+	"when the epochs are used up, nobody gets one that was given": func(b *bench) {
+		last := b.claim(ClaimRequest{Owner: relayA, Held: MaxEpoch - 1})
+		if !last.Granted || last.Owner.Epoch != MaxEpoch {
+			b.Errorf("claimed as %+v", last)
+		}
+		c, err := b.Claim(b.ctx, ClaimRequest{Room: b.room, Owner: relayB, StealAfter: MaxEpoch})
+		if !errors.Is(err, ErrNoEpochs) {
+			b.Errorf("claimed as %+v, %v", c, err)
+		}
+		b.append(last.Owner, entry(last.Owner.Epoch, 1, 0))
+	},
 	"who does not know of the era yet is given an epoch by its clock": func(b *bench) {
 		first := b.claim(ClaimRequest{Owner: relayA, Era: 2}).Owner
 		time.Sleep(3 * EpochLength)
@@ -200,7 +211,7 @@ var suite = map[string]func(*bench){
 		}
 	},
 	"of two who were given the same epoch, each is told": func(b *bench) {
-		const held = 2 * EpochsPerEra // which the clock will not have come to
+		const held = 3*EpochsPerEra - 2 // the clock will not have come to the end of an era
 		owner := b.claim(ClaimRequest{Owner: relayA, Held: held}).Owner
 		b.forget()
 		other := b.claim(ClaimRequest{Owner: relayB, Held: held}).Owner
@@ -261,7 +272,7 @@ var suite = map[string]func(*bench){
 		}
 	},
 	"who holds a room is given a greater epoch than it had, whatever the store knows": func(b *bench) {
-		held := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner.Epoch + EpochsPerEra
+		const held = 3*EpochsPerEra - 2 // the clock will not have come to the end of an era
 		b.forget()
 		if c := b.claim(ClaimRequest{Owner: relayA, Era: 1, Held: held}); !c.Granted || c.Owner.Epoch != held+1 {
 			b.Errorf("claimed as %+v, held in %d", c, held)

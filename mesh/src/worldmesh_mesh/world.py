@@ -95,12 +95,14 @@ class World:
     def succeed(self, proxy: str) -> None:
         """Start the next Envoy of a name beside the one that serves, and wait until that one has drained and ended.
 
-        Raises WorldError if there is none of that name, or the next one does not start.
+        Raises WorldError if there is none of that name, if the next one would refuse its configuration (the one that
+        serves goes on then), or does not start.
         """
         self._must_run()
         succession = self._pids().get(proxy, 0)
         if proxy not in (EDGE_PROXY, MESH_PROXY) or not succession:
             raise WorldError(f"no Envoy of this world is called {proxy!r}")
+        self._check_envoy(proxy)
         before = serving(succession)
         os.kill(succession, signal.SIGHUP)
         limit = time.monotonic() + _SUCCESSION_SECONDS
@@ -110,6 +112,17 @@ class World:
             time.sleep(0.1)
         if self._pids().get(proxy) != succession:
             raise WorldError(f"the next {proxy} did not start (see {self._addresses()['logs']})")
+
+    def _check_envoy(self, proxy: str) -> None:
+        """An Envoy that refuses its configuration ends, and the one before with it."""
+        config = f"envoy/{proxy.removeprefix('envoy-')}.json"
+        check = [str(programs().envoy), "--mode", "validate", "--config-path", config, "--log-level", "error"]
+        done = subprocess.run(
+            check, cwd=self._topology.data, capture_output=True, text=True, timeout=_SUCCESSION_SECONDS, check=False
+        )
+        if done.returncode:
+            words = (done.stdout + done.stderr).strip()[-_LAST_WORDS:]
+            raise WorldError(f"the next {proxy} would not take {self._topology.data / config}: {words}")
 
     def settings_of(self, service: str) -> dict[str, str]:
         """What the first instance of a service was started with, in the world that runs, whatever the settings are now.

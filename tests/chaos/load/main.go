@@ -1,7 +1,7 @@
 // Load is many people who walk and talk while faults happen. It opens sockets as a plan on standard input says, prints
-// `{"ready":…}` when all are in, takes commands (`calm`: waits until steps are seen as fast as they will be, and
-// says so; `mark`: a fault happens now; `slow` and `unslow`: those who read slowly
-// at times do so; `rest`: what becomes of steps does not count from here; `drop`: all lose their connections; `come`: the late come; `stop`),
+// `{"ready":…}` when all are in, takes commands (`calm`: waits until steps are seen as fast as they will be, and says so;
+// `mark`: a fault happens now, and it says when that is noted; `slow` and `unslow`: those who read slowly at times do so;
+// `rest`: what becomes of steps does not count from here; `drop`: all lose their connections; `come`: the late come; `stop`),
 // and prints as its last line what was said, heard and lost. It comes back by itself when sockets break, speaks to
 // loopback only, and ends by itself. `load full` makes one room more than a core can do.
 package main
@@ -180,6 +180,7 @@ func (l *load) obey(command string) {
 	switch command {
 	case "mark":
 		l.begin()
+		l.print(map[string]any{"marked": true}) // what comes of the fault is counted from here on
 	case "slow", "unslow":
 		for _, c := range l.clients {
 			if c.slow != nil {

@@ -78,7 +78,12 @@ def _user(user: Table) -> f.User:
 
 def _state(state: Table) -> f.EntityState:
     entity, x, y, z, yaw, animation = _STATE.unpack_from(state._tab.Bytes, state._tab.Pos)
-    return f.EntityState(entity, f.Vec3(x, y, z), yaw, animation)
+    return f.EntityState(entity, f.Vec3(_centimetres(x), _centimetres(y), _centimetres(z)), yaw, animation)
+
+
+def _centimetres(metres: float) -> float:
+    """A place as state batches and JSON have it, too: 1.3, and not the float32 next to it."""
+    return round(metres, 2)
 
 
 def _member(member: Table) -> f.Member:

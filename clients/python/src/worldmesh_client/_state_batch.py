@@ -14,15 +14,15 @@ _MAX_TICK, _MAX_ENTITY, _MAX_U16 = (1 << 64) - 1, (1 << 32) - 1, (1 << 16) - 1
 
 
 def is_one(data: bytes) -> bool:
-    """Whether a binary message is a state batch."""
-    return len(data) > 0 and data[0] & _MASK == _PACKED
+    """Whether a binary message is a state batch, and no table of FlatBuffers."""
+    return len(data) > 0 and data[0] & _MASK != 0
 
 
 def decode(data: bytes) -> f.StateBatch | f.Unknown:
-    """Reads one: Unknown if a bit is set that this version does not know. Raises ProtocolError if it is cut short or
+    """Reads one: Unknown if it is of a later version. Raises ProtocolError if it is cut short or
     has numbers that are too large."""
     first = data[0]
-    if first & ~_KNOWN:
+    if first & _MASK != _PACKED or first & ~_KNOWN:
         return f.Unknown()
     r = _Reader(data)
     tick = r.unsigned(_MAX_TICK)
@@ -48,18 +48,18 @@ class _Reader:
         self.at = 1
 
     def unsigned(self, most: int) -> int:
-        """A LEB128 number."""
-        value = shift = 0
-        try:
-            while True:
-                byte = self._data[self.at]
-                self.at += 1
-                value |= (byte & 0x7F) << shift
-                if byte < 0x80:
-                    break
-                shift += 7
-        except IndexError as e:
-            raise ProtocolError("the state batch is cut short") from e
+        """A LEB128 number, of at most ten bytes."""
+        value = 0
+        for shift in range(0, 70, 7):
+            if self.at == len(self._data):
+                raise ProtocolError("the state batch is cut short")
+            byte = self._data[self.at]
+            self.at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                break
+        else:
+            raise ProtocolError("the state batch has a number without an end")
         if value > most:
             raise ProtocolError("the state batch has a number that is too large")
         return value
