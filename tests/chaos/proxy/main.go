@@ -2,8 +2,8 @@
 // JSON array, and then commands, a JSON object a line: `{"link":"relay-0.redis","fault":"stall","way":"both"}`; each is
 // answered by a line, `{}` or `{"error":"…"}`. It listens on loopback only, and ends with its standard input.
 //
-// Between the ends of a link runs Shopify's toxiproxy; what it lacks, a network that loses things, is in loss.go and
-// stall.go.
+// Between the ends of a link runs Shopify's toxiproxy; what it lacks, a network that loses things, or takes nothing, is in
+// loss.go and stall.go.
 package main
 
 import (
@@ -11,12 +11,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net"
 	"os"
 
 	"github.com/Shopify/toxiproxy/v2"
+	"github.com/Shopify/toxiproxy/v2/toxics"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 )
@@ -125,8 +127,7 @@ func obey(proxies map[string]*toxiproxy.Proxy, text []byte) error {
 	}
 	switch c.Fault {
 	case "heal":
-		p.Toxics.ResetToxics(context.Background())
-		return enable(p, true)
+		return errors.Join(heal(p), enable(p, true))
 	case "cut":
 		return enable(p, false)
 	}
@@ -135,7 +136,15 @@ func obey(proxies map[string]*toxiproxy.Proxy, text []byte) error {
 		return fmt.Errorf("there is no way %q", c.Way)
 	}
 	for _, direction := range directions {
-		toxic, err := json.Marshal(map[string]any{"type": c.Fault, "stream": direction, "attributes": c.Attributes})
+		name := direction + " " + c.Fault
+		if c.Fault == "stall" {
+			setGate(c.Link+" "+direction, true)
+			if p.Toxics.GetToxic(name) != nil {
+				continue
+			}
+			c.Attributes = map[string]any{"gate": c.Link + " " + direction}
+		}
+		toxic, err := json.Marshal(map[string]any{"name": name, "type": c.Fault, "stream": direction, "attributes": c.Attributes})
 		if err != nil {
 			return err
 		}
@@ -144,6 +153,20 @@ func obey(proxies map[string]*toxiproxy.Proxy, text []byte) error {
 		}
 	}
 	return nil
+}
+
+// heal ends all that is bad about a link. What stalls it stays in it, and lets everything through.
+func heal(p *toxiproxy.Proxy) error {
+	for _, direction := range ways["both"] {
+		setGate(p.Name+" "+direction, false)
+	}
+	var failed error
+	for _, toxic := range p.Toxics.GetToxicArray() {
+		if t, ok := toxic.(*toxics.ToxicWrapper); ok && t.Type != "stall" {
+			failed = errors.Join(failed, p.Toxics.RemoveToxic(context.Background(), t.Name))
+		}
+	}
+	return failed
 }
 
 func enable(p *toxiproxy.Proxy, enabled bool) error {

@@ -78,6 +78,42 @@ func TestWhatIsStalledArrivesWhenTheLinkIsGoodAgain(t *testing.T) {
 	}
 }
 
+// TestAStallIsOverForAllAtOnce also if others have gone meanwhile, for whom nobody takes anything any more; and the next one
+// is for all again.
+func TestAStallIsOverForAllAtOnce(t *testing.T) {
+	proxies, address := echo(t)
+	conn := dial(t, address)
+	lines := bufio.NewReader(conn)
+	for round := range 3 {
+		say(t, proxies, `{"link":"a.b","fault":"stall","way":"both"}`)
+		for range 10 {
+			gone := dial(t, address)
+			if _, err := gone.Write(make([]byte, 16<<10)); err != nil {
+				t.Fatal(err)
+			}
+			_ = gone.(*net.TCPConn).SetLinger(0)
+			_ = gone.Close()
+		}
+		late := dial(t, address)
+		for _, c := range []net.Conn{conn, late} {
+			if _, err := fmt.Fprintln(c, round); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+			if n, err := c.Read(make([]byte, 1)); err == nil {
+				t.Fatalf("%d bytes came through", n)
+			}
+			_ = c.SetReadDeadline(time.Now().Add(3 * time.Second)) // toxiproxy by itself waits for five
+		}
+		say(t, proxies, `{"link":"a.b","fault":"heal"}`)
+		for _, reader := range []*bufio.Reader{lines, bufio.NewReader(late)} {
+			if line, err := reader.ReadString('\n'); err != nil || line != fmt.Sprintln(round) {
+				t.Errorf("%q, %v", line, err)
+			}
+		}
+	}
+}
+
 func TestACutLinkEndsItsConnectionsAndRefusesNewOnesUntilItIsHealed(t *testing.T) {
 	proxies, address := echo(t)
 	conn := dial(t, address)
