@@ -208,8 +208,8 @@ async def test_state_comes_once_a_tick_at_most(places: Places) -> None:
         await gather([ann, bo], await new_room(ann))
         before = len(bo.bodies(StateBatch))
         for step in range(20):
-            await ann.client.move(*path(ann, 0, 0)[:2], path(ann, 0, 0)[2] + step * 0.001)
-        z = path(ann, 0, 0)[2] + 19 * 0.001
+            await ann.client.move(*path(ann, 0, 0)[:2], path(ann, 0, 0)[2] + step * 0.01)
+        z = path(ann, 0, 0)[2] + 19 * 0.01
         entity = ann.snapshot.self_entity
         await bo.until(lambda me: abs(me.where.get(entity, Vec3(z=99)).z - z) < 1e-4, "the last step")
         assert len(bo.bodies(StateBatch)) - before < 20
