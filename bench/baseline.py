@@ -23,10 +23,11 @@ LOWER_IS_BETTER = (
     "bytes_per_s_20_walk",
 )
 HIGHER_IS_BETTER = ("joins", "joins_tls", "delivered_share")
-SAME_EVERYWHERE = ("allocs_per_delivery", "presence_core_bytes_per_user", "bytes_per_s_20_walk", "delivered_share")
-"""Of these, which do not depend on the machine, there is one baseline, under this name."""
-EVERYWHERE = "every machine"
 """Ratios to the floor of the same run, and figures that do not depend on how fast the machine is."""
+SAME_EVERYWHERE = ("allocs_per_delivery", "presence_core_bytes_per_user", "bytes_per_s_20_walk", "delivered_share")
+"""Those that do not depend on what machine it is at all, either."""
+EVERYWHERE = "every machine"
+"""Where the baseline of those is kept."""
 
 FLOOR_TICK_MS = 50.0
 

@@ -139,7 +139,6 @@ func (m mutant) test(t *testing.T) (output string, err error) {
 	}
 	writeFile(t, overlay, replace)
 	test := exec.CommandContext(t.Context(), "go", "test", "-failfast", "-overlay", overlay, "-run", "^TestRandomSchedules$", ".")
-	test.Env = os.Environ()
 	raw, err := test.CombinedOutput()
 	return string(raw), err
 }

@@ -64,7 +64,7 @@ func keys(id string) []string {
 func (s *Redis) Claim(ctx context.Context, q ClaimRequest) (Claim, error) {
 	args := []any{
 		q.Owner.Relay, q.Owner.Incarnation, q.Owner.Address, q.Held, q.Era, q.StealAfter,
-		KeepRoom.Milliseconds(), keepLog.Milliseconds(), uint64(EpochsPerEra), epochsBegan.UnixMilli(), EpochLength.Milliseconds(),
+		KeepRoom.Milliseconds(), keepLog.Milliseconds(), uint64(EpochsPerEra), epochsBegan.UnixMilli(), epochLength.Milliseconds(),
 		uint64(MaxEpoch),
 	}
 	if q.Held != 0 {

@@ -30,9 +30,9 @@ const keepLog = room.MaxAgeMS * time.Millisecond
 // JSON number (2^53) until the year 2113 and for 32,768 eras.
 const EpochsPerEra = 1 << 38
 
-// EpochLength is how often the store's clock counts an epoch. A claim gets the newest: so one that the store has forgotten is
+// epochLength is how often the store's clock counts an epoch. A claim gets the newest: so one that the store has forgotten is
 // not given again, unless within as long.
-const EpochLength = 10 * time.Millisecond
+const epochLength = 10 * time.Millisecond
 
 // epochsBegan is when it began to count.
 var epochsBegan = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
@@ -46,7 +46,7 @@ var ErrNoEpochs = errors.New("the epochs are used up: too many eras have passed"
 // nextEpoch is the epoch of a claim at a time: after another, and not before an era.
 func nextEpoch(after, era uint64, at time.Time) uint64 {
 	first := max(era, after/EpochsPerEra) * EpochsPerEra
-	return max(after+1, first+uint64(max(0, at.Sub(epochsBegan)/EpochLength)))
+	return max(after+1, first+uint64(max(0, at.Sub(epochsBegan)/epochLength)))
 }
 
 // Owner is the relay that a room belongs to.

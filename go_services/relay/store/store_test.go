@@ -185,7 +185,7 @@ var suite = map[string]func(*bench){
 	},
 	"an epoch that the store has forgotten is not given again": func(b *bench) {
 		forgotten := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
-		time.Sleep(EpochLength)
+		time.Sleep(epochLength)
 		b.forget()
 		if c := b.claim(ClaimRequest{Owner: relayB, Era: 1}); !c.Granted || c.Owner.Epoch <= forgotten.Epoch {
 			b.Errorf("claimed as %+v after epoch %d", c, forgotten.Epoch)
@@ -204,7 +204,7 @@ var suite = map[string]func(*bench){
 	},
 	"who does not know of the era yet is given an epoch by its clock": func(b *bench) {
 		first := b.claim(ClaimRequest{Owner: relayA, Era: 2}).Owner
-		time.Sleep(3 * EpochLength)
+		time.Sleep(3 * epochLength)
 		c := b.claim(ClaimRequest{Owner: relayB, Era: 1, StealAfter: first.Epoch})
 		if !c.Granted || c.Owner.Epoch < first.Epoch+3 || c.Owner.Epoch >= 3*EpochsPerEra {
 			b.Errorf("claimed as %+v after epoch %d", c, first.Epoch)
