@@ -147,6 +147,7 @@ func (a *App) Run(ctx context.Context) error {
 	defer a.close()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // a service lives on when whoever reads its log is gone: Go would end it at the next line
 
 	a.tellHealth(healthv1.HealthCheckResponse_NOT_SERVING)
 	group, ctx := errgroup.WithContext(ctx)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,6 +253,17 @@ func until(t *testing.T, what string, holds func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still waiting: %s", what)
 		}
+	}
+}
+
+func TestAServiceOutlivesWhoReadsItsLog(t *testing.T) {
+	signal.Reset(syscall.SIGPIPE)
+	s := start(t, func(context.Context) error { return nil })
+	if err := s.get(t, room, asServer...); err != nil {
+		t.Fatal(err)
+	}
+	if !signal.Ignored(syscall.SIGPIPE) {
+		t.Error("the first line that nobody reads would end the process")
 	}
 }
 
