@@ -25,6 +25,9 @@ const (
 	// mostWait bounds the wait before a stream is opened again. A shard that was lost says nothing of users whom no gateway
 	// has named, for a time in which each gateway has to come back: so it is well below that.
 	mostWait = time.Second
+	// changesPause is the least time between two messages with changes to a shard. When many come and go, each would cost the
+	// gateway, the proxy and the shard a message and its acknowledgement otherwise, where hundreds fit into one.
+	changesPause = 100 * time.Millisecond
 	// lastMoment is how long a gateway that ends waits for the shards.
 	lastMoment = 500 * time.Millisecond
 )
@@ -176,6 +179,7 @@ func (s *presenceShard) tell(
 	ctx context.Context, stream presencev1.PresenceService_AttachClient, acks <-chan uint64, failed <-chan error, wait *backoff,
 ) error {
 	sessions, more := s.all(), true
+	var told time.Time // when changes were sent
 	defer s.over()
 	for seq := uint64(1); ; seq++ {
 		request := &presencev1.AttachRequest{}
@@ -186,10 +190,11 @@ func (s *presenceShard) tell(
 			part.More = more
 			request.Body = &presencev1.AttachRequest_Snapshot{Snapshot: part}
 		} else {
-			changes, err := s.await(ctx, failed)
+			changes, err := s.await(ctx, failed, told.Add(changesPause))
 			if err != nil {
 				return err
 			}
+			told = time.Now()
 			request.Body = &presencev1.AttachRequest_Changes_{
 				Changes: &presencev1.AttachRequest_Changes{Seq: seq, Changes: changes},
 			}
@@ -208,17 +213,25 @@ func (s *presenceShard) tell(
 	}
 }
 
-// await waits for changes.
-func (s *presenceShard) await(ctx context.Context, failed <-chan error) ([]*presencev1.AttachRequest_Change, error) {
-	for {
-		if changes := s.changes(); len(changes) > 0 {
-			return changes, nil
+// await waits for changes, and until then at least.
+func (s *presenceShard) await(
+	ctx context.Context, failed <-chan error, then time.Time,
+) ([]*presencev1.AttachRequest_Change, error) {
+	pause := time.NewTimer(time.Until(then))
+	defer pause.Stop()
+	for over := false; ; {
+		if over {
+			if changes := s.changes(); len(changes) > 0 {
+				return changes, nil
+			}
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case err := <-failed:
 			return nil, err
+		case <-pause.C:
+			over = true
 		case <-s.wake:
 		}
 	}

@@ -210,3 +210,35 @@ func TestManySessionsAreToldInPartsAndAsTheyAreByThen(t *testing.T) {
 		t.Errorf("it knows %d sessions, want %d", len(knows), len(want))
 	}
 }
+
+func TestChangesThatFollowOneAnotherShareAMessage(t *testing.T) {
+	stream := &patientStream{told: make(chan *presencev1.AttachRequest), acks: make(chan uint64, 1)}
+	s := newPresence(patientPresence{patientStream: stream}, "gateway-0", slog.New(slog.DiscardHandler)).shards[0]
+	var following sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	following.Go(func() { _ = s.follow(ctx, &backoff{}) })
+	defer following.Wait()
+	defer cancel()
+	<-stream.told // open
+	comes := func(session string) {
+		s.set(&presencev1.AttachRequest_Change{
+			UserId: "usr_ann", Device: &presencev1.Device{GatewaySessionId: session},
+		})
+	}
+	hears := func() int {
+		r := <-stream.told
+		stream.acks <- max(r.GetSnapshot().GetSeq(), r.GetChanges().GetSeq())
+		return len(r.GetChanges().GetChanges())
+	}
+	hears() // the snapshot
+	comes("first")
+	if n := hears(); n != 1 {
+		t.Errorf("the first is told with %d", n)
+	}
+	comes("second")
+	time.Sleep(changesPause / 5) // long enough for a message of its own
+	comes("third")
+	if n := hears(); n != 2 {
+		t.Errorf("%d are told after it, want 2 in one message", n)
+	}
+}
