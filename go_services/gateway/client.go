@@ -216,11 +216,11 @@ func (c *client) forward(ctx context.Context, f session.Forward) {
 		return
 	}
 	if move, ok := f.Frame.Body.(dialect.Move); ok {
-		step := stepInput(p.member.Link, f.Frame.RID, move)
+		var asked *roomv1.Input
 		if f.Frame.RID != 0 { // somebody waits for the answer, also if the relay is lost
-			step.Number = c.gateway.number()
+			asked = stepInput(p.member.Link, f.Frame.RID, c.gateway.number(), move)
 		}
-		p.attachment.inputs.step(p.member.Member, step)
+		p.attachment.inputs.step(p.member.Member, move, asked)
 		return
 	}
 	if !p.attachment.inputs.put(inputOf(p.member.Link, c.session.ID, c.gateway.number(), f.Frame, traceparent(ctx))) {

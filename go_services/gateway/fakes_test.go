@@ -178,7 +178,7 @@ type fakeStream struct {
 	host     string // by the header
 	server   roomv1.RoomService_AttachServer
 	open     *roomv1.AttachRequest_Open
-	messages chan []*roomv1.Input
+	messages chan *roomv1.AttachRequest_Inputs
 	end      context.CancelCauseFunc
 	ended    chan struct{}
 
@@ -195,7 +195,7 @@ func (f *fakeRelay) Attach(server roomv1.RoomService_AttachServer) error {
 	ctx, end := context.WithCancelCause(server.Context())
 	s := &fakeStream{
 		relay: f, room: first.GetOpen().GetRoomId(), host: strings.Join(md.Get(kit.HeaderHost), ","), server: server, open: first.GetOpen(), end: end,
-		messages: make(chan []*roomv1.Input, 10_000), ended: make(chan struct{}),
+		messages: make(chan *roomv1.AttachRequest_Inputs, 10_000), ended: make(chan struct{}),
 	}
 	defer close(s.ended)
 	if got := md.Get(kit.HeaderRoomID); len(got) != 1 || got[0] != s.room {
@@ -215,7 +215,7 @@ func (f *fakeRelay) Attach(server roomv1.RoomService_AttachServer) error {
 				end(err)
 				return
 			}
-			s.messages <- request.GetInputs().GetInputs()
+			s.messages <- request.GetInputs()
 			if !f.mute.Load() {
 				s.play(request.GetInputs().GetInputs())
 			}
@@ -306,7 +306,7 @@ func (s *fakeStream) chat(text string) *roomv1.Delivery {
 // asked waits for a member who wants to see more.
 func (s *fakeStream) asked() *roomv1.Input {
 	for {
-		for _, in := range <-s.messages {
+		for _, in := range (<-s.messages).GetInputs() {
 			if in.GetLook() != nil {
 				return in
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/gateway/roomlink"
 )
 
@@ -37,12 +38,17 @@ func (q *inputQueue) put(in *roomv1.Input) bool {
 	return q.putLocked(in)
 }
 
-// step adds a member's state, and keeps it, for it may be lost with the relay.
-func (q *inputQueue) step(m *roomlink.Member, in *roomv1.Input) {
+// step adds a member's step, and keeps it, for it may be lost with the relay. If somebody waits for the answer, it is `asked`
+// as an input of its own, which is repeated until it is answered.
+func (q *inputQueue) step(m *roomlink.Member, move dialect.Move, asked *roomv1.Input) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	m.Stepped(in)
-	q.putLocked(in)
+	m.Stepped(move)
+	if asked != nil {
+		q.putLocked(asked)
+	} else if !q.closed && q.queue.Step(roomlink.Step{Link: m.Link, Move: move}) && q.queue.Len() == 1 {
+		q.wakeUp()
+	}
 }
 
 func (q *inputQueue) putLocked(in *roomv1.Input) bool {
@@ -72,7 +78,7 @@ func (q *inputQueue) answered(number uint64) {
 }
 
 // reopen has all be sent on the next stream that was not answered, and the newest steps.
-func (q *inputQueue) reopen(steps func() []*roomv1.Input) {
+func (q *inputQueue) reopen(steps func() []roomlink.Step) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.queue.Reopen(steps())
@@ -86,15 +92,15 @@ func (q *inputQueue) close() {
 	q.closed, q.queue = true, roomlink.Queue{}
 }
 
-// take moves what goes into one message into a slice that is used again.
-func (q *inputQueue) take(reuse []*roomv1.Input) []*roomv1.Input {
+// take moves what goes into one message into one that is used again; false if there is nothing.
+func (q *inputQueue) take(into *roomv1.AttachRequest_Inputs) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	taken := q.queue.Take(reuse, maxBatch)
+	q.queue.Take(into, maxBatch)
 	if q.queue.Len() == 0 {
 		q.urgent = false
 	}
-	return taken
+	return len(into.GetInputs()) > 0 || into.GetSteps() != nil
 }
 
 func (q *inputQueue) isUrgent() bool {
@@ -111,11 +117,7 @@ func (q *inputQueue) sendTo(ctx context.Context, stream roomv1.RoomService_Attac
 	inputs := &roomv1.AttachRequest_Inputs{}
 	message := &roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: inputs}}
 	for q.await(ctx, timer) {
-		for {
-			inputs.Inputs = q.take(inputs.Inputs)
-			if len(inputs.Inputs) == 0 {
-				break
-			}
+		for q.take(inputs) {
 			if stream.Send(message) != nil {
 				return // Recv tells why
 			}

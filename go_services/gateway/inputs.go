@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"bytes"
+
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
@@ -8,20 +10,12 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 )
 
-// stepInput is a step as an input of its room, all in one piece of memory: there are many.
-func stepInput(link, rid uint32, b dialect.Move) *roomv1.Input {
-	all := &struct {
-		input    roomv1.Input
-		body     roomv1.Input_State_
-		state    roomv1.Input_State
-		position commonv1.Position
-	}{}
-	all.input.Link, all.input.Rid, all.input.Body = link, rid, &all.body
-	all.body.State = &all.state
-	all.state.Yaw, all.state.Animation, all.state.Values = uint32(b.Yaw), uint32(b.Animation), b.Values
-	all.state.Position = &all.position
-	all.position.X, all.position.Y, all.position.Z = b.Position.X, b.Position.Y, b.Position.Z
-	return &all.input
+// stepInput is a step that its client wants an answer to.
+func stepInput(link, rid uint32, number uint64, b dialect.Move) *roomv1.Input {
+	return &roomv1.Input{Link: link, Rid: rid, Number: number, Body: &roomv1.Input_State_{State: &roomv1.Input_State{
+		Position: &commonv1.Position{X: b.Position.X, Y: b.Position.Y, Z: b.Position.Z},
+		Yaw:      uint32(b.Yaw), Animation: uint32(b.Animation), Values: bytes.Clone(b.Values),
+	}}}
 }
 
 // inputOf is a client's frame, but for steps, as an input of its room.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,7 +111,7 @@ func TestALostStreamIsOpenedAgainAndNobodyNotices(t *testing.T) {
 	ann.say(`{"move":{"position":{"x":4,"y":0,"z":0}}}`)
 	ann.say(`{"rid":7,"chat":{"text":"two"}}`)
 	for said := false; !said; {
-		for _, in := range <-first.messages {
+		for _, in := range (<-first.messages).GetInputs() {
 			said = said || in.GetChat() != nil
 		}
 	}
@@ -125,9 +126,9 @@ func TestALostStreamIsOpenedAgainAndNobodyNotices(t *testing.T) {
 	if back.GetJoin().GetUser().GetUserId() != "usr_ann" || back.GetEntity() != 1 || back.GetState().GetPosition().GetX() != 3.5 {
 		t.Errorf("ann rejoins with %v", back)
 	}
-	inputs := <-second.messages
-	if len(inputs) != 2 || inputs[0].GetChat().GetText() != "two" || inputs[1].GetState().GetPosition().GetX() != 4 {
-		t.Errorf("repeated: %v", inputs)
+	batch := <-second.messages
+	if chats := batch.GetInputs(); len(chats) != 1 || chats[0].GetChat().GetText() != "two" || !slices.Equal(batch.GetSteps().GetX(), []float32{4}) {
+		t.Errorf("repeated: %v", batch)
 	}
 	ann.hears(`"text":"two"`)
 	ann.hears(`{"rid":7,"ok":{}}`)
@@ -144,7 +145,9 @@ func TestAStepThatIsToBeAnsweredIsAnsweredOnce(t *testing.T) {
 	ann.say(`{"rid":8,"move":{"position":{"x":4,"y":0,"z":0}}}`)
 	ann.say(`{"move":{"position":{"x":5,"y":0,"z":0}}}`)
 	for steps := 0; steps < 3; {
-		for _, in := range <-first.messages {
+		batch := <-first.messages
+		steps += len(batch.GetSteps().GetLinks())
+		for _, in := range batch.GetInputs() {
 			if in.GetState() != nil {
 				steps++
 			}
@@ -234,7 +237,7 @@ func TestASocketThatIsCutHoldsItsPlace(t *testing.T) {
 	stream := <-l.relay.streams
 	_ = ann.conn.Close()
 	for detached := false; !detached; {
-		for _, in := range <-stream.messages {
+		for _, in := range (<-stream.messages).GetInputs() {
 			if in.GetLeave() != nil {
 				t.Fatal("it has left")
 			}
@@ -261,7 +264,7 @@ func TestASocketThatSaysGoodbyeLeavesItsRoomAndTheLastOneItsStream(t *testing.T)
 	ann.goodbye()
 	left := false
 	for !left {
-		for _, in := range <-stream.messages {
+		for _, in := range (<-stream.messages).GetInputs() {
 			left = left || in.GetLeave() != nil
 		}
 	}
@@ -289,7 +292,7 @@ func TestStepsWaitForCompanyAndLeaveAllTheSame(t *testing.T) {
 	messages, inputs := 0, 0
 	for inputs < steps {
 		batch := <-stream.messages
-		messages, inputs = messages+1, inputs+len(batch)
+		messages, inputs = messages+1, inputs+len(batch.GetSteps().GetLinks())
 	}
 	if messages < 2 || messages > 20 {
 		t.Errorf("%d steps came in %d messages", steps, messages)
@@ -305,14 +308,9 @@ func TestWhatIsSaidTakesStepsAlongAndKeepsTheOrder(t *testing.T) {
 	ann.say(`{"move":{"position":{"x":2,"y":0,"z":0}}}`)
 	ann.say(`{"rid":3,"chat":{"text":"here"}}`)
 	ann.hears("chat_message")
-	var got []string
-	for len(got) < 3 {
-		for _, in := range <-stream.messages {
-			got = append(got, fmt.Sprintf("%v%s", in.GetState().GetPosition().GetX(), in.GetChat().GetText()))
-		}
-	}
-	if strings.Join(got, " ") != "1 2 0here" {
-		t.Errorf("arrived as %q", got)
+	batch := <-stream.messages
+	if chats := batch.GetInputs(); len(chats) != 1 || chats[0].GetChat() == nil || !slices.Equal(batch.GetSteps().GetX(), []float32{1, 2}) {
+		t.Errorf("arrived as %v", batch)
 	}
 }
 
@@ -394,7 +392,7 @@ func TestARosterIsAskedForPartByPartAndOnAnotherStreamFromWhereItWas(t *testing.
 	ann.say(`{"rid":3,"chat":{"text":"still here"}}`)
 	ann.hears("still here")
 	for len(third.messages) > 0 {
-		for _, in := range <-third.messages {
+		for _, in := range (<-third.messages).GetInputs() {
 			if in.GetLook() != nil {
 				t.Errorf("asks for more than there is: %v", in)
 			}

@@ -28,12 +28,11 @@ type crowdedRoom struct {
 	live    *liveRoom
 	streams []*stream
 	taken   [][]*roomv1.Delivery
-	inputs  [][]*roomv1.Input // by stream, by member
+	members []*roomv1.Steps // where they are, by stream
 	heading []float64
 	random  *rand.Rand
 	side    float32
 	next    int
-	batch   []*roomv1.Input
 }
 
 // newCrowdedRoom lets so many in, and waits until they have seen each other. It is recorded in a folder, if one is given.
@@ -47,7 +46,7 @@ func newCrowdedRoom(tb testing.TB, side float32, size int, recordings string) *c
 	h.recordings = recordings
 	c := &crowdedRoom{
 		server: &server{validator: validator, metrics: h.metrics}, random: rand.New(rand.NewPCG(1, 2)), side: side,
-		taken: make([][]*roomv1.Delivery, crowdStreams), inputs: make([][]*roomv1.Input, crowdStreams),
+		taken: make([][]*roomv1.Delivery, crowdStreams),
 	}
 	c.live = liveRoomOn(h, "room_crowded", &roomv1.RoomConfig{
 		Capacity: int32(size), Width: side, Depth: side, TickHz: 20, MaxSpeed: 1e6, Spawn: &commonv1.Position{X: side / 2, Z: side / 2},
@@ -55,22 +54,19 @@ func newCrowdedRoom(tb testing.TB, side float32, size int, recordings string) *c
 	for i := range crowdStreams {
 		st := newStream(uint64(i+1), fmt.Sprintf("gateway-%d", i), math.MaxInt, func(error) {})
 		c.live.attach(st, &roomv1.AttachRequest_Open{})
-		c.streams = append(c.streams, st)
+		c.streams, c.members = append(c.streams, st), append(c.members, &roomv1.Steps{})
 	}
 	for i := range size {
 		join := &roomv1.Input{Link: uint32(i + 1), Body: &roomv1.Input_Join_{Join: joinFor(fmt.Sprintf("usr_01KAXW7J9Z%016d", i))}}
-		c.server.play(c.live, c.streams[i%crowdStreams], []*roomv1.Input{join})
-		in := &roomv1.Input{Link: join.GetLink(), Body: &roomv1.Input_State_{State: &roomv1.Input_State{
-			Position: &commonv1.Position{X: c.random.Float32() * side, Z: c.random.Float32() * side}, Animation: 1,
-		}}}
-		c.inputs[i%crowdStreams] = append(c.inputs[i%crowdStreams], in)
+		play(tb, c.server, c.live, c.streams[i%crowdStreams], batchOf(join))
+		addStep(c.members[i%crowdStreams], join.GetLink(), c.random.Float32()*side, c.random.Float32()*side, nil)
 		c.heading = append(c.heading, c.random.Float64()*7)
 		if i%1000 == 999 || i == size-1 { // more than the log takes at once
 			until(tb, "all are in", func() bool { return !c.live.waits() })
 		}
 	}
 	for i, st := range c.streams {
-		c.server.play(c.live, st, c.inputs[i])
+		play(tb, c.server, c.live, st, &roomv1.AttachRequest_Inputs{Steps: c.members[i]})
 	}
 	for c.dirty() {
 		c.tick()
@@ -87,23 +83,31 @@ func (c *crowdedRoom) dirty() bool {
 
 // walk has a share of the members make a step: of each gateway's in turn.
 func (c *crowdedRoom) walk(share int, metres float32) {
-	for s, inputs := range c.inputs {
-		n := len(inputs) / share
+	for s, members := range c.members {
+		size := len(members.GetLinks())
+		n := size / share
 		begin := c.next % share * n
-		for i, in := range inputs[begin : begin+n] {
-			heading, p := &c.heading[s*len(inputs)+begin+i], in.GetState().GetPosition()
+		for i := begin; i < begin+n; i++ {
+			heading := &c.heading[s*size+i]
 			*heading += c.random.NormFloat64() / 2
-			x, z := p.GetX()+metres*float32(math.Cos(*heading)), p.GetZ()+metres*float32(math.Sin(*heading))
+			x, z := members.X[i]+metres*float32(math.Cos(*heading)), members.Z[i]+metres*float32(math.Sin(*heading))
 			if x < 0 || z < 0 || x > c.side || z > c.side {
 				*heading += math.Pi
 				continue
 			}
-			p.X, p.Z = x, z
+			members.X[i], members.Z[i] = x, z
 		}
-		c.batch = append(c.batch[:0], inputs[begin:begin+n]...)
-		c.server.play(c.live, c.streams[s], c.batch)
+		_ = c.server.play(c.live, c.streams[s], &roomv1.AttachRequest_Inputs{Steps: someSteps(members, begin, begin+n)})
 	}
 	c.next++
+}
+
+// someSteps is a part of steps without values.
+func someSteps(s *roomv1.Steps, from, to int) *roomv1.Steps {
+	return &roomv1.Steps{
+		Links: s.GetLinks()[from:to], X: s.GetX()[from:to], Y: s.GetY()[from:to], Z: s.GetZ()[from:to],
+		Yaws: s.GetYaws()[from:to], Animations: s.GetAnimations()[from:to],
+	}
 }
 
 func (c *crowdedRoom) tick() { tickAtOnce(c.live) }

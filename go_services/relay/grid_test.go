@@ -85,10 +85,10 @@ func (s *stream) waiting() int {
 
 // stepAll has all of a stream's members take a step.
 func (c *crowdedRoom) stepAll(stream int, metres float32) {
-	for _, in := range c.inputs[stream] {
-		in.GetState().GetPosition().X += metres
+	for i := range c.members[stream].GetX() {
+		c.members[stream].X[i] += metres
 	}
-	c.server.play(c.live, c.streams[stream], c.inputs[stream])
+	_ = c.server.play(c.live, c.streams[stream], &roomv1.AttachRequest_Inputs{Steps: c.members[stream]})
 }
 
 func TestAGatewayThatTakesNothingIsShownNothingMoreAndThenTheNewest(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
@@ -443,14 +444,16 @@ func (l *liveRoom) drop(now time.Time, s *stream) {
 
 // play gives inputs of a stream to a function, unless the stream is over or the room is given away: then the gateway
 // repeats them where it is. The function says which were played.
-func (l *liveRoom) play(s *stream, inputs []*roomv1.Input, f func(now time.Time, core *room.Room, in *roomv1.Input) bool) {
+func (l *liveRoom) play(
+	s *stream, batch *roomv1.AttachRequest_Inputs, f func(now time.Time, core *room.Room, in *roomv1.Input) bool,
+) {
 	l.do(func(now time.Time, core *room.Room) {
 		if l.frozen || l.streams[s.id] != s {
 			return
 		}
 		var played []*roomv1.Input
-		walked := false
-		for _, in := range inputs {
+		walked := len(batch.GetSteps().GetLinks()) > 0
+		for _, in := range batch.GetInputs() {
 			if !f(now, core, in) {
 				continue
 			}
@@ -459,18 +462,24 @@ func (l *liveRoom) play(s *stream, inputs []*roomv1.Input, f func(now time.Time,
 			}
 			walked = walked || in.GetState() != nil
 		}
+		applySteps(core, now, s.id, batch.GetSteps(), l.outOfBounds)
 		if walked {
 			s.walks.note(now, l.tempo.interval())
 		}
 		if l.record != nil {
 			l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Played_{
-				Played: &roomv1.RoomRecord_Played{Stream: s.id, Inputs: played},
+				Played: &roomv1.RoomRecord_Played{Stream: s.id, Inputs: played, Steps: batch.GetSteps()},
 			}})
 		}
 		if l.held && !l.expects() {
 			l.tickNow()
 		}
 	})
+}
+
+// outOfBounds answers a step that is.
+func (l *liveRoom) outOfBounds(link room.Link) {
+	l.out.Failed(link, room.In{}, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the step is out of its bounds")
 }
 
 // idle says whether nobody is in and nobody is attached. Time does not pass in a room that is given away: who leaves by it

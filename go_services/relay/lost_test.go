@@ -37,7 +37,7 @@ func TestTheNextRelayKnowsWhoseHoldsHaveBegun(t *testing.T) {
 	for i, s := range streams {
 		live.attach(s, &roomv1.AttachRequest_Open{})
 		joins[i].GetJoin().GatewaySessionId = s.gateway
-		live.play(s, joins[i:i+1], func(now time.Time, core *room.Room, in *roomv1.Input) bool {
+		live.play(s, batchOf(joins[i]), func(now time.Time, core *room.Room, in *roomv1.Input) bool {
 			apply(core, now, room.Link{Stream: s.id, ID: in.GetLink()}, in)
 			return true
 		})

@@ -5,7 +5,6 @@ import (
 	"math"
 	"time"
 
-	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
@@ -22,25 +21,54 @@ var tracer = otel.Tracer("github.com/worldmesh/worldmesh/go_services/relay")
 const maxValues = 256
 
 // play gives a batch of inputs to the room. Each is checked by itself: what one client got wrong is answered to that
-// client.
-func (s *server) play(live *liveRoom, st *stream, inputs []*roomv1.Input) {
-	live.play(st, inputs, func(now time.Time, core *room.Room, in *roomv1.Input) bool {
+// client. It fails if a part of the batch is none's.
+func (s *server) play(live *liveRoom, st *stream, batch *roomv1.AttachRequest_Inputs) error {
+	steps := batch.GetSteps()
+	if err := checkSteps(steps); err != nil {
+		return err
+	}
+	s.metrics.inputs.WithLabelValues("state").Add(float64(len(steps.GetLinks())))
+	live.play(st, batch, func(now time.Time, core *room.Room, in *roomv1.Input) bool {
 		return s.playOne(live, core, now, room.Link{Stream: st.id, ID: in.GetLink()}, in)
 	})
+	return nil
+}
+
+// checkSteps is about the lists alone.
+func checkSteps(s *roomv1.Steps) error {
+	n, bytes := len(s.GetLinks()), 0
+	for _, size := range s.GetValueSizes() {
+		bytes += int(size)
+	}
+	alike := len(s.GetX()) == n && len(s.GetY()) == n && len(s.GetZ()) == n && len(s.GetYaws()) == n && len(s.GetAnimations()) == n
+	if sizes := len(s.GetValueSizes()); !alike || sizes != n && sizes != 0 || bytes != len(s.GetValues()) {
+		return errSteps
+	}
+	return nil
+}
+
+// applySteps is steps as the room's core takes them. Those that are out of the contract's bounds are left out, and told of.
+func applySteps(core *room.Room, now time.Time, stream uint64, s *roomv1.Steps, outOfBounds func(room.Link)) {
+	values, sizes := s.GetValues(), s.GetValueSizes()
+	for i, id := range s.GetLinks() {
+		move := room.Move{Position: frames.Vec3{X: s.X[i], Y: s.Y[i], Z: s.Z[i]}}
+		if len(sizes) > 0 {
+			move.Values, values = values[:sizes[i]], values[sizes[i]:]
+		}
+		link, yaw, animation := room.Link{Stream: stream, ID: id}, s.Yaws[i], s.Animations[i]
+		if yaw > math.MaxUint16 || animation > math.MaxUint16 || len(move.Values) > maxValues {
+			outOfBounds(link)
+			continue
+		}
+		move.Yaw, move.Animation = uint16(yaw), uint16(animation)
+		core.Move(now, link, room.In{}, move)
+	}
 }
 
 // playOne gives one input to the room, if it is within the contract's bounds; false if it is not.
 func (s *server) playOne(live *liveRoom, core *room.Room, now time.Time, link room.Link, in *roomv1.Input) bool {
 	s.metrics.inputs.WithLabelValues(kindOf(in)).Inc()
 	named := room.In{RID: in.GetRid(), Number: in.GetNumber()}
-	if state := in.GetState(); state != nil { // the hot one: checked here instead of by reflection
-		if !withinBounds(state) {
-			live.out.Failed(link, named, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the state is out of its bounds")
-			return false
-		}
-		apply(core, now, link, in)
-		return true
-	}
 	span := inputSpan(live.id, in)
 	defer span.End()
 	if err := kit.ValidateMessage(s.validator, in); err != nil {
@@ -53,11 +81,6 @@ func (s *server) playOne(live *liveRoom, core *room.Room, now time.Time, link ro
 	}
 	apply(core, now, link, in)
 	return true
-}
-
-func withinBounds(state *roomv1.Input_State) bool {
-	return state.GetPosition() != nil && state.GetYaw() <= math.MaxUint16 && state.GetAnimation() <= math.MaxUint16 &&
-		len(state.GetValues()) <= maxValues
 }
 
 // apply is an input as the room's core takes it.

@@ -22,7 +22,9 @@ import (
 // FuzzInputs plays whatever decodes as a batch of inputs: members stay within the room, and what is sent are frames.
 func FuzzInputs(f *testing.F) {
 	for _, inputs := range seedInputs() {
-		raw, err := proto.Marshal(&roomv1.AttachRequest_Inputs{Inputs: inputs})
+		batch := batchOf(inputs...)
+		batch.Steps = stepsOf(inputs...)
+		raw, err := proto.Marshal(batch)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -45,7 +47,9 @@ func FuzzInputs(f *testing.F) {
 		live := liveRoomOn(h, "room_fuzz", cfg)
 		st := newStream(1, "gateway-0", 1<<20, func(error) {})
 		live.attach(st, &roomv1.AttachRequest_Open{})
-		s.play(live, st, batch.GetInputs())
+		if s.play(live, st, &batch) != nil {
+			return
+		}
 		until(t, "everything is logged", func() bool { return !live.waits() })
 		tickAtOnce(live)
 		for _, member := range live.core.Members() {
@@ -118,26 +122,54 @@ func BenchmarkRoomTick(b *testing.B) {
 	live := liveRoomOn(h, "room_bench", cfg)
 	st := newStream(1, "gateway-0", 8<<20, func(error) {})
 	live.attach(st, &roomv1.AttachRequest_Open{})
-	inputs := make([]*roomv1.Input, members)
-	for i := range inputs {
+	batch := &roomv1.AttachRequest_Inputs{Steps: &roomv1.Steps{}}
+	for i := range members {
 		link := uint32(i + 1)
 		id := fmt.Sprint(i)
 		live.do(func(now time.Time, core *room.Room) {
 			core.Join(now, room.Link{Stream: 1, ID: link}, room.In{}, room.Join{User: frames.User{ID: id}, Session: id})
 		})
-		inputs[i] = &roomv1.Input{Link: link, Body: &roomv1.Input_State_{State: &roomv1.Input_State{
-			Position: &commonv1.Position{}, Values: make([]byte, 44),
-		}}}
+		addStep(batch.GetSteps(), link, 0, 0, make([]byte, 44))
 	}
 	until(b, "all are in", func() bool { return !live.waits() })
 	var taken []*roomv1.Delivery
 	b.ReportAllocs()
 	for b.Loop() {
-		s.play(live, st, inputs)
+		_ = s.play(live, st, batch)
 		tickAtOnce(live)
 		taken, _ = st.take(context.Background(), taken)
 	}
 	b.ReportMetric(float64(b.N)*members*members/b.Elapsed().Seconds(), "deliveries/s")
+}
+
+// batchOf is inputs as they come.
+func batchOf(inputs ...*roomv1.Input) *roomv1.AttachRequest_Inputs {
+	return &roomv1.AttachRequest_Inputs{Inputs: inputs}
+}
+
+// stepsOf is those of the inputs that are state, as steps.
+func stepsOf(inputs ...*roomv1.Input) *roomv1.Steps {
+	steps := &roomv1.Steps{}
+	for _, in := range inputs {
+		if state := in.GetState(); state != nil {
+			addStep(steps, in.GetLink(), state.GetPosition().GetX(), state.GetPosition().GetZ(), state.GetValues())
+		}
+	}
+	return steps
+}
+
+func addStep(s *roomv1.Steps, link uint32, x, z float32, values []byte) {
+	s.Links, s.X, s.Y, s.Z = append(s.Links, link), append(s.X, x), append(s.Y, 0), append(s.Z, z)
+	s.Yaws, s.Animations = append(s.Yaws, 0), append(s.Animations, 1)
+	s.ValueSizes, s.Values = append(s.ValueSizes, uint32(len(values))), append(s.Values, values...)
+}
+
+// play gives a batch to a room, which must not be none's.
+func play(tb testing.TB, s *server, live *liveRoom, st *stream, batch *roomv1.AttachRequest_Inputs) {
+	tb.Helper()
+	if err := s.play(live, st, batch); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // quietHub is a hub of a relay that nobody reaches, with a store in memory.

@@ -171,6 +171,7 @@ func replay(core *room.Room, record *roomv1.RoomRecord) {
 		for _, in := range step.Played.GetInputs() {
 			apply(core, now, room.Link{Stream: step.Played.GetStream(), ID: in.GetLink()}, in)
 		}
+		applySteps(core, now, step.Played.GetStream(), step.Played.GetSteps(), func(room.Link) {})
 	case *roomv1.RoomRecord_StreamEnded_:
 		core.StreamEnded(now, step.StreamEnded.GetStream())
 	case *roomv1.RoomRecord_Tick_:

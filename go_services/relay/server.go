@@ -27,6 +27,8 @@ var (
 		"another stream of the gateway has taken the place of this one")
 	errOpenExpected = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
 		"the first request must be open, and only the first")
+	errSteps = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
+		"the lists of steps are not of one length")
 )
 
 // server is worldmesh.room.v1.RoomService.
@@ -150,7 +152,10 @@ func (s *server) receive(rpc roomv1.RoomService_AttachServer, live *liveRoom, st
 			st.cancel(errOpenExpected)
 			return
 		}
-		s.play(live, st, inputs.GetInputs())
+		if err := s.play(live, st, inputs); err != nil {
+			st.cancel(err)
+			return
+		}
 	}
 }
 

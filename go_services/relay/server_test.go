@@ -3,6 +3,8 @@ package relay
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -184,7 +186,7 @@ func (g *gatewayStream) send(request *roomv1.AttachRequest) {
 
 func (g *gatewayStream) inputs(inputs ...*roomv1.Input) {
 	g.t.Helper()
-	g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: &roomv1.AttachRequest_Inputs{Inputs: inputs}}})
+	g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: batchOf(inputs...)}})
 }
 
 func (g *gatewayStream) join(link uint32, user string) {
@@ -283,6 +285,52 @@ func TestOneClientsMistakeIsAnsweredToItAndDisturbsNobody(t *testing.T) {
 		}
 	}
 	g.next(clientv1.ServerBodyRoomEvent)
+}
+
+func TestStepsMoveTheirMembersAndThoseOutOfBoundsAreAnswered(t *testing.T) {
+	r := startRelay(t, 1<<20)
+	g := r.attach(t, "gateway-0", "room_a")
+	g.join(1, "usr_ann")
+	g.next(clientv1.ServerBodySnapshot)
+	steps := stepsOf(step(1.1), step(1.2))
+	addStep(steps, 9, 1, 1, nil) // of somebody who has gone
+	addStep(steps, 1, 1, 1, make([]byte, maxValues+1))
+	addStep(steps, 1, 1.3, 1, []byte("hi"))
+	g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: &roomv1.AttachRequest_Inputs{Steps: steps}}})
+	d, body := g.next(clientv1.ServerBodyError)
+	var e clientv1.Error
+	e.Init(body.Bytes, body.Pos)
+	if string(e.Reason()) != "INVALID_FIELD" || !slices.Equal(d.GetLinks(), []uint32{1}) {
+		t.Errorf("%s to %v", e.Reason(), d.GetLinks())
+	}
+	d, _ = g.next(clientv1.ServerBodyStateBatch)
+	if batch := viewOf(d); len(batch.States) != 1 || batch.States[0].Position.X != 1.3 || string(batch.Values[0].Values) != "hi" {
+		t.Errorf("others see %+v", batch)
+	}
+}
+
+func TestStepsWhoseListsDoNotAgreeEndTheStream(t *testing.T) {
+	for name, spoil := range map[string]func(*roomv1.Steps){
+		"a place is missing":                  func(s *roomv1.Steps) { s.Z = s.Z[:1] },
+		"there are more values than is said":  func(s *roomv1.Steps) { s.Values = append(s.Values, 1) },
+		"there are less values than is said":  func(s *roomv1.Steps) { s.ValueSizes[0]++ },
+		"sizes that pass all bounds together": func(s *roomv1.Steps) { s.ValueSizes = []uint32{math.MaxUint32, 1} },
+		"not every size is told":              func(s *roomv1.Steps) { s.ValueSizes = s.ValueSizes[:1] },
+	} {
+		steps := stepsOf(step(1.1), step(1.2))
+		spoil(steps)
+		if err := checkSteps(steps); kit.ReasonOf(err) != commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r := startRelay(t, 1<<20)
+	g := r.attach(t, "gateway-0", "room_a")
+	g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{
+		Inputs: &roomv1.AttachRequest_Inputs{Steps: &roomv1.Steps{Links: []uint32{1}}},
+	}})
+	if _, err := g.rpc.Recv(); kit.ReasonOf(err) != commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD {
+		t.Errorf("it ended with %v", err)
+	}
 }
 
 func TestTheMembersOfAGatewayThatDoesNotComeBackLeave(t *testing.T) {

@@ -50,13 +50,16 @@ func BenchmarkFullRoomOverStreams(b *testing.B) {
 			})
 		}
 		random := rand.New(rand.NewPCG(1, 2))
-		members := make([][]*roomv1.Input, crowdStreams)
+		members := make([]*roomv1.Steps, crowdStreams)
+		for g := range members {
+			members[g] = &roomv1.Steps{}
+		}
 		for i := range crowdSize {
 			g := i % crowdStreams
-			members[g] = append(members[g], &roomv1.Input{Link: uint32(i + 1), Body: &roomv1.Input_State_{State: &roomv1.Input_State{
-				Position: &commonv1.Position{X: random.Float32() * side, Z: random.Float32() * side},
-			}}})
-			sendInputs(streams[g], &roomv1.Input{Link: uint32(i + 1), Body: &roomv1.Input_Join_{Join: joinFor(fmt.Sprint("usr_", i))}})
+			addStep(members[g], uint32(i+1), random.Float32()*side, random.Float32()*side, nil)
+			sendInputs(streams[g], batchOf(&roomv1.Input{
+				Link: uint32(i + 1), Body: &roomv1.Input_Join_{Join: joinFor(fmt.Sprint("usr_", i))},
+			}))
 			if i%500 == 499 {
 				until(b, "they are in", func() bool { return joined.Load() >= int64(i) })
 			}
@@ -86,12 +89,12 @@ func BenchmarkFullRoomOverStreams(b *testing.B) {
 	}
 }
 
-func sendInputs(rpc roomv1.RoomService_AttachClient, inputs ...*roomv1.Input) {
-	_ = rpc.Send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: &roomv1.AttachRequest_Inputs{Inputs: inputs}}})
+func sendInputs(rpc roomv1.RoomService_AttachClient, batch *roomv1.AttachRequest_Inputs) {
+	_ = rpc.Send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: batch}})
 }
 
 // walkBy has a fifth of a gateway's members make a step in each twentieth of a second.
-func walkBy(rpc roomv1.RoomService_AttachClient, members []*roomv1.Input, stop chan struct{}) {
+func walkBy(rpc roomv1.RoomService_AttachClient, members *roomv1.Steps, stop chan struct{}) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for n := 0; ; n++ {
@@ -100,13 +103,13 @@ func walkBy(rpc roomv1.RoomService_AttachClient, members []*roomv1.Input, stop c
 			return
 		case <-ticker.C:
 		}
-		fifth := len(members) / 5
-		some := members[n%5*fifth : (n%5+1)*fifth]
-		for i, in := range some {
-			angle, p := float64(n/20)+float64(i), in.GetState().GetPosition()
-			p.X = min(max(p.GetX()+0.35*float32(math.Cos(angle)), 0), 400)
-			p.Z = min(max(p.GetZ()+0.35*float32(math.Sin(angle)), 0), 400)
+		fifth := len(members.GetLinks()) / 5
+		some := someSteps(members, n%5*fifth, (n%5+1)*fifth)
+		for i := range some.GetLinks() {
+			angle := float64(n/20) + float64(i)
+			some.X[i] = min(max(some.X[i]+0.35*float32(math.Cos(angle)), 0), 400)
+			some.Z[i] = min(max(some.Z[i]+0.35*float32(math.Sin(angle)), 0), 400)
 		}
-		sendInputs(rpc, some...)
+		sendInputs(rpc, &roomv1.AttachRequest_Inputs{Steps: some})
 	}
 }

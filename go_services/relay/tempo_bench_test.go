@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
@@ -47,10 +46,10 @@ func BenchmarkBesideAFullRoom(b *testing.B) {
 }
 
 func (c *crowdedRoom) overload(ctx context.Context) {
-	looks := make([][]*roomv1.Input, len(c.inputs))
-	for s, inputs := range c.inputs {
-		for _, in := range inputs {
-			looks[s] = append(looks[s], lookFor(in.GetLink(), true, false, 0))
+	looks := make([][]*roomv1.Input, len(c.members))
+	for s, members := range c.members {
+		for _, link := range members.GetLinks() {
+			looks[s] = append(looks[s], lookFor(link, true, false, 0))
 		}
 	}
 	ticker := time.NewTicker(time.Second / 60)
@@ -63,7 +62,7 @@ func (c *crowdedRoom) overload(ctx context.Context) {
 		}
 		c.walk(1, 0.02)
 		for s := range looks {
-			c.server.play(c.live, c.streams[s], looks[s])
+			_ = c.server.play(c.live, c.streams[s], batchOf(looks[s]...))
 		}
 	}
 }
@@ -94,9 +93,8 @@ func p99OfSteps(b *testing.B) time.Duration {
 		stepped := make(chan time.Time, 1)
 		running.Go(func() { // one step a time, and when it is told the next
 			for ctx.Err() == nil {
-				step := &roomv1.Input{Link: 1, Body: &roomv1.Input_State_{State: &roomv1.Input_State{Position: &commonv1.Position{X: 1}}}}
 				start := time.Now()
-				s.play(live, st, []*roomv1.Input{step})
+				_ = s.play(live, st, &roomv1.AttachRequest_Inputs{Steps: stepsOf(step(1))})
 				stepped <- start
 				time.Sleep(60 * time.Millisecond)
 			}

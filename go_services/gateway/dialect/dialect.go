@@ -83,7 +83,8 @@ type (
 		Position  frames.Vec3
 		Yaw       uint16
 		Animation uint16
-		Values    []byte
+		// Values may be a part of the message: who keeps them copies them.
+		Values []byte
 	}
 	Chat struct {
 		Text            string `json:"text"`

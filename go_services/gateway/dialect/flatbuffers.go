@@ -80,7 +80,7 @@ func (f *flat) move(t table) ClientBody {
 	}
 	return Move{
 		Position: frames.Vec3{X: f.float32(at), Y: f.float32(at + float), Z: f.float32(at + 2*float)},
-		Yaw:      f.uint16At(t, 1), Animation: f.uint16At(t, 2), Values: bytes.Clone(f.vector(t, 3)),
+		Yaw:      f.uint16At(t, 1), Animation: f.uint16At(t, 2), Values: f.vector(t, 3),
 	}
 }
 

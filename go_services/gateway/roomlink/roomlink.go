@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"google.golang.org/protobuf/proto"
 )
@@ -23,8 +24,9 @@ type Member struct {
 	// behind is what it has seen if that may be less than the others of its gateway: it has resumed, and what it missed
 	// is on its way. nil if it is not behind.
 	behind *frames.LogPosition
-	// step is the newest state that it sent.
-	step *roomv1.Input
+	// step is the newest that it made.
+	step    dialect.Move
+	stepped bool
 }
 
 // Members are those of one gateway in one room.
@@ -55,9 +57,16 @@ func (s *Members) Leave(link uint32) {
 	delete(s.behind, link)
 }
 
-// Stepped keeps the newest state that a member sent: it may be on its way when the relay is lost. It and Steps belong to
+// Stepped keeps the newest step that a member made: it may be on its way when the relay is lost. It and Steps belong to
 // the inputs: whatever guards the Queue guards them.
-func (m *Member) Stepped(in *roomv1.Input) { m.step = in }
+func (m *Member) Stepped(step dialect.Move) {
+	values := m.step.Values
+	if len(step.Values) > 0 { // else those before are kept
+		values = append(values[:0], step.Values...)
+	}
+	m.step, m.stepped = step, true
+	m.step.Values = values
+}
 
 // Opened takes the word of a relay that the room is there. It is not, if the epoch is smaller than one that was seen:
 // then that relay does not know yet that it has lost the room.
@@ -130,12 +139,18 @@ func (s *Members) Open(
 	return open
 }
 
-// Steps are the newest states that members sent.
-func (s *Members) Steps() []*roomv1.Input {
-	var steps []*roomv1.Input
+// Step is one that a member made.
+type Step struct {
+	Link uint32
+	dialect.Move
+}
+
+// Steps are the newest that members made.
+func (s *Members) Steps() []Step {
+	var steps []Step
 	for _, m := range s.inside() {
-		if m.step != nil {
-			steps = append(steps, &roomv1.Input{Link: m.Link, Body: m.step.GetBody()}) // who waits for an answer is not asked
+		if m.stepped {
+			steps = append(steps, Step{m.Link, m.step}) // who waits for an answer is not asked
 		}
 	}
 	return steps
@@ -170,37 +185,41 @@ func (s *Members) String() string {
 
 // Bounds of what waits for a relay. Past them the relay is as good as gone.
 const (
-	// MaxInputs bounds how many inputs wait, or were not answered.
+	// MaxInputs bounds how many inputs and steps wait, or were not answered.
 	MaxInputs = 64 << 10
 	// MaxBytes bounds how large they are.
 	MaxBytes = 8 << 20
 	// MaxTaken bounds how large the inputs are that are taken at once, but for the first: gRPC takes no message of more than
 	// 4 MiB, and what can not be sent would be repeated for ever.
 	MaxTaken = 1 << 20
-	// inputOverhead is about what an input takes in memory beside what is in it.
-	inputOverhead = 128
+	// MaxSteps bounds how many steps are taken at once.
+	MaxSteps = 4096
+	// inputOverhead is about what an input takes in memory beside what is in it, and stepSize what a step takes beside its
+	// values.
+	inputOverhead, stepSize = 128, 28
 )
 
 // Queue is what members did and the relay has not been told, or has not answered. Inputs with a number are answered,
-// and are repeated on another stream until they are.
+// and are repeated on another stream until they are. Steps come after the inputs.
 type Queue struct {
 	waiting    []*roomv1.Input
 	unanswered []*roomv1.Input // in the order in which they were sent
-	bytes      int
+	bytes      int             // of both
+	steps      *roomv1.Steps   // nil if there were none yet
+	spare      *roomv1.Steps   // to be used again
 }
 
-// sizeOf is about what an input takes in memory. State, which is nearly all there is, is not looked at closely.
-func sizeOf(in *roomv1.Input) int {
-	if state := in.GetState(); state != nil {
-		return len(state.GetValues()) + inputOverhead
-	}
-	return proto.Size(in) + inputOverhead
+// sizeOf is about what an input takes in memory.
+func sizeOf(in *roomv1.Input) int { return proto.Size(in) + inputOverhead }
+
+func (q *Queue) full() bool {
+	steps := len(q.steps.GetLinks())
+	return len(q.waiting)+len(q.unanswered)+steps >= MaxInputs || q.bytes+steps*stepSize+len(q.steps.GetValues()) >= MaxBytes
 }
 
 // Put adds an input; false if there are too many. Who leaves always may.
 func (q *Queue) Put(in *roomv1.Input) bool {
-	leaves := in.GetLeave() != nil || in.GetDetach() != nil
-	if !leaves && (len(q.waiting)+len(q.unanswered) >= MaxInputs || q.bytes >= MaxBytes) {
+	if leaves := in.GetLeave() != nil || in.GetDetach() != nil; !leaves && q.full() {
 		return false
 	}
 	q.bytes += sizeOf(in)
@@ -208,13 +227,40 @@ func (q *Queue) Put(in *roomv1.Input) bool {
 	return true
 }
 
-// Len is how many inputs wait to be sent.
-func (q *Queue) Len() int { return len(q.waiting) }
+// Step adds a step; false if there are too many. Its values are copied.
+func (q *Queue) Step(step Step) bool {
+	if q.full() {
+		return false
+	}
+	if q.steps == nil {
+		q.steps = &roomv1.Steps{}
+	}
+	s := q.steps
+	if len(step.Values) > 0 && len(s.GetValueSizes()) == 0 { // those before have none
+		s.ValueSizes = slices.Grow(s.GetValueSizes(), len(s.GetLinks())+1)[:len(s.GetLinks())]
+		clear(s.GetValueSizes())
+	}
+	if len(step.Values) > 0 || len(s.GetValueSizes()) > 0 {
+		s.ValueSizes = append(s.ValueSizes, uint32(len(step.Values)))
+	}
+	s.Links = append(s.Links, step.Link)
+	s.X, s.Y, s.Z = append(s.X, step.Position.X), append(s.Y, step.Position.Y), append(s.Z, step.Position.Z)
+	s.Yaws, s.Animations = append(s.Yaws, uint32(step.Yaw)), append(s.Animations, uint32(step.Animation))
+	s.Values = append(s.Values, step.Values...)
+	return true
+}
 
-// Take moves up to n inputs, and no more than MaxTaken, into a slice that is used again.
-func (q *Queue) Take(reuse []*roomv1.Input, n int) []*roomv1.Input {
-	clear(reuse)
-	taken, bytes := reuse[:0], 0
+// Len is how many inputs and steps wait to be sent.
+func (q *Queue) Len() int { return len(q.waiting) + len(q.steps.GetLinks()) }
+
+// Take moves up to n inputs, and no more than MaxTaken, into a message that is used again; and steps, if no input is left
+// that they come after.
+func (q *Queue) Take(into *roomv1.AttachRequest_Inputs, n int) {
+	if into.GetSteps() != nil {
+		q.spare, into.Steps = into.GetSteps(), nil
+	}
+	clear(into.GetInputs())
+	taken, bytes := into.GetInputs()[:0], 0
 	for _, in := range q.waiting[:min(len(q.waiting), n)] {
 		size := sizeOf(in)
 		if bytes += size; bytes > MaxTaken && len(taken) > 0 {
@@ -229,8 +275,49 @@ func (q *Queue) Take(reuse []*roomv1.Input, n int) []*roomv1.Input {
 	}
 	rest := copy(q.waiting, q.waiting[len(taken):])
 	clear(q.waiting[rest:])
-	q.waiting = q.waiting[:rest]
+	q.waiting, into.Inputs = q.waiting[:rest], taken
+	if rest == 0 && len(q.steps.GetLinks()) > 0 {
+		into.Steps = q.takeSteps()
+	}
+}
+
+func (q *Queue) takeSteps() *roomv1.Steps {
+	taken, rest := q.steps, q.spare
+	q.spare = nil
+	if rest == nil {
+		rest = &roomv1.Steps{}
+	}
+	emptySteps(rest)
+	q.steps = rest
+	if n := MaxSteps; len(taken.GetLinks()) > n {
+		moveSteps(rest, taken, n)
+	}
 	return taken
+}
+
+// emptySteps takes all out, and keeps what memory they were in.
+func emptySteps(s *roomv1.Steps) {
+	s.Links, s.X, s.Y, s.Z = s.GetLinks()[:0], s.GetX()[:0], s.GetY()[:0], s.GetZ()[:0]
+	s.Yaws, s.Animations = s.GetYaws()[:0], s.GetAnimations()[:0]
+	s.ValueSizes, s.Values = s.GetValueSizes()[:0], s.GetValues()[:0]
+}
+
+// moveSteps moves all but the first n.
+func moveSteps(to, from *roomv1.Steps, n int) {
+	to.Links, from.Links = append(to.Links, from.Links[n:]...), from.Links[:n]
+	to.X, from.X = append(to.X, from.X[n:]...), from.X[:n]
+	to.Y, from.Y = append(to.Y, from.Y[n:]...), from.Y[:n]
+	to.Z, from.Z = append(to.Z, from.Z[n:]...), from.Z[:n]
+	to.Yaws, from.Yaws = append(to.Yaws, from.Yaws[n:]...), from.Yaws[:n]
+	to.Animations, from.Animations = append(to.Animations, from.Animations[n:]...), from.Animations[:n]
+	if len(from.GetValueSizes()) > 0 {
+		bytes := 0
+		for _, size := range from.ValueSizes[:n] {
+			bytes += int(size)
+		}
+		to.ValueSizes, from.ValueSizes = append(to.ValueSizes, from.ValueSizes[n:]...), from.ValueSizes[:n]
+		to.Values, from.Values = append(to.Values, from.Values[bytes:]...), from.Values[:bytes]
+	}
 }
 
 // Answered takes note that an input was answered. Most are in the order in which they were sent.
@@ -244,23 +331,25 @@ func (q *Queue) Answered(number uint64) {
 	}
 }
 
-// Reopen begins a new stream: what was not answered is repeated, before what waits; of the states only the steps that
-// are given, for they are the newest.
-func (q *Queue) Reopen(steps []*roomv1.Input) {
+// Reopen begins a new stream: what was not answered is repeated, before what waits; of the steps only those that are
+// given, for they are the newest.
+func (q *Queue) Reopen(steps []Step) {
 	waiting := q.unanswered
 	for _, in := range q.waiting {
 		if in.GetNumber() != 0 {
 			waiting = append(waiting, in)
 		}
 	}
-	q.waiting, q.unanswered = append(waiting, steps...), nil
-	q.bytes = 0
+	q.waiting, q.unanswered, q.bytes, q.steps = waiting, nil, 0, nil
 	for _, in := range q.waiting {
 		q.bytes += sizeOf(in)
 	}
+	for _, step := range steps {
+		q.Step(step)
+	}
 }
 
-// String tells the numbers of what waits and of what was not answered, for tests and people.
+// String tells the numbers of what waits and of what was not answered, and whose steps wait, for tests and people.
 func (q *Queue) String() string {
 	numbers := func(inputs []*roomv1.Input) []uint64 {
 		all := make([]uint64, len(inputs))
@@ -269,5 +358,5 @@ func (q *Queue) String() string {
 		}
 		return all
 	}
-	return fmt.Sprintf("waiting %v, unanswered %v", numbers(q.waiting), numbers(q.unanswered))
+	return fmt.Sprintf("waiting %v, unanswered %v, steps of %v", numbers(q.waiting), numbers(q.unanswered), q.steps.GetLinks())
 }

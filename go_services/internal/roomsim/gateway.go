@@ -190,14 +190,14 @@ func (g *gateway) connection(relay int) action {
 func (g *gateway) spoil() {
 	switch g.world.setup.Broken {
 	case RepeatOutOfOrder:
-		waiting := g.queue.Take(nil, g.queue.Len())
+		waiting := g.take(g.queue.Len())
 		g.queue = &roomlink.Queue{}
 		slices.Reverse(waiting)
 		for _, in := range waiting {
 			g.queue.Put(in)
 		}
 	case ForgetUnanswered:
-		waiting := g.queue.Take(nil, g.queue.Len())
+		waiting := g.take(g.queue.Len())
 		g.queue = &roomlink.Queue{}
 		for _, in := range waiting {
 			if in.GetJoin() != nil {
@@ -209,8 +209,15 @@ func (g *gateway) spoil() {
 	}
 }
 
+// take is what goes up next. Nobody walks here.
+func (g *gateway) take(n int) []*roomv1.Input {
+	batch := &roomv1.AttachRequest_Inputs{}
+	g.queue.Take(batch, n)
+	return batch.GetInputs()
+}
+
 func (g *gateway) send() {
-	inputs := g.queue.Take(nil, 16)
+	inputs := g.take(16)
 	if !g.stream.ended {
 		g.stream.up = append(g.stream.up, &roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{
 			Inputs: &roomv1.AttachRequest_Inputs{Inputs: inputs},

@@ -26,6 +26,9 @@ type Move struct {
 // Move takes a member's new state into the next tick. A position that is out of the room, or farther than the
 // member can have come, is not taken: the member is told where it is. It is kept to centimetres, as it is told to others.
 func (r *Room) Move(now time.Time, link Link, in In, move Move) {
+	if in == (In{}) && r.byLink[link] == nil {
+		return // it was on its way when its member went
+	}
 	m := r.memberOrFail(link, in)
 	if m == nil {
 		return

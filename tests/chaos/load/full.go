@@ -121,13 +121,14 @@ func overload(gateways []*fullGateway, p fullPlan) (fullResult, error) {
 			defer ticker.Stop()
 			for passed := 0.0; passed < p.Busy; passed = time.Since(start).Seconds() {
 				var inputs []*roomv1.Input
+				steps := &roomv1.Steps{}
 				for due := int(passed * p.Rate * float64(p.Members)); walked < due; walked++ {
-					inputs = append(inputs, g.step(walked%p.Members, walked/p.Members))
+					g.step(steps, walked%p.Members, walked/p.Members)
 				}
 				for due := int(passed * p.Looks * float64(p.Members)); looked < due; looked++ {
 					inputs = append(inputs, look(looked%p.Members))
 				}
-				if err := g.send(inputs); err != nil {
+				if err := g.send(inputs, steps); err != nil {
 					errs <- err
 					return
 				}
@@ -167,7 +168,7 @@ func (g *fullGateway) enter(ctx context.Context) error {
 				User: &commonv1.PublicUser{UserId: "usr_" + name, Username: "full"}, GatewaySessionId: "gws_" + name,
 			}}})
 		}
-		if err := g.send(joins); err != nil {
+		if err := g.send(joins, nil); err != nil {
 			return err
 		}
 		for range joins {
@@ -182,27 +183,28 @@ func (g *fullGateway) enter(ctx context.Context) error {
 }
 
 // send splits inputs as the contract wants it.
-func (g *fullGateway) send(inputs []*roomv1.Input) error {
-	for len(inputs) > 0 {
+func (g *fullGateway) send(inputs []*roomv1.Input, steps *roomv1.Steps) error {
+	for len(inputs) > 0 || len(steps.GetLinks()) > 0 {
 		n := min(len(inputs), 4096)
-		body := &roomv1.AttachRequest_Inputs_{Inputs: &roomv1.AttachRequest_Inputs{Inputs: inputs[:n]}}
+		body := &roomv1.AttachRequest_Inputs_{Inputs: &roomv1.AttachRequest_Inputs{Inputs: inputs[:n], Steps: steps}}
 		if err := g.stream.SendMsg(&roomv1.AttachRequest{Body: body}); err != nil {
 			return err
 		}
-		inputs = inputs[n:]
+		inputs, steps = inputs[n:], nil
 	}
 	return nil
 }
 
-// step is a member's n-th, on a circle around a place of its own.
-func (g *fullGateway) step(member, n int) *roomv1.Input {
+// step adds a member's n-th, on a circle around a place of its own.
+func (g *fullGateway) step(steps *roomv1.Steps, member, n int) {
 	number := float64(g.index*g.plan.Members + member)
 	_, x := math.Modf(number * math.Phi)
 	_, z := math.Modf(number * math.Sqrt2)
 	angle, inside := float64(n)*0.2+number, float64(g.plan.Side)-4
-	return &roomv1.Input{Link: uint32(member + 1), Body: &roomv1.Input_State_{State: &roomv1.Input_State{Position: &commonv1.Position{
-		X: float32(2 + x*inside + math.Sin(angle)), Z: float32(2 + z*inside + math.Cos(angle)),
-	}}}}
+	steps.Links, steps.Y = append(steps.Links, uint32(member+1)), append(steps.Y, 0)
+	steps.X = append(steps.X, float32(2+x*inside+math.Sin(angle)))
+	steps.Z = append(steps.Z, float32(2+z*inside+math.Cos(angle)))
+	steps.Yaws, steps.Animations = append(steps.Yaws, 0), append(steps.Animations, 0)
 }
 
 func look(member int) *roomv1.Input {
@@ -212,7 +214,9 @@ func look(member int) *roomv1.Input {
 // rest has one member walk, so that the room has ticks.
 func (g *fullGateway) rest() error {
 	for n := range int(g.plan.Rest * 10) {
-		if err := g.send([]*roomv1.Input{g.step(0, n)}); err != nil {
+		steps := &roomv1.Steps{}
+		g.step(steps, 0, n)
+		if err := g.send(nil, steps); err != nil {
 			return err
 		}
 		time.Sleep(100 * time.Millisecond)

@@ -462,7 +462,9 @@ type RoomRecord_Played struct {
 	// The number of the stream.
 	Stream uint64 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
 	// The inputs.
-	Inputs        []*Input `protobuf:"bytes,2,rep,name=inputs,proto3" json:"inputs,omitempty"`
+	Inputs []*Input `protobuf:"bytes,2,rep,name=inputs,proto3" json:"inputs,omitempty"`
+	// And the steps after them.
+	Steps         *Steps `protobuf:"bytes,3,opt,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,6 +509,13 @@ func (x *RoomRecord_Played) GetStream() uint64 {
 func (x *RoomRecord_Played) GetInputs() []*Input {
 	if x != nil {
 		return x.Inputs
+	}
+	return nil
+}
+
+func (x *RoomRecord_Played) GetSteps() *Steps {
+	if x != nil {
+		return x.Steps
 	}
 	return nil
 }
@@ -856,7 +865,7 @@ var File_worldmesh_room_v1_room_record_proto protoreflect.FileDescriptor
 
 const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\n" +
-	"#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\x92\r\n" +
+	"#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\xc3\r\n" +
 	"\n" +
 	"RoomRecord\x12\x17\n" +
 	"\atime_ns\x18\x01 \x01(\x03R\x06timeNs\x12;\n" +
@@ -890,10 +899,11 @@ const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05value:\x028\x01\x1a]\n" +
 	"\bAttached\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x129\n" +
-	"\x04open\x18\x02 \x01(\v2%.worldmesh.room.v1.AttachRequest.OpenR\x04open\x1aR\n" +
+	"\x04open\x18\x02 \x01(\v2%.worldmesh.room.v1.AttachRequest.OpenR\x04open\x1a\x82\x01\n" +
 	"\x06Played\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x120\n" +
-	"\x06inputs\x18\x02 \x03(\v2\x18.worldmesh.room.v1.InputR\x06inputs\x1a%\n" +
+	"\x06inputs\x18\x02 \x03(\v2\x18.worldmesh.room.v1.InputR\x06inputs\x12.\n" +
+	"\x05steps\x18\x03 \x01(\v2\x18.worldmesh.room.v1.StepsR\x05steps\x1a%\n" +
 	"\vStreamEnded\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x1a\"\n" +
 	"\x06Logged\x12\x18\n" +
@@ -945,6 +955,7 @@ var file_worldmesh_room_v1_room_record_proto_goTypes = []any{
 	(*LogEntry)(nil),               // 17: worldmesh.room.v1.LogEntry
 	(*AttachRequest_Open)(nil),     // 18: worldmesh.room.v1.AttachRequest.Open
 	(*Input)(nil),                  // 19: worldmesh.room.v1.Input
+	(*Steps)(nil),                  // 20: worldmesh.room.v1.Steps
 }
 var file_worldmesh_room_v1_room_record_proto_depIdxs = []int32{
 	1,  // 0: worldmesh.room.v1.RoomRecord.begin:type_name -> worldmesh.room.v1.RoomRecord.Begin
@@ -966,12 +977,13 @@ var file_worldmesh_room_v1_room_record_proto_depIdxs = []int32{
 	12, // 16: worldmesh.room.v1.RoomRecord.Begin.lost:type_name -> worldmesh.room.v1.RoomRecord.Begin.LostEntry
 	18, // 17: worldmesh.room.v1.RoomRecord.Attached.open:type_name -> worldmesh.room.v1.AttachRequest.Open
 	19, // 18: worldmesh.room.v1.RoomRecord.Played.inputs:type_name -> worldmesh.room.v1.Input
-	14, // 19: worldmesh.room.v1.RoomRecord.Begin.LostEntry.value:type_name -> google.protobuf.Duration
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	20, // 19: worldmesh.room.v1.RoomRecord.Played.steps:type_name -> worldmesh.room.v1.Steps
+	14, // 20: worldmesh.room.v1.RoomRecord.Begin.LostEntry.value:type_name -> google.protobuf.Duration
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_worldmesh_room_v1_room_record_proto_init() }

@@ -167,6 +167,116 @@ func (*AttachRequest_Open_) isAttachRequest_Body() {}
 
 func (*AttachRequest_Inputs_) isAttachRequest_Body() {}
 
+// Where members are now, who do so many times a second: the n-th of each list is the n-th step's. So a thousand steps are
+// a few values to encode and not a thousand messages. A step of a link that is not in, any more, is left out.
+type Steps struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The members, as in Input. One may have made several.
+	Links []uint32 `protobuf:"varint,1,rep,packed,name=links,proto3" json:"links,omitempty"`
+	// Where: metres from the west, up, and from the north. The relay checks speed and bounds and corrects what is out of them.
+	X []float32 `protobuf:"fixed32,2,rep,packed,name=x,proto3" json:"x,omitempty"`
+	// See x.
+	Y []float32 `protobuf:"fixed32,3,rep,packed,name=y,proto3" json:"y,omitempty"`
+	// See x.
+	Z []float32 `protobuf:"fixed32,4,rep,packed,name=z,proto3" json:"z,omitempty"`
+	// Facing, as in Input.State.
+	Yaws []uint32 `protobuf:"varint,5,rep,packed,name=yaws,proto3" json:"yaws,omitempty"`
+	// The animation that is playing, as in Input.State.
+	Animations []uint32 `protobuf:"varint,6,rep,packed,name=animations,proto3" json:"animations,omitempty"`
+	// How many bytes of `values` are each step's; empty if no step has any. At most 256.
+	ValueSizes []uint32 `protobuf:"varint,7,rep,packed,name=value_sizes,json=valueSizes,proto3" json:"value_sizes,omitempty"`
+	// Values that the application syncs with the entities, one step's after another's. A step with none keeps those before.
+	Values        []byte `protobuf:"bytes,8,opt,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Steps) Reset() {
+	*x = Steps{}
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Steps) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Steps) ProtoMessage() {}
+
+func (x *Steps) ProtoReflect() protoreflect.Message {
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Steps.ProtoReflect.Descriptor instead.
+func (*Steps) Descriptor() ([]byte, []int) {
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Steps) GetLinks() []uint32 {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+func (x *Steps) GetX() []float32 {
+	if x != nil {
+		return x.X
+	}
+	return nil
+}
+
+func (x *Steps) GetY() []float32 {
+	if x != nil {
+		return x.Y
+	}
+	return nil
+}
+
+func (x *Steps) GetZ() []float32 {
+	if x != nil {
+		return x.Z
+	}
+	return nil
+}
+
+func (x *Steps) GetYaws() []uint32 {
+	if x != nil {
+		return x.Yaws
+	}
+	return nil
+}
+
+func (x *Steps) GetAnimations() []uint32 {
+	if x != nil {
+		return x.Animations
+	}
+	return nil
+}
+
+func (x *Steps) GetValueSizes() []uint32 {
+	if x != nil {
+		return x.ValueSizes
+	}
+	return nil
+}
+
+func (x *Steps) GetValues() []byte {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 // A place in a room's ordered channel. Positions are ordered by their fields, in order. A room that goes on after
 // the loss of its relay goes on with the numbers; one whose log was lost begins again, in a greater epoch.
 type LogPosition struct {
@@ -183,7 +293,7 @@ type LogPosition struct {
 
 func (x *LogPosition) Reset() {
 	*x = LogPosition{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[1]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -195,7 +305,7 @@ func (x *LogPosition) String() string {
 func (*LogPosition) ProtoMessage() {}
 
 func (x *LogPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[1]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -208,7 +318,7 @@ func (x *LogPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogPosition.ProtoReflect.Descriptor instead.
 func (*LogPosition) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{1}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *LogPosition) GetEpoch() uint64 {
@@ -249,7 +359,7 @@ type Rejoin struct {
 
 func (x *Rejoin) Reset() {
 	*x = Rejoin{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[2]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -261,7 +371,7 @@ func (x *Rejoin) String() string {
 func (*Rejoin) ProtoMessage() {}
 
 func (x *Rejoin) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[2]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -274,7 +384,7 @@ func (x *Rejoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejoin.ProtoReflect.Descriptor instead.
 func (*Rejoin) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{2}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Rejoin) GetLink() uint32 {
@@ -328,7 +438,7 @@ type RoomConfig struct {
 
 func (x *RoomConfig) Reset() {
 	*x = RoomConfig{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[3]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -340,7 +450,7 @@ func (x *RoomConfig) String() string {
 func (*RoomConfig) ProtoMessage() {}
 
 func (x *RoomConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[3]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -353,7 +463,7 @@ func (x *RoomConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomConfig.ProtoReflect.Descriptor instead.
 func (*RoomConfig) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{3}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *RoomConfig) GetCapacity() int32 {
@@ -438,7 +548,7 @@ type Input struct {
 
 func (x *Input) Reset() {
 	*x = Input{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[4]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -450,7 +560,7 @@ func (x *Input) String() string {
 func (*Input) ProtoMessage() {}
 
 func (x *Input) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[4]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -463,7 +573,7 @@ func (x *Input) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input.ProtoReflect.Descriptor instead.
 func (*Input) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Input) GetLink() uint32 {
@@ -650,7 +760,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[5]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +772,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[5]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +785,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AttachResponse) GetBody() isAttachResponse_Body {
@@ -763,7 +873,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[6]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -775,7 +885,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[6]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -788,7 +898,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{6}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Delivery) GetFrame() []byte {
@@ -859,7 +969,7 @@ type Membership struct {
 
 func (x *Membership) Reset() {
 	*x = Membership{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[7]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +981,7 @@ func (x *Membership) String() string {
 func (*Membership) ProtoMessage() {}
 
 func (x *Membership) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[7]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +994,7 @@ func (x *Membership) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Membership.ProtoReflect.Descriptor instead.
 func (*Membership) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{7}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Membership) GetLink() uint32 {
@@ -964,7 +1074,7 @@ type GetLiveRoomRequest struct {
 
 func (x *GetLiveRoomRequest) Reset() {
 	*x = GetLiveRoomRequest{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[8]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1086,7 @@ func (x *GetLiveRoomRequest) String() string {
 func (*GetLiveRoomRequest) ProtoMessage() {}
 
 func (x *GetLiveRoomRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[8]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1099,7 @@ func (x *GetLiveRoomRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLiveRoomRequest.ProtoReflect.Descriptor instead.
 func (*GetLiveRoomRequest) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{8}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetLiveRoomRequest) GetRoomId() string {
@@ -1018,7 +1128,7 @@ type GetLiveRoomResponse struct {
 
 func (x *GetLiveRoomResponse) Reset() {
 	*x = GetLiveRoomResponse{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[9]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1140,7 @@ func (x *GetLiveRoomResponse) String() string {
 func (*GetLiveRoomResponse) ProtoMessage() {}
 
 func (x *GetLiveRoomResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[9]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1153,7 @@ func (x *GetLiveRoomResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLiveRoomResponse.ProtoReflect.Descriptor instead.
 func (*GetLiveRoomResponse) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{9}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetLiveRoomResponse) GetRelayId() string {
@@ -1100,7 +1210,7 @@ type LiveMember struct {
 
 func (x *LiveMember) Reset() {
 	*x = LiveMember{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[10]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1222,7 @@ func (x *LiveMember) String() string {
 func (*LiveMember) ProtoMessage() {}
 
 func (x *LiveMember) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[10]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1235,7 @@ func (x *LiveMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LiveMember.ProtoReflect.Descriptor instead.
 func (*LiveMember) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{10}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *LiveMember) GetUser() *v1.PublicUser {
@@ -1172,7 +1282,7 @@ type GetRelayRequest struct {
 
 func (x *GetRelayRequest) Reset() {
 	*x = GetRelayRequest{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[11]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1294,7 @@ func (x *GetRelayRequest) String() string {
 func (*GetRelayRequest) ProtoMessage() {}
 
 func (x *GetRelayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[11]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1307,7 @@ func (x *GetRelayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRelayRequest.ProtoReflect.Descriptor instead.
 func (*GetRelayRequest) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{11}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{12}
 }
 
 // Response of GetRelay.
@@ -1219,7 +1329,7 @@ type GetRelayResponse struct {
 
 func (x *GetRelayResponse) Reset() {
 	*x = GetRelayResponse{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[12]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1341,7 @@ func (x *GetRelayResponse) String() string {
 func (*GetRelayResponse) ProtoMessage() {}
 
 func (x *GetRelayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[12]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1354,7 @@ func (x *GetRelayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRelayResponse.ProtoReflect.Descriptor instead.
 func (*GetRelayResponse) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{12}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetRelayResponse) GetRelayId() string {
@@ -1302,7 +1412,7 @@ type AttachRequest_Open struct {
 
 func (x *AttachRequest_Open) Reset() {
 	*x = AttachRequest_Open{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[13]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1424,7 @@ func (x *AttachRequest_Open) String() string {
 func (*AttachRequest_Open) ProtoMessage() {}
 
 func (x *AttachRequest_Open) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[13]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,14 +1479,16 @@ func (x *AttachRequest_Open) GetRejoins() []*Rejoin {
 type AttachRequest_Inputs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The inputs, in order.
-	Inputs        []*Input `protobuf:"bytes,1,rep,name=inputs,proto3" json:"inputs,omitempty"`
+	Inputs []*Input `protobuf:"bytes,1,rep,name=inputs,proto3" json:"inputs,omitempty"`
+	// What members did after those that nobody waits for an answer of.
+	Steps         *Steps `protobuf:"bytes,2,opt,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AttachRequest_Inputs) Reset() {
 	*x = AttachRequest_Inputs{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[14]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1500,7 @@ func (x *AttachRequest_Inputs) String() string {
 func (*AttachRequest_Inputs) ProtoMessage() {}
 
 func (x *AttachRequest_Inputs) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[14]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,6 +1523,13 @@ func (x *AttachRequest_Inputs) GetInputs() []*Input {
 	return nil
 }
 
+func (x *AttachRequest_Inputs) GetSteps() *Steps {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
 // Enters the room.
 type Input_Join struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1429,7 +1548,7 @@ type Input_Join struct {
 
 func (x *Input_Join) Reset() {
 	*x = Input_Join{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[15]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +1560,7 @@ func (x *Input_Join) String() string {
 func (*Input_Join) ProtoMessage() {}
 
 func (x *Input_Join) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[15]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +1573,7 @@ func (x *Input_Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Join.ProtoReflect.Descriptor instead.
 func (*Input_Join) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 0}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 0}
 }
 
 func (x *Input_Join) GetUser() *v1.PublicUser {
@@ -1496,7 +1615,7 @@ type Input_Leave struct {
 
 func (x *Input_Leave) Reset() {
 	*x = Input_Leave{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[16]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1627,7 @@ func (x *Input_Leave) String() string {
 func (*Input_Leave) ProtoMessage() {}
 
 func (x *Input_Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[16]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1640,7 @@ func (x *Input_Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Leave.ProtoReflect.Descriptor instead.
 func (*Input_Leave) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 1}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 1}
 }
 
 func (x *Input_Leave) GetGatewaySessionId() string {
@@ -1542,7 +1661,7 @@ type Input_Detach struct {
 
 func (x *Input_Detach) Reset() {
 	*x = Input_Detach{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[17]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1673,7 @@ func (x *Input_Detach) String() string {
 func (*Input_Detach) ProtoMessage() {}
 
 func (x *Input_Detach) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[17]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1686,7 @@ func (x *Input_Detach) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Detach.ProtoReflect.Descriptor instead.
 func (*Input_Detach) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 2}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 2}
 }
 
 func (x *Input_Detach) GetGatewaySessionId() string {
@@ -1592,7 +1711,7 @@ type Input_Look struct {
 
 func (x *Input_Look) Reset() {
 	*x = Input_Look{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1723,7 @@ func (x *Input_Look) String() string {
 func (*Input_Look) ProtoMessage() {}
 
 func (x *Input_Look) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[18]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1736,7 @@ func (x *Input_Look) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Look.ProtoReflect.Descriptor instead.
 func (*Input_Look) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 3}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 3}
 }
 
 func (x *Input_Look) GetView() bool {
@@ -1641,7 +1760,8 @@ func (x *Input_Look) GetAfterEntity() uint32 {
 	return 0
 }
 
-// The member's entity as it is now. The relay checks speed and bounds and corrects what is out of them.
+// The member's entity as it is now: a step that its client wants an answer to, for all others are Steps. The relay checks
+// speed and bounds and corrects what is out of them.
 type Input_State struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Where.
@@ -1658,7 +1778,7 @@ type Input_State struct {
 
 func (x *Input_State) Reset() {
 	*x = Input_State{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[19]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1670,7 +1790,7 @@ func (x *Input_State) String() string {
 func (*Input_State) ProtoMessage() {}
 
 func (x *Input_State) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[19]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1683,7 +1803,7 @@ func (x *Input_State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_State.ProtoReflect.Descriptor instead.
 func (*Input_State) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 4}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 4}
 }
 
 func (x *Input_State) GetPosition() *v1.Position {
@@ -1728,7 +1848,7 @@ type Input_Chat struct {
 
 func (x *Input_Chat) Reset() {
 	*x = Input_Chat{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[20]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1860,7 @@ func (x *Input_Chat) String() string {
 func (*Input_Chat) ProtoMessage() {}
 
 func (x *Input_Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[20]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1873,7 @@ func (x *Input_Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Chat.ProtoReflect.Descriptor instead.
 func (*Input_Chat) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 5}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 5}
 }
 
 func (x *Input_Chat) GetText() string {
@@ -1785,7 +1905,7 @@ type Input_Whisper struct {
 
 func (x *Input_Whisper) Reset() {
 	*x = Input_Whisper{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[21]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +1917,7 @@ func (x *Input_Whisper) String() string {
 func (*Input_Whisper) ProtoMessage() {}
 
 func (x *Input_Whisper) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[21]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +1930,7 @@ func (x *Input_Whisper) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Whisper.ProtoReflect.Descriptor instead.
 func (*Input_Whisper) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 6}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 6}
 }
 
 func (x *Input_Whisper) GetTargetUserId() string {
@@ -1849,7 +1969,7 @@ type Input_Emote struct {
 
 func (x *Input_Emote) Reset() {
 	*x = Input_Emote{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[22]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +1981,7 @@ func (x *Input_Emote) String() string {
 func (*Input_Emote) ProtoMessage() {}
 
 func (x *Input_Emote) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[22]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +1994,7 @@ func (x *Input_Emote) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Input_Emote.ProtoReflect.Descriptor instead.
 func (*Input_Emote) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{4, 7}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 7}
 }
 
 func (x *Input_Emote) GetEmoteId() string {
@@ -1911,7 +2031,7 @@ type AttachResponse_Moved struct {
 
 func (x *AttachResponse_Moved) Reset() {
 	*x = AttachResponse_Moved{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[23]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2043,7 @@ func (x *AttachResponse_Moved) String() string {
 func (*AttachResponse_Moved) ProtoMessage() {}
 
 func (x *AttachResponse_Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[23]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2056,7 @@ func (x *AttachResponse_Moved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse_Moved.ProtoReflect.Descriptor instead.
 func (*AttachResponse_Moved) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 0}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{6, 0}
 }
 
 func (x *AttachResponse_Moved) GetRelayAddress() string {
@@ -1970,7 +2090,7 @@ type AttachResponse_Opened struct {
 
 func (x *AttachResponse_Opened) Reset() {
 	*x = AttachResponse_Opened{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[24]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1982,7 +2102,7 @@ func (x *AttachResponse_Opened) String() string {
 func (*AttachResponse_Opened) ProtoMessage() {}
 
 func (x *AttachResponse_Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[24]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1995,7 +2115,7 @@ func (x *AttachResponse_Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse_Opened.ProtoReflect.Descriptor instead.
 func (*AttachResponse_Opened) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 1}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{6, 1}
 }
 
 func (x *AttachResponse_Opened) GetEpoch() uint64 {
@@ -2037,7 +2157,7 @@ type AttachResponse_Deliveries struct {
 
 func (x *AttachResponse_Deliveries) Reset() {
 	*x = AttachResponse_Deliveries{}
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[25]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2049,7 +2169,7 @@ func (x *AttachResponse_Deliveries) String() string {
 func (*AttachResponse_Deliveries) ProtoMessage() {}
 
 func (x *AttachResponse_Deliveries) ProtoReflect() protoreflect.Message {
-	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[25]
+	mi := &file_worldmesh_room_v1_room_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2062,7 +2182,7 @@ func (x *AttachResponse_Deliveries) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse_Deliveries.ProtoReflect.Descriptor instead.
 func (*AttachResponse_Deliveries) Descriptor() ([]byte, []int) {
-	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{5, 2}
+	return file_worldmesh_room_v1_room_service_proto_rawDescGZIP(), []int{6, 2}
 }
 
 func (x *AttachResponse_Deliveries) GetDeliveries() []*Delivery {
@@ -2076,7 +2196,7 @@ var File_worldmesh_room_v1_room_service_proto protoreflect.FileDescriptor
 
 const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\n" +
-	"$worldmesh/room/v1/room_service.proto\x12\x11worldmesh.room.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a worldmesh/common/v1/errors.proto\x1a\"worldmesh/options/v1/options.proto\"\xf0\x03\n" +
+	"$worldmesh/room/v1/room_service.proto\x12\x11worldmesh.room.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a worldmesh/common/v1/errors.proto\x1a\"worldmesh/options/v1/options.proto\"\xa0\x04\n" +
 	"\rAttachRequest\x12;\n" +
 	"\x04open\x18\x01 \x01(\v2%.worldmesh.room.v1.AttachRequest.OpenH\x00R\x04open\x12A\n" +
 	"\x06inputs\x18\x02 \x01(\v2'.worldmesh.room.v1.AttachRequest.InputsH\x00R\x06inputs\x1a\x88\x02\n" +
@@ -2087,10 +2207,23 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\x06config\x18\x03 \x01(\v2\x1d.worldmesh.room.v1.RoomConfigB\x06\xbaH\x03\xc8\x01\x01R\x06config\x122\n" +
 	"\x04seen\x18\x04 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\x04seen\x12?\n" +
 	"\arejoins\x18\x05 \x03(\v2\x19.worldmesh.room.v1.RejoinB\n" +
-	"\xbaH\a\x92\x01\x04\x10\x80\x80\x01R\arejoins\x1aE\n" +
+	"\xbaH\a\x92\x01\x04\x10\x80\x80\x01R\arejoins\x1au\n" +
 	"\x06Inputs\x12;\n" +
-	"\x06inputs\x18\x01 \x03(\v2\x18.worldmesh.room.v1.InputB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x06inputsB\r\n" +
-	"\x04body\x12\x05\xbaH\x02\b\x01\"G\n" +
+	"\x06inputs\x18\x01 \x03(\v2\x18.worldmesh.room.v1.InputB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x06inputs\x12.\n" +
+	"\x05steps\x18\x02 \x01(\v2\x18.worldmesh.room.v1.StepsR\x05stepsB\r\n" +
+	"\x04body\x12\x05\xbaH\x02\b\x01\"\xbf\x01\n" +
+	"\x05Steps\x12\x1f\n" +
+	"\x05links\x18\x01 \x03(\rB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x05links\x12\f\n" +
+	"\x01x\x18\x02 \x03(\x02R\x01x\x12\f\n" +
+	"\x01y\x18\x03 \x03(\x02R\x01y\x12\f\n" +
+	"\x01z\x18\x04 \x03(\x02R\x01z\x12\x12\n" +
+	"\x04yaws\x18\x05 \x03(\rR\x04yaws\x12\x1e\n" +
+	"\n" +
+	"animations\x18\x06 \x03(\rR\n" +
+	"animations\x12\x1f\n" +
+	"\vvalue_sizes\x18\a \x03(\rR\n" +
+	"valueSizes\x12\x16\n" +
+	"\x06values\x18\b \x01(\fR\x06values\"G\n" +
 	"\vLogPosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x04R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x10\n" +
@@ -2244,85 +2377,87 @@ func file_worldmesh_room_v1_room_service_proto_rawDescGZIP() []byte {
 }
 
 var file_worldmesh_room_v1_room_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_worldmesh_room_v1_room_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_worldmesh_room_v1_room_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_worldmesh_room_v1_room_service_proto_goTypes = []any{
 	(Channel)(0),                      // 0: worldmesh.room.v1.Channel
 	(*AttachRequest)(nil),             // 1: worldmesh.room.v1.AttachRequest
-	(*LogPosition)(nil),               // 2: worldmesh.room.v1.LogPosition
-	(*Rejoin)(nil),                    // 3: worldmesh.room.v1.Rejoin
-	(*RoomConfig)(nil),                // 4: worldmesh.room.v1.RoomConfig
-	(*Input)(nil),                     // 5: worldmesh.room.v1.Input
-	(*AttachResponse)(nil),            // 6: worldmesh.room.v1.AttachResponse
-	(*Delivery)(nil),                  // 7: worldmesh.room.v1.Delivery
-	(*Membership)(nil),                // 8: worldmesh.room.v1.Membership
-	(*GetLiveRoomRequest)(nil),        // 9: worldmesh.room.v1.GetLiveRoomRequest
-	(*GetLiveRoomResponse)(nil),       // 10: worldmesh.room.v1.GetLiveRoomResponse
-	(*LiveMember)(nil),                // 11: worldmesh.room.v1.LiveMember
-	(*GetRelayRequest)(nil),           // 12: worldmesh.room.v1.GetRelayRequest
-	(*GetRelayResponse)(nil),          // 13: worldmesh.room.v1.GetRelayResponse
-	(*AttachRequest_Open)(nil),        // 14: worldmesh.room.v1.AttachRequest.Open
-	(*AttachRequest_Inputs)(nil),      // 15: worldmesh.room.v1.AttachRequest.Inputs
-	(*Input_Join)(nil),                // 16: worldmesh.room.v1.Input.Join
-	(*Input_Leave)(nil),               // 17: worldmesh.room.v1.Input.Leave
-	(*Input_Detach)(nil),              // 18: worldmesh.room.v1.Input.Detach
-	(*Input_Look)(nil),                // 19: worldmesh.room.v1.Input.Look
-	(*Input_State)(nil),               // 20: worldmesh.room.v1.Input.State
-	(*Input_Chat)(nil),                // 21: worldmesh.room.v1.Input.Chat
-	(*Input_Whisper)(nil),             // 22: worldmesh.room.v1.Input.Whisper
-	(*Input_Emote)(nil),               // 23: worldmesh.room.v1.Input.Emote
-	(*AttachResponse_Moved)(nil),      // 24: worldmesh.room.v1.AttachResponse.Moved
-	(*AttachResponse_Opened)(nil),     // 25: worldmesh.room.v1.AttachResponse.Opened
-	(*AttachResponse_Deliveries)(nil), // 26: worldmesh.room.v1.AttachResponse.Deliveries
-	(*v1.Position)(nil),               // 27: worldmesh.common.v1.Position
-	(v1.ErrorReason)(0),               // 28: worldmesh.common.v1.ErrorReason
-	(*v1.PublicUser)(nil),             // 29: worldmesh.common.v1.PublicUser
-	(*timestamppb.Timestamp)(nil),     // 30: google.protobuf.Timestamp
+	(*Steps)(nil),                     // 2: worldmesh.room.v1.Steps
+	(*LogPosition)(nil),               // 3: worldmesh.room.v1.LogPosition
+	(*Rejoin)(nil),                    // 4: worldmesh.room.v1.Rejoin
+	(*RoomConfig)(nil),                // 5: worldmesh.room.v1.RoomConfig
+	(*Input)(nil),                     // 6: worldmesh.room.v1.Input
+	(*AttachResponse)(nil),            // 7: worldmesh.room.v1.AttachResponse
+	(*Delivery)(nil),                  // 8: worldmesh.room.v1.Delivery
+	(*Membership)(nil),                // 9: worldmesh.room.v1.Membership
+	(*GetLiveRoomRequest)(nil),        // 10: worldmesh.room.v1.GetLiveRoomRequest
+	(*GetLiveRoomResponse)(nil),       // 11: worldmesh.room.v1.GetLiveRoomResponse
+	(*LiveMember)(nil),                // 12: worldmesh.room.v1.LiveMember
+	(*GetRelayRequest)(nil),           // 13: worldmesh.room.v1.GetRelayRequest
+	(*GetRelayResponse)(nil),          // 14: worldmesh.room.v1.GetRelayResponse
+	(*AttachRequest_Open)(nil),        // 15: worldmesh.room.v1.AttachRequest.Open
+	(*AttachRequest_Inputs)(nil),      // 16: worldmesh.room.v1.AttachRequest.Inputs
+	(*Input_Join)(nil),                // 17: worldmesh.room.v1.Input.Join
+	(*Input_Leave)(nil),               // 18: worldmesh.room.v1.Input.Leave
+	(*Input_Detach)(nil),              // 19: worldmesh.room.v1.Input.Detach
+	(*Input_Look)(nil),                // 20: worldmesh.room.v1.Input.Look
+	(*Input_State)(nil),               // 21: worldmesh.room.v1.Input.State
+	(*Input_Chat)(nil),                // 22: worldmesh.room.v1.Input.Chat
+	(*Input_Whisper)(nil),             // 23: worldmesh.room.v1.Input.Whisper
+	(*Input_Emote)(nil),               // 24: worldmesh.room.v1.Input.Emote
+	(*AttachResponse_Moved)(nil),      // 25: worldmesh.room.v1.AttachResponse.Moved
+	(*AttachResponse_Opened)(nil),     // 26: worldmesh.room.v1.AttachResponse.Opened
+	(*AttachResponse_Deliveries)(nil), // 27: worldmesh.room.v1.AttachResponse.Deliveries
+	(*v1.Position)(nil),               // 28: worldmesh.common.v1.Position
+	(v1.ErrorReason)(0),               // 29: worldmesh.common.v1.ErrorReason
+	(*v1.PublicUser)(nil),             // 30: worldmesh.common.v1.PublicUser
+	(*timestamppb.Timestamp)(nil),     // 31: google.protobuf.Timestamp
 }
 var file_worldmesh_room_v1_room_service_proto_depIdxs = []int32{
-	14, // 0: worldmesh.room.v1.AttachRequest.open:type_name -> worldmesh.room.v1.AttachRequest.Open
-	15, // 1: worldmesh.room.v1.AttachRequest.inputs:type_name -> worldmesh.room.v1.AttachRequest.Inputs
-	16, // 2: worldmesh.room.v1.Rejoin.join:type_name -> worldmesh.room.v1.Input.Join
-	20, // 3: worldmesh.room.v1.Rejoin.state:type_name -> worldmesh.room.v1.Input.State
-	27, // 4: worldmesh.room.v1.RoomConfig.spawn:type_name -> worldmesh.common.v1.Position
-	16, // 5: worldmesh.room.v1.Input.join:type_name -> worldmesh.room.v1.Input.Join
-	17, // 6: worldmesh.room.v1.Input.leave:type_name -> worldmesh.room.v1.Input.Leave
-	20, // 7: worldmesh.room.v1.Input.state:type_name -> worldmesh.room.v1.Input.State
-	21, // 8: worldmesh.room.v1.Input.chat:type_name -> worldmesh.room.v1.Input.Chat
-	22, // 9: worldmesh.room.v1.Input.whisper:type_name -> worldmesh.room.v1.Input.Whisper
-	23, // 10: worldmesh.room.v1.Input.emote:type_name -> worldmesh.room.v1.Input.Emote
-	18, // 11: worldmesh.room.v1.Input.detach:type_name -> worldmesh.room.v1.Input.Detach
-	19, // 12: worldmesh.room.v1.Input.look:type_name -> worldmesh.room.v1.Input.Look
-	25, // 13: worldmesh.room.v1.AttachResponse.opened:type_name -> worldmesh.room.v1.AttachResponse.Opened
-	26, // 14: worldmesh.room.v1.AttachResponse.deliveries:type_name -> worldmesh.room.v1.AttachResponse.Deliveries
-	24, // 15: worldmesh.room.v1.AttachResponse.moved:type_name -> worldmesh.room.v1.AttachResponse.Moved
+	15, // 0: worldmesh.room.v1.AttachRequest.open:type_name -> worldmesh.room.v1.AttachRequest.Open
+	16, // 1: worldmesh.room.v1.AttachRequest.inputs:type_name -> worldmesh.room.v1.AttachRequest.Inputs
+	17, // 2: worldmesh.room.v1.Rejoin.join:type_name -> worldmesh.room.v1.Input.Join
+	21, // 3: worldmesh.room.v1.Rejoin.state:type_name -> worldmesh.room.v1.Input.State
+	28, // 4: worldmesh.room.v1.RoomConfig.spawn:type_name -> worldmesh.common.v1.Position
+	17, // 5: worldmesh.room.v1.Input.join:type_name -> worldmesh.room.v1.Input.Join
+	18, // 6: worldmesh.room.v1.Input.leave:type_name -> worldmesh.room.v1.Input.Leave
+	21, // 7: worldmesh.room.v1.Input.state:type_name -> worldmesh.room.v1.Input.State
+	22, // 8: worldmesh.room.v1.Input.chat:type_name -> worldmesh.room.v1.Input.Chat
+	23, // 9: worldmesh.room.v1.Input.whisper:type_name -> worldmesh.room.v1.Input.Whisper
+	24, // 10: worldmesh.room.v1.Input.emote:type_name -> worldmesh.room.v1.Input.Emote
+	19, // 11: worldmesh.room.v1.Input.detach:type_name -> worldmesh.room.v1.Input.Detach
+	20, // 12: worldmesh.room.v1.Input.look:type_name -> worldmesh.room.v1.Input.Look
+	26, // 13: worldmesh.room.v1.AttachResponse.opened:type_name -> worldmesh.room.v1.AttachResponse.Opened
+	27, // 14: worldmesh.room.v1.AttachResponse.deliveries:type_name -> worldmesh.room.v1.AttachResponse.Deliveries
+	25, // 15: worldmesh.room.v1.AttachResponse.moved:type_name -> worldmesh.room.v1.AttachResponse.Moved
 	0,  // 16: worldmesh.room.v1.Delivery.channel:type_name -> worldmesh.room.v1.Channel
-	8,  // 17: worldmesh.room.v1.Delivery.membership:type_name -> worldmesh.room.v1.Membership
-	2,  // 18: worldmesh.room.v1.Delivery.position:type_name -> worldmesh.room.v1.LogPosition
-	28, // 19: worldmesh.room.v1.Membership.refused:type_name -> worldmesh.common.v1.ErrorReason
-	28, // 20: worldmesh.room.v1.Membership.removed:type_name -> worldmesh.common.v1.ErrorReason
-	11, // 21: worldmesh.room.v1.GetLiveRoomResponse.members:type_name -> worldmesh.room.v1.LiveMember
-	29, // 22: worldmesh.room.v1.LiveMember.user:type_name -> worldmesh.common.v1.PublicUser
-	27, // 23: worldmesh.room.v1.LiveMember.position:type_name -> worldmesh.common.v1.Position
-	30, // 24: worldmesh.room.v1.LiveMember.join_time:type_name -> google.protobuf.Timestamp
-	4,  // 25: worldmesh.room.v1.AttachRequest.Open.config:type_name -> worldmesh.room.v1.RoomConfig
-	2,  // 26: worldmesh.room.v1.AttachRequest.Open.seen:type_name -> worldmesh.room.v1.LogPosition
-	3,  // 27: worldmesh.room.v1.AttachRequest.Open.rejoins:type_name -> worldmesh.room.v1.Rejoin
-	5,  // 28: worldmesh.room.v1.AttachRequest.Inputs.inputs:type_name -> worldmesh.room.v1.Input
-	29, // 29: worldmesh.room.v1.Input.Join.user:type_name -> worldmesh.common.v1.PublicUser
-	2,  // 30: worldmesh.room.v1.Input.Join.resume:type_name -> worldmesh.room.v1.LogPosition
-	27, // 31: worldmesh.room.v1.Input.State.position:type_name -> worldmesh.common.v1.Position
-	7,  // 32: worldmesh.room.v1.AttachResponse.Deliveries.deliveries:type_name -> worldmesh.room.v1.Delivery
-	1,  // 33: worldmesh.room.v1.RoomService.Attach:input_type -> worldmesh.room.v1.AttachRequest
-	9,  // 34: worldmesh.room.v1.RoomService.GetLiveRoom:input_type -> worldmesh.room.v1.GetLiveRoomRequest
-	12, // 35: worldmesh.room.v1.RoomService.GetRelay:input_type -> worldmesh.room.v1.GetRelayRequest
-	6,  // 36: worldmesh.room.v1.RoomService.Attach:output_type -> worldmesh.room.v1.AttachResponse
-	10, // 37: worldmesh.room.v1.RoomService.GetLiveRoom:output_type -> worldmesh.room.v1.GetLiveRoomResponse
-	13, // 38: worldmesh.room.v1.RoomService.GetRelay:output_type -> worldmesh.room.v1.GetRelayResponse
-	36, // [36:39] is the sub-list for method output_type
-	33, // [33:36] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	9,  // 17: worldmesh.room.v1.Delivery.membership:type_name -> worldmesh.room.v1.Membership
+	3,  // 18: worldmesh.room.v1.Delivery.position:type_name -> worldmesh.room.v1.LogPosition
+	29, // 19: worldmesh.room.v1.Membership.refused:type_name -> worldmesh.common.v1.ErrorReason
+	29, // 20: worldmesh.room.v1.Membership.removed:type_name -> worldmesh.common.v1.ErrorReason
+	12, // 21: worldmesh.room.v1.GetLiveRoomResponse.members:type_name -> worldmesh.room.v1.LiveMember
+	30, // 22: worldmesh.room.v1.LiveMember.user:type_name -> worldmesh.common.v1.PublicUser
+	28, // 23: worldmesh.room.v1.LiveMember.position:type_name -> worldmesh.common.v1.Position
+	31, // 24: worldmesh.room.v1.LiveMember.join_time:type_name -> google.protobuf.Timestamp
+	5,  // 25: worldmesh.room.v1.AttachRequest.Open.config:type_name -> worldmesh.room.v1.RoomConfig
+	3,  // 26: worldmesh.room.v1.AttachRequest.Open.seen:type_name -> worldmesh.room.v1.LogPosition
+	4,  // 27: worldmesh.room.v1.AttachRequest.Open.rejoins:type_name -> worldmesh.room.v1.Rejoin
+	6,  // 28: worldmesh.room.v1.AttachRequest.Inputs.inputs:type_name -> worldmesh.room.v1.Input
+	2,  // 29: worldmesh.room.v1.AttachRequest.Inputs.steps:type_name -> worldmesh.room.v1.Steps
+	30, // 30: worldmesh.room.v1.Input.Join.user:type_name -> worldmesh.common.v1.PublicUser
+	3,  // 31: worldmesh.room.v1.Input.Join.resume:type_name -> worldmesh.room.v1.LogPosition
+	28, // 32: worldmesh.room.v1.Input.State.position:type_name -> worldmesh.common.v1.Position
+	8,  // 33: worldmesh.room.v1.AttachResponse.Deliveries.deliveries:type_name -> worldmesh.room.v1.Delivery
+	1,  // 34: worldmesh.room.v1.RoomService.Attach:input_type -> worldmesh.room.v1.AttachRequest
+	10, // 35: worldmesh.room.v1.RoomService.GetLiveRoom:input_type -> worldmesh.room.v1.GetLiveRoomRequest
+	13, // 36: worldmesh.room.v1.RoomService.GetRelay:input_type -> worldmesh.room.v1.GetRelayRequest
+	7,  // 37: worldmesh.room.v1.RoomService.Attach:output_type -> worldmesh.room.v1.AttachResponse
+	11, // 38: worldmesh.room.v1.RoomService.GetLiveRoom:output_type -> worldmesh.room.v1.GetLiveRoomResponse
+	14, // 39: worldmesh.room.v1.RoomService.GetRelay:output_type -> worldmesh.room.v1.GetRelayResponse
+	37, // [37:40] is the sub-list for method output_type
+	34, // [34:37] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_worldmesh_room_v1_room_service_proto_init() }
@@ -2334,7 +2469,7 @@ func file_worldmesh_room_v1_room_service_proto_init() {
 		(*AttachRequest_Open_)(nil),
 		(*AttachRequest_Inputs_)(nil),
 	}
-	file_worldmesh_room_v1_room_service_proto_msgTypes[4].OneofWrappers = []any{
+	file_worldmesh_room_v1_room_service_proto_msgTypes[5].OneofWrappers = []any{
 		(*Input_Join_)(nil),
 		(*Input_Leave_)(nil),
 		(*Input_State_)(nil),
@@ -2344,12 +2479,12 @@ func file_worldmesh_room_v1_room_service_proto_init() {
 		(*Input_Detach_)(nil),
 		(*Input_Look_)(nil),
 	}
-	file_worldmesh_room_v1_room_service_proto_msgTypes[5].OneofWrappers = []any{
+	file_worldmesh_room_v1_room_service_proto_msgTypes[6].OneofWrappers = []any{
 		(*AttachResponse_Opened_)(nil),
 		(*AttachResponse_Deliveries_)(nil),
 		(*AttachResponse_Moved_)(nil),
 	}
-	file_worldmesh_room_v1_room_service_proto_msgTypes[7].OneofWrappers = []any{
+	file_worldmesh_room_v1_room_service_proto_msgTypes[8].OneofWrappers = []any{
 		(*Membership_JoinedEntity)(nil),
 		(*Membership_Refused)(nil),
 		(*Membership_Removed)(nil),
@@ -2360,7 +2495,7 @@ func file_worldmesh_room_v1_room_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_worldmesh_room_v1_room_service_proto_rawDesc), len(file_worldmesh_room_v1_room_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -152,21 +152,27 @@ class RoomRecord(_message.Message):
 
         STREAM_FIELD_NUMBER: _builtins.int
         INPUTS_FIELD_NUMBER: _builtins.int
+        STEPS_FIELD_NUMBER: _builtins.int
         stream: _builtins.int
         """The number of the stream."""
         @_builtins.property
         def inputs(self) -> _containers.RepeatedCompositeFieldContainer[_room_service_pb2.Input]:
             """The inputs."""
 
+        @_builtins.property
+        def steps(self) -> _room_service_pb2.Steps:
+            """And the steps after them."""
+
         def __init__(
             self,
             *,
             stream: _builtins.int = ...,
             inputs: _abc.Iterable[_room_service_pb2.Input] | None = ...,
+            steps: _room_service_pb2.Steps | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "stream", b"stream"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "steps", b"steps", "stream", b"stream"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -103,18 +103,24 @@ class AttachRequest(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         INPUTS_FIELD_NUMBER: _builtins.int
+        STEPS_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Input]:
             """The inputs, in order."""
+
+        @_builtins.property
+        def steps(self) -> Global___Steps:
+            """What members did after those that nobody waits for an answer of."""
 
         def __init__(
             self,
             *,
             inputs: _abc.Iterable[Global___Input] | None = ...,
+            steps: Global___Steps | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "steps", b"steps"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -143,6 +149,72 @@ class AttachRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
 Global___AttachRequest: _TypeAlias = AttachRequest  # noqa: Y015
+
+@_typing.final
+class Steps(_message.Message):
+    """Where members are now, who do so many times a second: the n-th of each list is the n-th step's. So a thousand steps are
+    a few values to encode and not a thousand messages. A step of a link that is not in, any more, is left out.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINKS_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    Z_FIELD_NUMBER: _builtins.int
+    YAWS_FIELD_NUMBER: _builtins.int
+    ANIMATIONS_FIELD_NUMBER: _builtins.int
+    VALUE_SIZES_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    values: _builtins.bytes
+    """Values that the application syncs with the entities, one step's after another's. A step with none keeps those before."""
+    @_builtins.property
+    def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The members, as in Input. One may have made several."""
+
+    @_builtins.property
+    def x(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Where: metres from the west, up, and from the north. The relay checks speed and bounds and corrects what is out of them."""
+
+    @_builtins.property
+    def y(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """See x."""
+
+    @_builtins.property
+    def z(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """See x."""
+
+    @_builtins.property
+    def yaws(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Facing, as in Input.State."""
+
+    @_builtins.property
+    def animations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The animation that is playing, as in Input.State."""
+
+    @_builtins.property
+    def value_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """How many bytes of `values` are each step's; empty if no step has any. At most 256."""
+
+    def __init__(
+        self,
+        *,
+        links: _abc.Iterable[_builtins.int] | None = ...,
+        x: _abc.Iterable[_builtins.float] | None = ...,
+        y: _abc.Iterable[_builtins.float] | None = ...,
+        z: _abc.Iterable[_builtins.float] | None = ...,
+        yaws: _abc.Iterable[_builtins.int] | None = ...,
+        animations: _abc.Iterable[_builtins.int] | None = ...,
+        value_sizes: _abc.Iterable[_builtins.int] | None = ...,
+        values: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["animations", b"animations", "links", b"links", "value_sizes", b"value_sizes", "values", b"values", "x", b"x", "y", b"y", "yaws", b"yaws", "z", b"z"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Steps: _TypeAlias = Steps  # noqa: Y015
 
 @_typing.final
 class LogPosition(_message.Message):
@@ -376,7 +448,9 @@ class Input(_message.Message):
 
     @_typing.final
     class State(_message.Message):
-        """The member's entity as it is now. The relay checks speed and bounds and corrects what is out of them."""
+        """The member's entity as it is now: a step that its client wants an answer to, for all others are Steps. The relay checks
+        speed and bounds and corrects what is out of them.
+        """
 
         DESCRIPTOR: _descriptor.Descriptor
 

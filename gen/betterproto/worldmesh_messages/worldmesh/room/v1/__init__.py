@@ -46,6 +46,7 @@ __all__ = (
     "RoomRecordTaken",
     "RoomRecordTick",
     "RoomServiceStub",
+    "Steps",
 )
 
 import datetime
@@ -135,6 +136,11 @@ class AttachRequestInputs(betterproto2.Message):
     inputs: "list[Input]" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, repeated=True)
     """
     The inputs, in order.
+    """
+
+    steps: "Steps | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    What members did after those that nobody waits for an answer of.
     """
 
 
@@ -630,7 +636,8 @@ default_message_pool.register_message("worldmesh.room.v1", "Input.Look", InputLo
 @dataclass(eq=False, repr=False)
 class InputState(betterproto2.Message):
     """
-    The member's entity as it is now. The relay checks speed and bounds and corrects what is out of them.
+    The member's entity as it is now: a step that its client wants an answer to, for all others are Steps. The relay checks
+    speed and bounds and corrects what is out of them.
     """
 
     position: "__common__v1__.Position | None" = betterproto2.field(1, betterproto2.TYPE_MESSAGE, optional=True)
@@ -1184,6 +1191,11 @@ class RoomRecordPlayed(betterproto2.Message):
     The inputs.
     """
 
+    steps: "Steps | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
+    """
+    And the steps after them.
+    """
+
 
 default_message_pool.register_message("worldmesh.room.v1", "RoomRecord.Played", RoomRecordPlayed)
 
@@ -1240,6 +1252,57 @@ class RoomRecordTick(betterproto2.Message):
 
 
 default_message_pool.register_message("worldmesh.room.v1", "RoomRecord.Tick", RoomRecordTick)
+
+
+@dataclass(eq=False, repr=False)
+class Steps(betterproto2.Message):
+    """
+    Where members are now, who do so many times a second: the n-th of each list is the n-th step's. So a thousand steps are
+    a few values to encode and not a thousand messages. A step of a link that is not in, any more, is left out.
+    """
+
+    links: "list[int]" = betterproto2.field(1, betterproto2.TYPE_UINT32, repeated=True)
+    """
+    The members, as in Input. One may have made several.
+    """
+
+    x: "list[float]" = betterproto2.field(2, betterproto2.TYPE_FLOAT, repeated=True)
+    """
+    Where: metres from the west, up, and from the north. The relay checks speed and bounds and corrects what is out of them.
+    """
+
+    y: "list[float]" = betterproto2.field(3, betterproto2.TYPE_FLOAT, repeated=True)
+    """
+    See x.
+    """
+
+    z: "list[float]" = betterproto2.field(4, betterproto2.TYPE_FLOAT, repeated=True)
+    """
+    See x.
+    """
+
+    yaws: "list[int]" = betterproto2.field(5, betterproto2.TYPE_UINT32, repeated=True)
+    """
+    Facing, as in Input.State.
+    """
+
+    animations: "list[int]" = betterproto2.field(6, betterproto2.TYPE_UINT32, repeated=True)
+    """
+    The animation that is playing, as in Input.State.
+    """
+
+    value_sizes: "list[int]" = betterproto2.field(7, betterproto2.TYPE_UINT32, repeated=True)
+    """
+    How many bytes of `values` are each step's; empty if no step has any. At most 256.
+    """
+
+    values: "bytes" = betterproto2.field(8, betterproto2.TYPE_BYTES)
+    """
+    Values that the application syncs with the entities, one step's after another's. A step with none keeps those before.
+    """
+
+
+default_message_pool.register_message("worldmesh.room.v1", "Steps", Steps)
 
 
 class RoomServiceStub(betterproto2_grpclib.ServiceStub):
