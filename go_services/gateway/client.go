@@ -136,15 +136,20 @@ func (c *client) frame(ctx context.Context, now time.Time, frame dialect.ClientF
 	kind := frame.Body.Kind()
 	c.gateway.metrics.received[kind].Inc()
 	actions := c.with(func(s *session.Session) []session.Action { return s.Frame(now, frame, size) })
-	if !traced(kind) {
-		c.do(ctx, actions)
-		return
+	if traced(kind) {
+		var span trace.Span
+		ctx, span = startSpan(ctx, kind, c.session.ID)
+		if !slices.ContainsFunc(actions, isCall) { // a call ends its span when it is answered
+			defer span.End()
+		}
 	}
-	ctx, span := startSpan(ctx, kind, c.session.ID)
-	if !slices.ContainsFunc(actions, isCall) { // a call ends its span when it is answered
-		defer span.End()
+	for _, action := range actions {
+		if _, ok := action.(session.Forward); ok {
+			c.forward(ctx, frame)
+		} else {
+			c.doOne(ctx, action)
+		}
 	}
-	c.do(ctx, actions)
 }
 
 // tick looks at what time alone changes; not while a frame is acted on, which is as good as time.
@@ -196,8 +201,6 @@ func (c *client) doOne(ctx context.Context, action session.Action) {
 		c.reply(func(e *frames.Encoder) []byte { return e.RoomLeft(a.RoomID, a.Reason) })
 	case session.Enter:
 		c.gateway.enter(ctx, c, a)
-	case session.Forward:
-		c.forward(ctx, a)
 	case session.Exit:
 		c.exit(a.Hold)
 	case session.Call:
@@ -209,22 +212,23 @@ func (c *client) doOne(ctx context.Context, action session.Action) {
 	}
 }
 
-func (c *client) forward(ctx context.Context, f session.Forward) {
+// forward sends a frame to the relay of the room.
+func (c *client) forward(ctx context.Context, f dialect.ClientFrame) {
 	p := c.place.Load()
 	if p == nil {
 		c.roomLost(ctx, nil)
 		return
 	}
-	if move, ok := f.Frame.Body.(dialect.Move); ok {
+	if move, ok := f.Body.(dialect.Move); ok {
 		var asked *roomv1.Input
-		if f.Frame.RID != 0 { // somebody waits for the answer, also if the relay is lost
-			asked = stepInput(p.member.Link, f.Frame.RID, c.gateway.number(), move)
+		if f.RID != 0 { // somebody waits for the answer, also if the relay is lost
+			asked = stepInput(p.member.Link, f.RID, c.gateway.number(), move)
 		}
 		p.attachment.inputs.step(p.member.Member, move, asked)
 		return
 	}
-	if !p.attachment.inputs.put(inputOf(p.member.Link, c.session.ID, c.gateway.number(), f.Frame, traceparent(ctx))) {
-		c.reply(func(e *frames.Encoder) []byte { return e.Error(f.Frame.RID, errorFrame(errRoomBusy)) })
+	if !p.attachment.inputs.put(inputOf(p.member.Link, c.session.ID, c.gateway.number(), f, traceparent(ctx))) {
+		c.reply(func(e *frames.Encoder) []byte { return e.Error(f.RID, errorFrame(errRoomBusy)) })
 	}
 }
 

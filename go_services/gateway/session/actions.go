@@ -41,11 +41,8 @@ type (
 		RoomID string
 		Resume *dialect.Position
 	}
-	// Forward goes to the relay of the room.
-	Forward struct {
-		RoomID string
-		Frame  dialect.ClientFrame
-	}
+	// Forward wants the frame that Frame was called with be sent to the relay of the room.
+	Forward struct{}
 	// Exit takes the member out of the room without an answer; on hold, if it may come back.
 	Exit struct {
 		RoomID string
