@@ -49,6 +49,7 @@ func register(app *kit.App, cfg Config, rooms store.Store) *hub {
 		lease: cfg.Lease, store: rooms, log: app.Log,
 		world: worldv1.NewWorldServiceClient(app.Mesh), relays: roomv1.NewRoomServiceClient(app.Mesh),
 	}
+	app.Registry.MustRegister(newEraGauge(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	h := newHub(ctx, t, cfg.Hold, m, app.Log)
 	h.recordings, h.wall = cfg.RecordDir, cfg.WallClock

@@ -81,3 +81,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	registry.MustRegister(m.claims, m.ends, m.appendTime, m.appendFailures)
 	return m
 }
+
+// newEraGauge tells the era that a relay is in: all of them are in the same, but for moments.
+func newEraGauge(t *tenure) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "worldmesh_relay_era", Help: "The era in which this relay claims rooms; it moves on whenever Redis may have forgotten something.",
+	}, func() float64 { return float64(t.currentEra()) })
+}

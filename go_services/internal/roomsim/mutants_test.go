@@ -94,8 +94,8 @@ var mutants = []mutant{
 }
 
 // TestMutantsAreFound builds the simulation with each bug in the cores, and looks whether the random schedules notice, that
-// find nothing without it (TestRandomSchedules, with the same seeds). It needs some seconds for each: only if
-// WORLDMESH_SIM_MUTANTS is set.
+// find nothing without it (TestRandomSchedules, with the same seeds: WORLDMESH_SIM_SEEDS of each kind, or as many as the one
+// needs that is found last). It needs some seconds for each: only if WORLDMESH_SIM_MUTANTS is set.
 func TestMutantsAreFound(t *testing.T) {
 	if os.Getenv("WORLDMESH_SIM_MUTANTS") == "" {
 		t.Skip("WORLDMESH_SIM_MUTANTS is not set")
@@ -139,6 +139,9 @@ func (m mutant) test(t *testing.T) (output string, err error) {
 	}
 	writeFile(t, overlay, replace)
 	test := exec.CommandContext(t.Context(), "go", "test", "-failfast", "-overlay", overlay, "-run", "^TestRandomSchedules$", ".")
+	if os.Getenv("WORLDMESH_SIM_SEEDS") == "" {
+		test.Env = append(os.Environ(), "WORLDMESH_SIM_SEEDS=4000")
+	}
 	raw, err := test.CombinedOutput()
 	return string(raw), err
 }
