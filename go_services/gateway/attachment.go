@@ -75,7 +75,7 @@ func newAttachment(roomID string, cfg *roomv1.RoomConfig, g *Gateway) *attachmen
 	return &attachment{
 		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, watch: g.watch, metrics: g.metrics,
 		outage: newOutage("room stream", g.log.With("room", roomID)),
-		linger: g.linger, giveUp: g.giveUp, ended: g.attachmentEnded, inputs: newInputQueue(p, g.metrics.batches), pace: p,
+		linger: g.linger, giveUp: g.giveUp, ended: g.attachmentEnded, inputs: newInputQueue(p, g.metrics), pace: p,
 		members: roomlink.NewMembers(), links: map[uint32]*member{}, fan: newFanOut(g.metrics),
 	}
 }

@@ -219,15 +219,16 @@ func (c *client) forward(ctx context.Context, f dialect.ClientFrame) {
 		c.roomLost(ctx, nil)
 		return
 	}
-	if move, ok := f.Body.(dialect.Move); ok {
-		var asked *roomv1.Input
-		if f.RID != 0 { // somebody waits for the answer, also if the relay is lost
-			asked = stepInput(p.member.Link, f.RID, c.gateway.number(), move)
-		}
-		p.attachment.inputs.step(p.member.Member, move, asked)
-		return
+	inputs, taken := p.attachment.inputs, true
+	switch move, ok := f.Body.(dialect.Move); {
+	case !ok:
+		taken = inputs.put(inputOf(p.member.Link, c.session.ID, c.gateway.number(), f, traceparent(ctx)))
+	case f.RID != 0:
+		taken = inputs.askedStep(p.member.Member, move, stepInput(p.member.Link, f.RID, c.gateway.number(), move))
+	default:
+		inputs.step(p.member.Member, move)
 	}
-	if !p.attachment.inputs.put(inputOf(p.member.Link, c.session.ID, c.gateway.number(), f, traceparent(ctx))) {
+	if !taken {
 		c.reply(func(e *frames.Encoder) []byte { return e.Error(f.RID, errorFrame(errRoomBusy)) })
 	}
 }

@@ -17,9 +17,10 @@ const maxBatch = 1024
 // inputQueue is what members did and the relay has not been told. State waits for company, as its pace has it;
 // everything else goes at once, and takes along what waits.
 type inputQueue struct {
-	pace *pace
-	sent prometheus.Counter
-	wake chan struct{} // something waits that did not before, or is more urgent
+	pace    *pace
+	sent    prometheus.Counter
+	dropped prometheus.Counter // steps
+	wake    chan struct{}      // something waits that did not before, or is more urgent
 
 	mu     sync.Mutex
 	queue  roomlink.Queue
@@ -27,8 +28,8 @@ type inputQueue struct {
 	closed bool
 }
 
-func newInputQueue(p *pace, sent prometheus.Counter) *inputQueue {
-	return &inputQueue{pace: p, sent: sent, wake: make(chan struct{}, 1)}
+func newInputQueue(p *pace, m *metrics) *inputQueue {
+	return &inputQueue{pace: p, sent: m.batches, dropped: m.stepDrops, wake: make(chan struct{}, 1)}
 }
 
 // put adds an input; false if the room is over, or too much waits.
@@ -38,17 +39,26 @@ func (q *inputQueue) put(in *roomv1.Input) bool {
 	return q.putLocked(in)
 }
 
-// step adds a member's step, and keeps it, for it may be lost with the relay. If somebody waits for the answer, it is `asked`
-// as an input of its own, which is repeated until it is answered.
-func (q *inputQueue) step(m *roomlink.Member, move dialect.Move, asked *roomv1.Input) {
+// step adds a member's step, and keeps it, for it may be lost with the relay.
+func (q *inputQueue) step(m *roomlink.Member, move dialect.Move) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	m.Stepped(move)
-	if asked != nil {
-		q.putLocked(asked)
-	} else if !q.closed && q.queue.Step(roomlink.Step{Link: m.Link, Move: move}) && q.queue.Len() == 1 {
+	if q.closed {
+		return
+	}
+	q.dropped.Add(float64(q.queue.Step(roomlink.Step{Link: m.Link, Move: move})))
+	if q.queue.Len() == 1 {
 		q.wakeUp()
 	}
+}
+
+// askedStep adds a step whose client wants an answer: an input of its own, which is repeated until it is answered.
+func (q *inputQueue) askedStep(m *roomlink.Member, move dialect.Move, in *roomv1.Input) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m.Stepped(move)
+	return q.putLocked(in)
 }
 
 func (q *inputQueue) putLocked(in *roomv1.Input) bool {

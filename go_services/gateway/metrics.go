@@ -21,6 +21,8 @@ type metrics struct {
 	closes  *prometheus.CounterVec
 	rooms   prometheus.Gauge
 	batches prometheus.Counter
+	// stepDrops are on the way to relays; stateDrops, below, on the way to clients.
+	stepDrops prometheus.Counter
 
 	reattachments *prometheus.CounterVec
 	// These are looked up once, not once a frame.
@@ -50,6 +52,10 @@ func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 			Name: "worldmesh_gateway_batches_total", Help: "Messages to relays, each with what members did meanwhile.",
 		}),
 	}
+	m.stepDrops = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "worldmesh_gateway_steps_dropped_total",
+		Help: "Steps of clients that were not sent, for there were newer ones while their room's relay took none.",
+	})
 	m.reattachments = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "worldmesh_gateway_reattachments_total",
 		Help: "Streams of rooms that ended while members were in: the room has moved, or its relay was lost.",
@@ -58,7 +64,7 @@ func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 		Name: "worldmesh_gateway_turns_waiting",
 		Help: "Who waits for the processor, to be let in: accepted, for a TLS handshake, or with a token.",
 	}, func() float64 { return float64(turns.Waiting()) })
-	registry.MustRegister(sockets, waiting, m.frames, m.drops, m.closes, m.rooms, m.batches, m.reattachments)
+	registry.MustRegister(sockets, waiting, m.frames, m.drops, m.closes, m.rooms, m.batches, m.stepDrops, m.reattachments)
 	for d := range m.sockets {
 		m.sockets[d] = sockets.WithLabelValues(dialect.Dialect(d).String())
 	}

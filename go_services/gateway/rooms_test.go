@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
 
@@ -126,9 +128,12 @@ func TestALostStreamIsOpenedAgainAndNobodyNotices(t *testing.T) {
 	if back.GetJoin().GetUser().GetUserId() != "usr_ann" || back.GetEntity() != 1 || back.GetState().GetPosition().GetX() != 3.5 {
 		t.Errorf("ann rejoins with %v", back)
 	}
-	batch := <-second.messages
-	if chats := batch.GetInputs(); len(chats) != 1 || chats[0].GetChat().GetText() != "two" || !slices.Equal(batch.GetSteps().GetX(), []float32{4}) {
-		t.Errorf("repeated: %v", batch)
+	said, walked := <-second.messages, <-second.messages
+	if chats := said.GetInputs(); len(chats) != 1 || chats[0].GetChat().GetText() != "two" || said.GetSteps() != nil {
+		t.Errorf("repeated: %v", said)
+	}
+	if !slices.Equal(walked.GetSteps().GetX(), []float32{4}) {
+		t.Errorf("and then %v", walked)
 	}
 	ann.hears(`"text":"two"`)
 	ann.hears(`{"rid":7,"ok":{}}`)
@@ -158,6 +163,47 @@ func TestAStepThatIsToBeAnsweredIsAnsweredOnce(t *testing.T) {
 	ann.hears(`{"rid":8,"ok":{}}`)
 	ann.say(`{"rid":9,"chat":{"text":"all"}}`)
 	ann.hears("chat_message")
+}
+
+func TestTheLastStepOfASocketThatIsCutArrivesBeforeThat(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.cfg.StateBatch = time.Hour })
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	<-stream.messages // the join
+	ann.say(`{"move":{"position":{"x":1,"y":0,"z":0}}}`)
+	ann.say(`{"rid":7,"move":{"position":{"x":2,"y":0,"z":0}}}`)
+	ann.say(`{"move":{"position":{"x":3,"y":0,"z":0}}}`)
+	ann.say(`{"rid":9,"ping":{"client_time_ms":1}}`)
+	ann.hears("pong") // so all before it is heard
+	_ = ann.conn.Close()
+	var x []float32
+	for detached := false; !detached; {
+		batch := <-stream.messages
+		x = append(x, batch.GetSteps().GetX()...)
+		for _, in := range batch.GetInputs() {
+			if in.GetState() != nil {
+				x = append(x, in.GetState().GetPosition().GetX())
+			}
+			detached = detached || in.GetDetach() != nil
+		}
+	}
+	if !slices.Equal(x, []float32{1, 2, 3}) {
+		t.Errorf("it walked to %v", x)
+	}
+}
+
+func TestValuesThatAreTooLongAreAnsweredAndGoNoFurther(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	stream := <-l.relay.streams
+	<-stream.messages // the join
+	long := base64.StdEncoding.EncodeToString(make([]byte, session.MaxValues+1))
+	ann.say(`{"move":{"position":{"x":1,"y":0,"z":0},"values":"` + long + `"}}`)
+	ann.hears(`{"error":{"reason":"INVALID_FIELD","message":"values hold 256 bytes at most"`)
+	ann.say(`{"move":{"position":{"x":2,"y":0,"z":0}}}`)
+	if steps := (<-stream.messages).GetSteps(); !slices.Equal(steps.GetX(), []float32{2}) {
+		t.Errorf("the relay hears of %v", steps)
+	}
 }
 
 func TestARelayThatIsStuckIsLeft(t *testing.T) {

@@ -3,6 +3,8 @@ package relay
 import (
 	"testing"
 	"time"
+
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 )
 
 // A tick that is due waits for gateways that have not told yet, comes when they have, and without them after the grace.
@@ -13,7 +15,7 @@ func TestATickComesWhenAllGatewaysHaveTold(t *testing.T) {
 		for i := range 4 {
 			in := step(20)
 			in.Link = uint32(i + 1)
-			play(t, c.server, live, c.streams[stream], batchOf(in))
+			play(t, c.server, live, c.streams[stream], &roomv1.AttachRequest_Inputs{Steps: stepsOf(in)})
 		}
 	}
 	due := func(steady ...int) { // a tick is due now, before which members walk by these

@@ -453,6 +453,7 @@ func (l *liveRoom) play(
 		}
 		var played []*roomv1.Input
 		walked := len(batch.GetSteps().GetLinks()) > 0
+		applySteps(core, now, s.id, batch.GetSteps(), l.outOfBounds)
 		for _, in := range batch.GetInputs() {
 			if !f(now, core, in) {
 				continue
@@ -462,7 +463,6 @@ func (l *liveRoom) play(
 			}
 			walked = walked || in.GetState() != nil
 		}
-		applySteps(core, now, s.id, batch.GetSteps(), l.outOfBounds)
 		if walked {
 			s.walks.note(now, l.tempo.interval())
 		}

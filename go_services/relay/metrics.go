@@ -10,6 +10,7 @@ type metrics struct {
 	members    prometheus.Gauge
 	deliveries map[roomv1.Channel]prometheus.Counter // looked up once, not once a frame
 	inputs     *prometheus.CounterVec
+	steps      prometheus.Counter // of inputs
 	drops      prometheus.Counter
 	held       prometheus.Counter
 	tickTime   prometheus.Histogram
@@ -56,6 +57,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1},
 		}),
 	}
+	m.steps = m.inputs.WithLabelValues("state")
 	m.claims = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "worldmesh_relay_claims_total",
 		Help: "Claims of rooms: granted, stolen from a relay that does not answer, moved (another owns it), again, failed.",

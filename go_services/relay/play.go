@@ -17,28 +17,41 @@ import (
 
 var tracer = otel.Tracer("github.com/worldmesh/worldmesh/go_services/relay")
 
-// maxValues bounds what an application syncs with an entity, in bytes; the same stands in the contract.
-const maxValues = 256
+const (
+	// maxValues bounds what an application syncs with an entity, in bytes; the same stands in the contract.
+	maxValues = 256
+	// maxInputs bounds the inputs of a message, and its steps; the same stands in the contract.
+	maxInputs = 4096
+)
 
 // play gives a batch of inputs to the room. Each is checked by itself: what one client got wrong is answered to that
-// client. It fails if a part of the batch is none's.
+// client. It fails if the batch is none that a gateway should send.
 func (s *server) play(live *liveRoom, st *stream, batch *roomv1.AttachRequest_Inputs) error {
-	steps := batch.GetSteps()
-	if err := checkSteps(steps); err != nil {
+	if err := checkBatch(batch); err != nil {
 		return err
 	}
-	s.metrics.inputs.WithLabelValues("state").Add(float64(len(steps.GetLinks())))
+	s.metrics.steps.Add(float64(len(batch.GetSteps().GetLinks())))
 	live.play(st, batch, func(now time.Time, core *room.Room, in *roomv1.Input) bool {
 		return s.playOne(live, core, now, room.Link{Stream: st.id, ID: in.GetLink()}, in)
 	})
 	return nil
 }
 
-// checkSteps is about the lists alone.
+// checkBatch looks for what no gateway should send: more than the contract has, and lists that do not agree.
+func checkBatch(batch *roomv1.AttachRequest_Inputs) error {
+	if len(batch.GetInputs()) > maxInputs {
+		return errTooMany
+	}
+	return checkSteps(batch.GetSteps())
+}
+
 func checkSteps(s *roomv1.Steps) error {
 	n, bytes := len(s.GetLinks()), 0
 	for _, size := range s.GetValueSizes() {
 		bytes += int(size)
+	}
+	if n > maxInputs {
+		return errTooMany
 	}
 	alike := len(s.GetX()) == n && len(s.GetY()) == n && len(s.GetZ()) == n && len(s.GetYaws()) == n && len(s.GetAnimations()) == n
 	if sizes := len(s.GetValueSizes()); !alike || sizes != n && sizes != 0 || bytes != len(s.GetValues()) {

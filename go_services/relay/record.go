@@ -149,7 +149,9 @@ func Replay(in io.Reader, sink room.Sink, each func(*roomv1.RoomRecord)) (Replay
 			done.Recorded, done.Ended = end.GetStateHash(), true
 			break
 		}
-		replay(done.Room, record)
+		if err := replay(done.Room, record); err != nil {
+			return done, fmt.Errorf("record %d: %w", done.Records, err)
+		}
 	}
 	switch {
 	case done.Room == nil && done.Cut:
@@ -161,17 +163,20 @@ func Replay(in io.Reader, sink room.Sink, each func(*roomv1.RoomRecord)) (Replay
 	return done, nil
 }
 
-func replay(core *room.Room, record *roomv1.RoomRecord) {
+func replay(core *room.Room, record *roomv1.RoomRecord) error {
 	now := time.Unix(0, record.GetTimeNs())
 	switch step := record.GetStep().(type) {
 	case *roomv1.RoomRecord_Attached_:
 		open := step.Attached.GetOpen()
 		core.Attached(step.Attached.GetStream(), positionOf(open.GetSeen()), rejoinsOf(open.GetRejoins()))
 	case *roomv1.RoomRecord_Played_:
+		if err := checkSteps(step.Played.GetSteps()); err != nil {
+			return err
+		}
+		applySteps(core, now, step.Played.GetStream(), step.Played.GetSteps(), func(room.Link) {})
 		for _, in := range step.Played.GetInputs() {
 			apply(core, now, room.Link{Stream: step.Played.GetStream(), ID: in.GetLink()}, in)
 		}
-		applySteps(core, now, step.Played.GetStream(), step.Played.GetSteps(), func(room.Link) {})
 	case *roomv1.RoomRecord_StreamEnded_:
 		core.StreamEnded(now, step.StreamEnded.GetStream())
 	case *roomv1.RoomRecord_Tick_:
@@ -187,6 +192,7 @@ func replay(core *room.Room, record *roomv1.RoomRecord) {
 	case *roomv1.RoomRecord_Reclaimed_:
 		core.Reclaimed(step.Reclaimed.GetEpoch())
 	}
+	return nil
 }
 
 func pastOf(begin *roomv1.RoomRecord_Begin) room.Past {

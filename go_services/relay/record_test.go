@@ -16,6 +16,7 @@ import (
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"google.golang.org/protobuf/encoding/protodelim"
 )
 
 // recordOne has a room live through whatever a seed says, and is its recording.
@@ -71,8 +72,10 @@ func recordOne(t *testing.T, seed uint64) []byte {
 			}
 		}
 		batch := batchOf(in)
-		if in.GetState() != nil && random.IntN(4) > 0 {
-			batch = &roomv1.AttachRequest_Inputs{Steps: stepsOf(in)}
+		if in.GetState() != nil { // the order of both decides where the member is
+			before := step(20 + random.Float32())
+			before.Link = in.GetLink()
+			batch.Steps = stepsOf(before)
 		}
 		play(t, s, live, st, batch)
 	}
@@ -216,3 +219,21 @@ func (nothing) State(frames.StateBatch)                                  {}
 func (nothing) View(uint64, []uint32, frames.StateBatch)                 {}
 func (nothing) Roster(uint64, []uint32, frames.Roster)                   {}
 func (nothing) Behind(uint64) bool                                       { return false }
+
+// A bug report is a file that comes from somebody else.
+func TestARecordingWhoseStepsDoNotAgreeIsAnError(t *testing.T) {
+	var file bytes.Buffer
+	for _, record := range []*roomv1.RoomRecord{
+		{Step: &roomv1.RoomRecord_Begin_{Begin: &roomv1.RoomRecord_Begin{
+			RoomId: "room_a", Config: &roomv1.RoomConfig{TickHz: 20}, Last: &roomv1.LogPosition{},
+		}}},
+		{Step: &roomv1.RoomRecord_Played_{Played: &roomv1.RoomRecord_Played{Steps: &roomv1.Steps{Links: []uint32{1}}}}},
+	} {
+		if _, err := protodelim.MarshalTo(&file, record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Replay(&file, nothing{}, func(*roomv1.RoomRecord) {}); err == nil || !strings.Contains(err.Error(), "record 2: ") {
+		t.Errorf("replayed with %v", err)
+	}
+}

@@ -294,16 +294,23 @@ func TestStepsMoveTheirMembersAndThoseOutOfBoundsAreAnswered(t *testing.T) {
 	g.next(clientv1.ServerBodySnapshot)
 	steps := stepsOf(step(1.1), step(1.2))
 	addStep(steps, 9, 1, 1, nil) // of somebody who has gone
-	addStep(steps, 1, 1, 1, make([]byte, maxValues+1))
+	for range 3 {
+		addStep(steps, 1, 1, 1, nil)
+	}
+	last := len(steps.GetLinks()) - 1
+	steps.Yaws[last], steps.Animations[last-1] = math.MaxUint16+1, math.MaxUint16+1
+	steps.ValueSizes[last-2], steps.Values = maxValues+1, append(steps.Values, make([]byte, maxValues+1)...)
 	addStep(steps, 1, 1.3, 1, []byte("hi"))
 	g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: &roomv1.AttachRequest_Inputs{Steps: steps}}})
-	d, body := g.next(clientv1.ServerBodyError)
-	var e clientv1.Error
-	e.Init(body.Bytes, body.Pos)
-	if string(e.Reason()) != "INVALID_FIELD" || !slices.Equal(d.GetLinks(), []uint32{1}) {
-		t.Errorf("%s to %v", e.Reason(), d.GetLinks())
+	for range 3 {
+		d, body := g.next(clientv1.ServerBodyError)
+		var e clientv1.Error
+		e.Init(body.Bytes, body.Pos)
+		if string(e.Reason()) != "INVALID_FIELD" || !slices.Equal(d.GetLinks(), []uint32{1}) {
+			t.Errorf("%s to %v", e.Reason(), d.GetLinks())
+		}
 	}
-	d, _ = g.next(clientv1.ServerBodyStateBatch)
+	d, _ := g.next(clientv1.ServerBodyStateBatch)
 	if batch := viewOf(d); len(batch.States) != 1 || batch.States[0].Position.X != 1.3 || string(batch.Values[0].Values) != "hi" {
 		t.Errorf("others see %+v", batch)
 	}
@@ -316,19 +323,23 @@ func TestStepsWhoseListsDoNotAgreeEndTheStream(t *testing.T) {
 		"there are less values than is said":  func(s *roomv1.Steps) { s.ValueSizes[0]++ },
 		"sizes that pass all bounds together": func(s *roomv1.Steps) { s.ValueSizes = []uint32{math.MaxUint32, 1} },
 		"not every size is told":              func(s *roomv1.Steps) { s.ValueSizes = s.ValueSizes[:1] },
+		"they are too many":                   func(s *roomv1.Steps) { *s = *stepsOf(slices.Repeat([]*roomv1.Input{step(1)}, maxInputs+1)...) },
 	} {
 		steps := stepsOf(step(1.1), step(1.2))
 		spoil(steps)
-		if err := checkSteps(steps); kit.ReasonOf(err) != commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD {
+		if err := checkBatch(&roomv1.AttachRequest_Inputs{Steps: steps}); kit.ReasonOf(err) != commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if checkBatch(batchOf(make([]*roomv1.Input, maxInputs)...)) != nil || checkBatch(batchOf(make([]*roomv1.Input, maxInputs+1)...)) == nil {
+		t.Error("the bound of inputs is another")
 	}
 	r := startRelay(t, 1<<20)
 	g := r.attach(t, "gateway-0", "room_a")
 	g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{
 		Inputs: &roomv1.AttachRequest_Inputs{Steps: &roomv1.Steps{Links: []uint32{1}}},
 	}})
-	if _, err := g.rpc.Recv(); kit.ReasonOf(err) != commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD {
+	if _, err := g.rpc.Recv(); kit.ReasonOf(err) != commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD || status.Code(err) != codes.Aborted {
 		t.Errorf("it ended with %v", err)
 	}
 }

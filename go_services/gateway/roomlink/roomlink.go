@@ -145,14 +145,16 @@ type Step struct {
 	dialect.Move
 }
 
-// Steps are the newest that members made.
+// Steps are the newest that members made, in order of link. They are of those, too, whose join is not answered yet: it is
+// repeated before them.
 func (s *Members) Steps() []Step {
 	var steps []Step
-	for _, m := range s.inside() {
+	for _, m := range s.byLink {
 		if m.stepped {
 			steps = append(steps, Step{m.Link, m.step}) // who waits for an answer is not asked
 		}
 	}
+	slices.SortFunc(steps, func(a, b Step) int { return int(a.Link) - int(b.Link) })
 	return steps
 }
 
@@ -185,60 +187,71 @@ func (s *Members) String() string {
 
 // Bounds of what waits for a relay. Past them the relay is as good as gone.
 const (
-	// MaxInputs bounds how many inputs and steps wait, or were not answered.
+	// MaxInputs bounds how many inputs wait, or were not answered.
 	MaxInputs = 64 << 10
 	// MaxBytes bounds how large they are.
 	MaxBytes = 8 << 20
 	// MaxTaken bounds how large the inputs are that are taken at once, but for the first: gRPC takes no message of more than
 	// 4 MiB, and what can not be sent would be repeated for ever.
 	MaxTaken = 1 << 20
-	// MaxSteps bounds how many steps are taken at once.
+	// MaxSteps bounds how many steps are taken at once, by the contract. With all the values that a session lets
+	// through they are a megabyte.
 	MaxSteps = 4096
-	// inputOverhead is about what an input takes in memory beside what is in it, and stepSize what a step takes beside its
-	// values.
-	inputOverhead, stepSize = 128, 28
+	// MaxWaitingSteps bounds how many steps wait.
+	MaxWaitingSteps = 4 * MaxSteps
+	// mostSpare is how many steps' memory is kept to be used again.
+	mostSpare = 1024
+	// inputOverhead is about what an input takes in memory beside what is in it.
+	inputOverhead = 128
 )
 
 // Queue is what members did and the relay has not been told, or has not answered. Inputs with a number are answered,
-// and are repeated on another stream until they are. Steps come after the inputs.
+// and are repeated on another stream until they are. All of it is sent in the order in which it came.
 type Queue struct {
-	waiting    []*roomv1.Input
+	waiting    []waiting
 	unanswered []*roomv1.Input // in the order in which they were sent
 	bytes      int             // of both
-	steps      *roomv1.Steps   // nil if there were none yet
+	steps      *roomv1.Steps   // that wait; nil if there were none yet
 	spare      *roomv1.Steps   // to be used again
+}
+
+// waiting is an input that waits, and how many of the steps that wait come before it.
+type waiting struct {
+	*roomv1.Input
+	after int
 }
 
 // sizeOf is about what an input takes in memory.
 func sizeOf(in *roomv1.Input) int { return proto.Size(in) + inputOverhead }
 
-func (q *Queue) full() bool {
-	steps := len(q.steps.GetLinks())
-	return len(q.waiting)+len(q.unanswered)+steps >= MaxInputs || q.bytes+steps*stepSize+len(q.steps.GetValues()) >= MaxBytes
-}
-
 // Put adds an input; false if there are too many. Who leaves always may.
 func (q *Queue) Put(in *roomv1.Input) bool {
-	if leaves := in.GetLeave() != nil || in.GetDetach() != nil; !leaves && q.full() {
+	leaves := in.GetLeave() != nil || in.GetDetach() != nil
+	if !leaves && (len(q.waiting)+len(q.unanswered) >= MaxInputs || q.bytes >= MaxBytes) {
 		return false
 	}
 	q.bytes += sizeOf(in)
-	q.waiting = append(q.waiting, in)
+	q.waiting = append(q.waiting, waiting{in, len(q.steps.GetLinks())})
 	return true
 }
 
-// Step adds a step; false if there are too many. Its values are copied.
-func (q *Queue) Step(step Step) bool {
-	if q.full() {
-		return false
+// Step adds a step, whose values are copied. If too many wait, the oldest are dropped; it says how many.
+func (q *Queue) Step(step Step) (dropped int) {
+	if len(q.steps.GetLinks()) >= MaxWaitingSteps {
+		dropped = MaxSteps
+		q.keep(q.takeSteps(dropped))
 	}
+	q.add(step)
+	return dropped
+}
+
+func (q *Queue) add(step Step) {
 	if q.steps == nil {
 		q.steps = &roomv1.Steps{}
 	}
 	s := q.steps
 	if len(step.Values) > 0 && len(s.GetValueSizes()) == 0 { // those before have none
-		s.ValueSizes = slices.Grow(s.GetValueSizes(), len(s.GetLinks())+1)[:len(s.GetLinks())]
-		clear(s.GetValueSizes())
+		s.ValueSizes = append(s.ValueSizes, make([]uint32, len(s.GetLinks()))...)
 	}
 	if len(step.Values) > 0 || len(s.GetValueSizes()) > 0 {
 		s.ValueSizes = append(s.ValueSizes, uint32(len(step.Values)))
@@ -247,59 +260,67 @@ func (q *Queue) Step(step Step) bool {
 	s.X, s.Y, s.Z = append(s.X, step.Position.X), append(s.Y, step.Position.Y), append(s.Z, step.Position.Z)
 	s.Yaws, s.Animations = append(s.Yaws, uint32(step.Yaw)), append(s.Animations, uint32(step.Animation))
 	s.Values = append(s.Values, step.Values...)
-	return true
 }
 
 // Len is how many inputs and steps wait to be sent.
 func (q *Queue) Len() int { return len(q.waiting) + len(q.steps.GetLinks()) }
 
-// Take moves up to n inputs, and no more than MaxTaken, into a message that is used again; and steps, if no input is left
-// that they come after.
+// Take moves what comes next into a message that is used again: steps, and up to n inputs, and no more than MaxTaken, that
+// come before the next step.
 func (q *Queue) Take(into *roomv1.AttachRequest_Inputs, n int) {
-	if into.GetSteps() != nil {
-		q.spare, into.Steps = into.GetSteps(), nil
+	q.keep(into.GetSteps())
+	steps := len(q.steps.GetLinks())
+	if len(q.waiting) > 0 {
+		steps = q.waiting[0].after
 	}
+	steps = min(steps, MaxSteps)
 	clear(into.GetInputs())
 	taken, bytes := into.GetInputs()[:0], 0
-	for _, in := range q.waiting[:min(len(q.waiting), n)] {
-		size := sizeOf(in)
-		if bytes += size; bytes > MaxTaken && len(taken) > 0 {
+	for _, w := range q.waiting[:min(len(q.waiting), n)] {
+		size := sizeOf(w.Input)
+		if bytes += size; w.after > steps || bytes > MaxTaken && len(taken) > 0 {
 			break
 		}
-		taken = append(taken, in)
-		if in.GetNumber() != 0 {
-			q.unanswered = append(q.unanswered, in)
+		taken = append(taken, w.Input)
+		if w.GetNumber() != 0 {
+			q.unanswered = append(q.unanswered, w.Input)
 		} else {
 			q.bytes -= size
 		}
 	}
 	rest := copy(q.waiting, q.waiting[len(taken):])
 	clear(q.waiting[rest:])
-	q.waiting, into.Inputs = q.waiting[:rest], taken
-	if rest == 0 && len(q.steps.GetLinks()) > 0 {
-		into.Steps = q.takeSteps()
-	}
+	q.waiting = q.waiting[:rest]
+	into.Inputs, into.Steps = taken, q.takeSteps(steps)
 }
 
-func (q *Queue) takeSteps() *roomv1.Steps {
+// takeSteps takes the first n; nil if that is none.
+func (q *Queue) takeSteps(n int) *roomv1.Steps {
+	if n == 0 {
+		return nil
+	}
 	taken, rest := q.steps, q.spare
-	q.spare = nil
-	if rest == nil {
+	if q.spare = nil; rest == nil {
 		rest = &roomv1.Steps{}
 	}
-	emptySteps(rest)
-	q.steps = rest
-	if n := MaxSteps; len(taken.GetLinks()) > n {
+	if q.steps = rest; len(taken.GetLinks()) > n {
 		moveSteps(rest, taken, n)
+	}
+	for i := range q.waiting {
+		q.waiting[i].after = max(0, q.waiting[i].after-n)
 	}
 	return taken
 }
 
-// emptySteps takes all out, and keeps what memory they were in.
-func emptySteps(s *roomv1.Steps) {
+// keep has the memory of steps that were sent be used again, if it is not that of a burst.
+func (q *Queue) keep(s *roomv1.Steps) {
+	if cap(s.GetLinks()) == 0 || cap(s.GetLinks()) > mostSpare {
+		return
+	}
 	s.Links, s.X, s.Y, s.Z = s.GetLinks()[:0], s.GetX()[:0], s.GetY()[:0], s.GetZ()[:0]
 	s.Yaws, s.Animations = s.GetYaws()[:0], s.GetAnimations()[:0]
 	s.ValueSizes, s.Values = s.GetValueSizes()[:0], s.GetValues()[:0]
+	q.spare = s
 }
 
 // moveSteps moves all but the first n.
@@ -334,29 +355,31 @@ func (q *Queue) Answered(number uint64) {
 // Reopen begins a new stream: what was not answered is repeated, before what waits; of the steps only those that are
 // given, for they are the newest.
 func (q *Queue) Reopen(steps []Step) {
-	waiting := q.unanswered
-	for _, in := range q.waiting {
-		if in.GetNumber() != 0 {
-			waiting = append(waiting, in)
+	again := q.unanswered
+	for _, w := range q.waiting {
+		if w.GetNumber() != 0 {
+			again = append(again, w.Input)
 		}
 	}
-	q.waiting, q.unanswered, q.bytes, q.steps = waiting, nil, 0, nil
-	for _, in := range q.waiting {
+	q.waiting, q.unanswered, q.bytes, q.steps = nil, nil, 0, nil
+	for _, in := range again {
+		q.waiting = append(q.waiting, waiting{in, 0})
 		q.bytes += sizeOf(in)
 	}
 	for _, step := range steps {
-		q.Step(step)
+		q.add(step)
 	}
 }
 
 // String tells the numbers of what waits and of what was not answered, and whose steps wait, for tests and people.
 func (q *Queue) String() string {
-	numbers := func(inputs []*roomv1.Input) []uint64 {
-		all := make([]uint64, len(inputs))
-		for i, in := range inputs {
-			all[i] = in.GetNumber()
-		}
-		return all
+	numbers := make([]uint64, 0, len(q.waiting))
+	for _, w := range q.waiting {
+		numbers = append(numbers, w.GetNumber())
 	}
-	return fmt.Sprintf("waiting %v, unanswered %v, steps of %v", numbers(q.waiting), numbers(q.unanswered), q.steps.GetLinks())
+	unanswered := make([]uint64, 0, len(q.unanswered))
+	for _, in := range q.unanswered {
+		unanswered = append(unanswered, in.GetNumber())
+	}
+	return fmt.Sprintf("waiting %v, unanswered %v, steps of %v", numbers, unanswered, q.steps.GetLinks())
 }

@@ -8,6 +8,7 @@ import (
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"google.golang.org/protobuf/proto"
 )
@@ -64,37 +65,75 @@ func moveTo(x float32, values string) dialect.Move {
 	return dialect.Move{Position: frames.Vec3{X: x, Y: 1, Z: 2}, Yaw: 3, Animation: 4, Values: []byte(values)}
 }
 
-func TestStepsComeAfterTheInputsAndEachWithItsValues(t *testing.T) {
-	var q Queue
+// sent is all that a queue has, message by message.
+func sent(q *Queue) []string {
+	var all []string
 	var batch roomv1.AttachRequest_Inputs
-	for range 2 { // what was taken is used again
+	for q.Take(&batch, 9); len(batch.GetInputs()) > 0 || batch.GetSteps() != nil; q.Take(&batch, 9) {
+		message := strings.Join(said(batch.GetSteps()), ", ")
+		for _, in := range batch.GetInputs() {
+			message += fmt.Sprintf(" then %d", in.GetNumber())
+		}
+		all = append(all, message)
+	}
+	return all
+}
+
+func input(number uint64) *roomv1.Input {
+	return &roomv1.Input{Link: 1, Number: number, Body: &roomv1.Input_Look_{}}
+}
+
+func TestStepsAndInputsAreSentInTheirOrder(t *testing.T) {
+	var q Queue
+	for range 2 { // what was taken is used again, by less
+		q.Put(input(1))
 		q.Step(Step{1, moveTo(1, "")})
 		q.Step(Step{2, moveTo(2, "two")})
-		q.Put(&roomv1.Input{Link: 3, Body: &roomv1.Input_Look_{}})
-		q.Put(&roomv1.Input{Link: 4, Body: &roomv1.Input_Look_{}})
+		q.Put(input(2))
+		q.Put(input(3))
 		q.Step(Step{1, moveTo(3, "")})
-		q.Step(Step{2, moveTo(4, "four")})
-		if q.Take(&batch, 1); len(batch.GetInputs()) != 1 || batch.GetSteps() != nil {
-			t.Fatalf("before the last input come %v", &batch)
-		}
-		q.Take(&batch, 9)
+		q.Put(input(4))
 		want := []string{
-			"1 at 1,1,2 facing 3 does 4", "2 at 2,1,2 facing 3 does 4 with two",
-			"1 at 3,1,2 facing 3 does 4", "2 at 4,1,2 facing 3 does 4 with four",
+			" then 1", "1 at 1,1,2 facing 3 does 4, 2 at 2,1,2 facing 3 does 4 with two then 2 then 3", "1 at 3,1,2 facing 3 does 4 then 4",
 		}
-		if got := said(batch.GetSteps()); len(batch.GetInputs()) != 1 || !slices.Equal(got, want) {
-			t.Fatalf("%d inputs, and then %q", len(batch.GetInputs()), got)
+		if got := sent(&q); !slices.Equal(got, want) {
+			t.Fatalf("%q", got)
 		}
-		if q.Take(&batch, 9); q.Len() > 0 || len(batch.GetInputs()) > 0 || batch.GetSteps() != nil {
-			t.Fatalf("what is left is %v", &batch)
+	}
+	q.Step(Step{1, moveTo(1, "")}) // in memory that has had values
+	q.Step(Step{2, moveTo(2, "two")})
+	q.Put(input(5))
+	var batch roomv1.AttachRequest_Inputs
+	q.Take(&batch, 1)
+	if s := batch.GetSteps(); !slices.Equal(s.GetValueSizes(), []uint32{0, 3}) || len(batch.GetInputs()) != 1 {
+		t.Errorf("%v", &batch)
+	}
+}
+
+func TestMemoryThatWasSentIsUsedAgainIfThatIsNotMuch(t *testing.T) {
+	var q Queue
+	var batch roomv1.AttachRequest_Inputs
+	fill := func(n int) *roomv1.Steps {
+		for range n {
+			q.Step(Step{1, moveTo(1, "x")})
 		}
+		q.Take(&batch, 1)
+		return batch.GetSteps()
+	}
+	first, second, third := fill(8), fill(8), fill(8)
+	if first == second || first != third {
+		t.Error("two are in use in turn")
+	}
+	if large := fill(MaxSteps); large == fill(8) || large == fill(8) {
+		t.Error("a burst is kept")
 	}
 }
 
 func TestMoreStepsThanAMessageHoldsAreTakenInParts(t *testing.T) {
 	for name, values := range map[string]func(int) string{
-		"without values": func(int) string { return "" },
-		"with values":    func(i int) string { return strings.Repeat("x", i%3) },
+		"without values":  func(int) string { return "" },
+		"with values":     func(i int) string { return strings.Repeat("x", i%3) },
+		"with large ones": func(int) string { return strings.Repeat("x", session.MaxValues) },
 	} {
 		var q Queue
 		var want, got []string
@@ -107,8 +146,9 @@ func TestMoreStepsThanAMessageHoldsAreTakenInParts(t *testing.T) {
 		var batch roomv1.AttachRequest_Inputs
 		for q.Len() > 0 {
 			q.Take(&batch, 1)
-			if n := len(batch.GetSteps().GetLinks()); n == 0 || n > MaxSteps {
-				t.Fatalf("%s, %d were taken at once", name, n)
+			n, size := len(batch.GetSteps().GetLinks()), proto.Size(&batch)
+			if n == 0 || n > MaxSteps || size > 4<<20-MaxTaken { // of what a relay takes, inputs may be the rest
+				t.Fatalf("%s, %d of %d bytes were taken at once", name, n, size)
 			}
 			got = append(got, said(batch.GetSteps())...)
 		}
@@ -118,24 +158,46 @@ func TestMoreStepsThanAMessageHoldsAreTakenInParts(t *testing.T) {
 	}
 }
 
-func TestStepsHaveTheirBound(t *testing.T) {
-	var few, large Queue
-	for few.Step(Step{1, moveTo(1, "")}) {
+func TestOfTooManyStepsTheOldestAreDroppedAndNoInput(t *testing.T) {
+	var q Queue
+	q.Step(Step{7, moveTo(1, "")})
+	q.Put(input(1))
+	dropped, most := 0, 0
+	for i := range 3 * MaxWaitingSteps {
+		dropped += q.Step(Step{1, moveTo(float32(i), "values")})
+		most = max(most, q.Len())
 	}
-	for large.Step(Step{1, moveTo(1, strings.Repeat("x", 256))}) {
+	if most > MaxWaitingSteps+1 || dropped+q.Len() != 3*MaxWaitingSteps+2 {
+		t.Errorf("%d waited, %d were dropped, %d are left", most, dropped, q.Len())
 	}
-	if few.Len() != MaxInputs || large.Len() > MaxBytes/256 || large.Len() < MaxBytes/512 {
-		t.Errorf("%d steps wait, or %d with values", few.Len(), large.Len())
+	messages := sent(&q)
+	if messages[0] != " then 1" || !strings.HasSuffix(messages[len(messages)-1], fmt.Sprintf("%d,1,2 facing 3 does 4 with values", 3*MaxWaitingSteps-1)) {
+		t.Errorf("sent are %.100s and so on", messages)
 	}
-	if few.Put(&roomv1.Input{Body: &roomv1.Input_Chat_{}}) || !few.Put(&roomv1.Input{Body: &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}}) {
-		t.Error("who leaves may, and nobody else")
+}
+
+func TestWhatAQueueOfInputsHolds(t *testing.T) {
+	var q Queue
+	for number := uint64(1); q.Put(input(number)); number++ {
+	}
+	most := q.Len()
+	q.Step(Step{1, moveTo(1, "")})
+	if most > MaxInputs || most < MaxInputs/2 || q.Len() != most+1 {
+		t.Errorf("%d wait, and with a step %d", most, q.Len())
+	}
+	if !q.Put(&roomv1.Input{Body: &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}}) {
+		t.Error("who leaves may not")
+	}
+	q.Reopen([]Step{{1, moveTo(2, "")}})
+	if q.Len() != most+1 {
+		t.Errorf("%d are repeated", q.Len())
 	}
 }
 
 func TestTheNewestStepsAreRepeatedWithTheNewestValues(t *testing.T) {
 	members := NewMembers()
 	ann, ben, cyd := members.Enter(nil), members.Enter(nil), members.Enter(nil)
-	ann.Entity, ben.Entity, cyd.Entity = 1, 2, 3 // cyd stands still
+	ann.Entity, cyd.Entity = 1, 3 // ben is on his way in, cyd stands still
 	var q Queue
 	for _, step := range []dialect.Move{moveTo(1, "old"), moveTo(2, "new"), moveTo(3, "")} {
 		ann.Stepped(step)
@@ -143,11 +205,10 @@ func TestTheNewestStepsAreRepeatedWithTheNewestValues(t *testing.T) {
 		step.Values = append(step.Values[:0], "???"...) // whose memory is the caller's
 	}
 	ben.Stepped(moveTo(4, ""))
+	q.Put(input(9)) // ben's join
 	q.Reopen(members.Steps())
-	var batch roomv1.AttachRequest_Inputs
-	q.Take(&batch, 1)
-	want := []string{"1 at 3,1,2 facing 3 does 4 with new", "2 at 4,1,2 facing 3 does 4"}
-	if got := said(batch.GetSteps()); !slices.Equal(got, want) {
+	want := []string{" then 9", "1 at 3,1,2 facing 3 does 4 with new, 2 at 4,1,2 facing 3 does 4"}
+	if got := sent(&q); !slices.Equal(got, want) {
 		t.Errorf("repeated: %q", got)
 	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"time"
 
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
@@ -87,9 +88,6 @@ func (s *Session) RoomLost() []Action {
 
 // forward passes a frame on to the room. While the member is entering, frames follow the join by the same way, so
 // that a client need not wait for the snapshot.
-// forward is the same for all frames, of which there are thousands in a second. Nobody writes to it.
-var forward = []Action{Forward{}}
-
 func (s *Session) forward(f dialect.ClientFrame) []Action {
 	if s.phase == outside {
 		if _, ok := f.Body.(dialect.Move); ok && f.RID == 0 {
@@ -97,8 +95,15 @@ func (s *Session) forward(f dialect.ClientFrame) []Action {
 		}
 		return fail(f.RID, code.Code_FAILED_PRECONDITION, commonv1.ErrorReason_ERROR_REASON_NOT_IN_ROOM, "join a room first")
 	}
-	return forward
+	if move, ok := f.Body.(dialect.Move); ok && len(move.Values) > MaxValues {
+		return fail(f.RID, code.Code_INVALID_ARGUMENT, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
+			fmt.Sprintf("values hold %d bytes at most", MaxValues))
+	}
+	return forwarded
 }
+
+// forwarded is the same for all frames, of which there are thousands in a second. Nobody writes to it.
+var forwarded = []Action{Forward{}}
 
 func (s *Session) call(rid uint32, call dialect.Call) []Action {
 	if s.calls >= s.limits.Calls {

@@ -44,6 +44,9 @@ func DefaultLimits() Limits {
 // MaxControl bounds every frame but a call, in bytes.
 const MaxControl = 4 << 10
 
+// MaxValues bounds what an application syncs with an entity, in bytes, as the contract has it.
+const MaxValues = 256
+
 // requiredScope is what a token must hold for a socket.
 const requiredScope = "client"
 

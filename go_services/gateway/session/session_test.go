@@ -77,6 +77,10 @@ func (s *story) step(t *testing.T, out *strings.Builder, line string) {
 			fmt.Fprintf(out, "-> Enter{RID:%d RoomID:%s Resume:%+v}\n", enter.RID, enter.RoomID, *enter.Resume)
 			continue
 		}
+		if _, ok := a.(Forward); ok {
+			fmt.Fprintf(out, "-> Forward of %s\n", strings.Join(words[1:], " "))
+			continue
+		}
 		fmt.Fprintf(out, "-> %s\n", strings.TrimPrefix(fmt.Sprintf("%T%+v", a, a), "session."))
 	}
 }

@@ -150,8 +150,9 @@ const comeBackTime = 2 * time.Second
 // New makes a room out of its past. Its members have no connections: they leave if none comes within the hold, which goes
 // on from when it began, as far as that is known.
 func New(id string, cfg Config, sink Sink, now time.Time, past Past) *Room {
-	cfg.Spawn = cfg.Spawn.Rounded()
 	cfg.Width, cfg.Depth = wholeCentimetres(cfg.Width), wholeCentimetres(cfg.Depth)
+	cfg.Spawn = cfg.Spawn.Rounded()
+	cfg.Spawn.X, cfg.Spawn.Z = min(cfg.Spawn.X, cfg.Width), min(cfg.Spawn.Z, cfg.Depth) // also if that was at the wall
 	r := &Room{
 		id: id, epoch: past.Epoch, cfg: cfg, sink: sink, encode: frames.NewEncoder(),
 		byLink: map[Link]*member{}, byUser: map[string]*member{},

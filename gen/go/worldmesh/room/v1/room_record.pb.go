@@ -463,7 +463,7 @@ type RoomRecord_Played struct {
 	Stream uint64 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
 	// The inputs.
 	Inputs []*Input `protobuf:"bytes,2,rep,name=inputs,proto3" json:"inputs,omitempty"`
-	// And the steps after them.
+	// And the steps before them.
 	Steps         *Steps `protobuf:"bytes,3,opt,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -536,9 +536,9 @@ type Input struct {
 	//	*Input_Detach_
 	//	*Input_Look_
 	Body isInput_Body `protobuf_oneof:"body"`
-	// W3C trace context of the client frame, for the relay's span; empty for state.
+	// W3C trace context of the client frame, for the relay's span; empty for `state`.
 	Traceparent string `protobuf:"bytes,9,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
-	// The gateway's number for this input, unique for its member's session; 0 for state without a `rid`. The relay answers
+	// The gateway's number for this input, unique for its member's session; 0 for `look`. The relay answers
 	// each numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
 	// is answered again and not done again.
 	Number        uint64 `protobuf:"varint,10,opt,name=number,proto3" json:"number,omitempty"`
@@ -1480,7 +1480,7 @@ type AttachRequest_Inputs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The inputs, in order.
 	Inputs []*Input `protobuf:"bytes,1,rep,name=inputs,proto3" json:"inputs,omitempty"`
-	// What members did after those that nobody waits for an answer of.
+	// Steps that were made before the inputs.
 	Steps         *Steps `protobuf:"bytes,2,opt,name=steps,proto3" json:"steps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

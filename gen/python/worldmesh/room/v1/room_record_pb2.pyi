@@ -161,7 +161,7 @@ class RoomRecord(_message.Message):
 
         @_builtins.property
         def steps(self) -> _room_service_pb2.Steps:
-            """And the steps after them."""
+            """And the steps before them."""
 
         def __init__(
             self,

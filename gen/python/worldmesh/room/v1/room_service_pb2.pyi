@@ -110,7 +110,7 @@ class AttachRequest(_message.Message):
 
         @_builtins.property
         def steps(self) -> Global___Steps:
-            """What members did after those that nobody waits for an answer of."""
+            """Steps that were made before the inputs."""
 
         def __init__(
             self,
@@ -583,9 +583,9 @@ class Input(_message.Message):
     rid: _builtins.int
     """The client's request id, echoed in the reply frame; 0 if the client wants no reply."""
     traceparent: _builtins.str
-    """W3C trace context of the client frame, for the relay's span; empty for state."""
+    """W3C trace context of the client frame, for the relay's span; empty for `state`."""
     number: _builtins.int
-    """The gateway's number for this input, unique for its member's session; 0 for state without a `rid`. The relay answers
+    """The gateway's number for this input, unique for its member's session; 0 for `look`. The relay answers
     each numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
     is answered again and not done again.
     """

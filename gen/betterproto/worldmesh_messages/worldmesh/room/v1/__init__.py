@@ -140,7 +140,7 @@ class AttachRequestInputs(betterproto2.Message):
 
     steps: "Steps | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    What members did after those that nobody waits for an answer of.
+    Steps that were made before the inputs.
     """
 
 
@@ -487,12 +487,12 @@ class Input(betterproto2.Message):
 
     traceparent: "str" = betterproto2.field(9, betterproto2.TYPE_STRING)
     """
-    W3C trace context of the client frame, for the relay's span; empty for state.
+    W3C trace context of the client frame, for the relay's span; empty for `state`.
     """
 
     number: "int" = betterproto2.field(10, betterproto2.TYPE_UINT64)
     """
-    The gateway's number for this input, unique for its member's session; 0 for state without a `rid`. The relay answers
+    The gateway's number for this input, unique for its member's session; 0 for `look`. The relay answers
     each numbered input once (Delivery.answered), after it is in the log; one that a gateway repeats on another stream
     is answered again and not done again.
     """
@@ -1193,7 +1193,7 @@ class RoomRecordPlayed(betterproto2.Message):
 
     steps: "Steps | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    And the steps after them.
+    And the steps before them.
     """
 
 
