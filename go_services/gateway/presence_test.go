@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
@@ -212,6 +213,10 @@ func TestManySessionsAreToldInPartsAndAsTheyAreByThen(t *testing.T) {
 }
 
 func TestChangesThatFollowOneAnotherShareAMessage(t *testing.T) {
+	synctest.Test(t, changesThatFollowOneAnother)
+}
+
+func changesThatFollowOneAnother(t *testing.T) {
 	stream := &patientStream{told: make(chan *presencev1.AttachRequest), acks: make(chan uint64, 1)}
 	s := newPresence(patientPresence{patientStream: stream}, "gateway-0", slog.New(slog.DiscardHandler)).shards[0]
 	var following sync.WaitGroup

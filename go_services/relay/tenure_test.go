@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,5 +110,30 @@ func TestRoomsThatAreGivenAwayAreSpread(t *testing.T) {
 	tenure.peers = tenure.peers[:1]
 	if to := tenure.spread(2); len(to) != 2 || to[0] != "" || to[1] != "" {
 		t.Errorf("without others they go to %v", to)
+	}
+}
+
+func TestALeaseThatIsLateIsSaidOnceAndWhenItIsBack(t *testing.T) {
+	var said bytes.Buffer
+	var cut atomic.Bool
+	h := quietHub()
+	h.log = slog.New(slog.NewTextHandler(&said, nil))
+	h.tenure.me.Relay, h.tenure.world, h.tenure.store = "relay-a", &eras{}, faulty{Store: h.tenure.store, cut: &cut}
+	for range 2 {
+		for _, down := range []bool{true, false} {
+			cut.Store(down)
+			for range 3 {
+				h.renew(t.Context())
+			}
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+	for i, line := range lines {
+		if want := []string{"the lease can not be renewed", "the lease is renewed again"}[i%2]; !strings.Contains(line, want) {
+			t.Errorf("line %d is %q", i+1, line)
+		}
+	}
+	if len(lines) != 4 {
+		t.Errorf("%d lines are said", len(lines))
 	}
 }

@@ -258,6 +258,7 @@ func until(t *testing.T, what string, holds func() bool) {
 
 func TestAServiceOutlivesWhoReadsItsLog(t *testing.T) {
 	signal.Reset(syscall.SIGPIPE)
+	t.Cleanup(func() { signal.Reset(syscall.SIGPIPE) })
 	s := start(t, func(context.Context) error { return nil })
 	if err := s.get(t, room, asServer...); err != nil {
 		t.Fatal(err)

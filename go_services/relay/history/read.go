@@ -32,8 +32,9 @@ type Report struct {
 }
 
 // CheckFolder reads all files of a folder, and checks each room. What came after a fail-over of the store is left out, if
-// the room was there before: the store may have forgotten what it likes of it; but it gives no epoch twice. Counted are rooms that began at `since`, by
-// the monotonic clock, or later; a history without any operation of theirs proves nothing, so it is not linearizable.
+// the room was there before: the store may have forgotten what it likes of it; but it gives no epoch twice. Counted are
+// rooms that began at `since`, by the monotonic clock, or later; a history without any operation of theirs proves nothing,
+// so it is not linearizable.
 func CheckFolder(folder string, since int64, timeout time.Duration) (Report, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
 	if err != nil {

@@ -76,3 +76,15 @@ func TestWhatIsNoPlaceIsNotTaken(t *testing.T) {
 		t.Errorf("%d corrections, and it is at %v", sink.n, at)
 	}
 }
+
+func TestWhoAppearsAtAWallIsInside(t *testing.T) {
+	now, link := time.UnixMilli(0), Link{Stream: 1, ID: 1}
+	for _, side := range []float32{9.996, 10, 10.004, 0.015} {
+		sink := &corrections{}
+		r := walkIn(Config{Width: side, Depth: side, MaxSpeed: 8, Spawn: frames.Vec3{X: side, Z: side}}, sink, now, link)
+		at := r.Members()[0].State.Position
+		if r.Move(now, link, In{}, Move{Position: at}); sink.n != 0 || at.X > side || at.Z > side {
+			t.Errorf("in %v m: at %v, put back %d times", side, at, sink.n)
+		}
+	}
+}

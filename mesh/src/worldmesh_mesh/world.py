@@ -117,9 +117,14 @@ class World:
         """An Envoy that refuses its configuration ends, and the one before with it."""
         config = f"envoy/{proxy.removeprefix('envoy-')}.json"
         check = [str(programs().envoy), "--mode", "validate", "--config-path", config, "--log-level", "error"]
-        done = subprocess.run(
-            check, cwd=self._topology.data, capture_output=True, text=True, timeout=_SUCCESSION_SECONDS, check=False
-        )
+        try:
+            done = subprocess.run(
+                check, cwd=self._topology.data, capture_output=True, text=True, timeout=_SUCCESSION_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise WorldError(
+                f"to check {config} takes more than {_SUCCESSION_SECONDS:.0f} s: is the machine busy?"
+            ) from None
         if done.returncode:
             words = (done.stdout + done.stderr).strip()[-_LAST_WORDS:]
             raise WorldError(f"the next {proxy} would not take {self._topology.data / config}: {words}")
