@@ -27,11 +27,9 @@ var (
 		"another stream of the gateway has taken the place of this one")
 	errOpenExpected = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
 		"the first request must be open, and only the first")
-	// These are a gateway's mistakes, and Aborted, for with its next stream it may make none.
-	errSteps = kit.NewError(codes.Aborted, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
-		"the lists of steps are not of one length")
-	errTooMany = kit.NewError(codes.Aborted, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
-		"more inputs or steps at once than the contract has")
+	// These are defects of a gateway, and logged; with its next stream it may have none.
+	errSteps   = errors.New("the lists of a gateway's steps are not of one length")
+	errTooMany = errors.New("a gateway sends more inputs or steps at once than the contract has")
 )
 
 // server is worldmesh.room.v1.RoomService.
