@@ -116,6 +116,8 @@ type Replayed struct {
 }
 
 var (
+	errNoRecording = errors.New("it is no recording of a room")
+
 	errEmpty   = errors.New("the recording is empty")
 	errCut     = errors.New("the recording ends within its first record")
 	errNoBegin = errors.New("the recording does not begin with `begin`")
@@ -131,7 +133,10 @@ func Replay(in io.Reader, sink room.Sink, each func(*roomv1.RoomRecord)) (Replay
 		if done.Cut = errors.Is(err, io.ErrUnexpectedEOF); done.Cut || errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil {
+		switch {
+		case err != nil && done.Records == 0:
+			return done, fmt.Errorf("%w: %w", errNoRecording, err)
+		case err != nil:
 			return done, fmt.Errorf("record %d: %w", done.Records+1, err)
 		}
 		done.Records++

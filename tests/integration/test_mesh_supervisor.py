@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -102,7 +103,13 @@ def test_a_world_whose_supervisor_was_killed_starts_again_and_keeps_its_data(sma
     eventually(lambda: supervisor not in left_of(small))
     left = left_of(small)
     assert left, "what it supervised lives on"
-    assert small.command("where", check=False).returncode == 1
+    where = small.command("where", check=False)
+    assert where.returncode == 1
+    assert "the supervisor is gone" in where.stderr
+    known = json.loads(where.stdout)
+    assert known["not_ready"] == ["supervisor"]
+    assert {"envoy-edge", "gateway-0", "relay-0", "mongod"} <= known["pids"].keys()
+    assert set(known["pids"].values()) <= set(left)
 
     again = small.command("up", "--detach")
     assert re.search(r"ending \d+ processes that an earlier world has left", again.stderr)

@@ -19,6 +19,7 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/relay"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
 )
 
 var errDiffers = errors.New("it comes to another state than the relay did")
@@ -63,7 +64,7 @@ func play(out io.Writer, path string, verbose bool) error {
 	defer func() { _ = file.Close() }()
 	done, err := relay.Replay(file, &nowhere{}, func(record *roomv1.RoomRecord) {
 		if verbose {
-			fmt.Fprintln(out, time.Unix(0, record.GetTimeNs()).UTC().Format(time.RFC3339Nano), prototext.MarshalOptions{}.Format(record))
+			fmt.Fprintln(out, time.Unix(0, record.GetTimeNs()).UTC().Format(time.RFC3339Nano), text(record))
 		}
 	})
 	if err != nil {
@@ -82,6 +83,17 @@ func play(out io.Writer, path string, verbose bool) error {
 		fmt.Fprintln(out, "the relay came to the same state")
 	}
 	return nil
+}
+
+// text is a record for people: the frames that a room begins with, encoded for clients, are left out.
+func text(record *roomv1.RoomRecord) string {
+	if record.GetBegin() != nil {
+		record = proto.CloneOf(record)
+		for _, e := range record.GetBegin().GetTail() {
+			e.Frame = nil
+		}
+	}
+	return prototext.MarshalOptions{}.Format(record)
 }
 
 // nowhere is where what comes out of the room goes.

@@ -33,7 +33,7 @@ from .paths import CATALOGUE, DESCRIPTORS, PYTHON, ROOT
 from .render import render
 from .settings import known_settings
 from .topology import Topology, TopologyError, make_topology
-from .world import World, WorldError, announce, attend, end_on_signals, without_settings
+from .world import SUPERVISOR, World, WorldError, announce, attend, end_on_signals, without_settings
 
 _BASE = 8000
 
@@ -98,7 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "up":
             return _up(detach=arguments.detach)
         case "down":
-            World(_topology(), _say).stop()
+            _say("the world has ended" if World(_topology(), _say).stop() else "no world was up")
         case "where":
             _where()
         case "clean":
@@ -156,7 +156,12 @@ def _where() -> None:
 
 
 def _must_be_ready(addresses: Json) -> None:
-    if waiting := cast("list[str]", addresses["not_ready"]):
+    waiting = cast("list[str]", addresses["not_ready"])
+    if SUPERVISOR in waiting:
+        raise WorldError(
+            "the supervisor is gone, what it started runs on unwatched: `make up` ends that and starts anew"
+        )
+    if waiting:
         raise WorldError(f"the world is not ready: {', '.join(waiting)} (see {addresses['logs']})")
 
 

@@ -21,7 +21,9 @@ def load_overrides(path: Path) -> Overrides:
         return {
             str(name): {str(k): _text(f"{name}: {k}", v) for k, v in settings.items()} for name, settings in raw.items()
         }
-    except (OSError, AttributeError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise TopologyError(f"WORLDMESH_OVERRIDES={path}: {error.strerror}") from error
+    except (AttributeError, yaml.YAMLError) as error:
         raise TopologyError(f"WORLDMESH_OVERRIDES={path}: {error}") from error
 
 

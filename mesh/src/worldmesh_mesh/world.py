@@ -26,6 +26,9 @@ from .succession import serving
 from .supervisor import SOCKET, supervised
 from .topology import HOST, Topology
 
+SUPERVISOR = "supervisor"
+"""As `where` names it while it is gone."""
+
 _LOG = "log/supervisor.log"
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
@@ -68,12 +71,14 @@ class World:
         """Whether the supervisor lives."""
         return self._supervisor() is not None
 
-    def stop(self) -> None:
-        """End everything, and wait until it has ended."""
+    def stop(self) -> bool:
+        """End everything, and wait until it has ended; false if there was nothing."""
         if pid := self._supervisor():
             strays.end([pid], _STOP_SECONDS)
-        strays.end(strays.processes_of(self._topology.data))
+        left = strays.processes_of(self._topology.data)
+        strays.end(left)
         self._pid_file.unlink(missing_ok=True)
+        return bool(pid or left)
 
     def wait(self) -> None:
         """Wait until the supervisor ends."""
@@ -83,13 +88,17 @@ class World:
     def where(self) -> Json:
         """The addresses of the world that runs, whatever the settings are now, with the pids of its processes.
 
-        `not_ready` names what is not: nothing, once the world is up. Raises WorldError while it does not run.
+        `not_ready` names what is not: nothing, once the world is up. It names the supervisor, if only what that has
+        started still runs. Raises WorldError while nothing does.
         """
-        self._must_run()
+        supervised = self.running()
+        pids = self._pids() if supervised else strays.names_of(self._topology.data)
+        if not pids:
+            self._must_run()
         addresses = self._addresses()
         return addresses | {
-            "not_ready": self._not_ready(addresses),
-            "pids": {name: serving(pid) for name, pid in self._pids().items()},
+            "not_ready": ([] if supervised else [SUPERVISOR]) + self._not_ready(addresses),
+            "pids": {name: serving(pid) for name, pid in pids.items()},
         }
 
     def succeed(self, proxy: str) -> None:

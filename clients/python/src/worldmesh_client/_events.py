@@ -19,9 +19,9 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Reconnected:
-    """What was lost is back: the socket, closed with `close_code`, or, if that is None, only the room, which has moved
-    to another relay. `snapshot` is the room as it is now, if there was one. What happened in between follows, unless
-    `snapshot.gap` says that some of it can't be had any more."""
+    """What was lost is back: the socket, closed with `close_code`, or, if that is None, only the room, which no relay
+    has had for a while (RoomLeft). `snapshot` is the room as it is now, if there was one. What happened in between
+    follows, unless `snapshot.gap` says that some of it can't be had any more."""
 
     close_code: int | None
     snapshot: Snapshot | None
