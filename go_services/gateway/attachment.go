@@ -97,7 +97,9 @@ func (a *attachment) run(ctx context.Context) {
 			return
 		}
 		if end.opened {
-			healthy = time.Now()
+			if !end.defective() {
+				healthy = time.Now()
+			}
 			a.metrics.reattachments.WithLabelValues(end.why()).Inc()
 			if healthy.Sub(began) > steadyTime {
 				wait.reset()
@@ -135,6 +137,11 @@ func (e streamEnd) final() bool {
 	default:
 		return false
 	}
+}
+
+// defective says whether something is wrong with us: what was sent may be wrong again, as it is repeated.
+func (e streamEnd) defective() bool {
+	return e.err != nil && kit.StatusOf(e.err).Code() == codes.Internal
 }
 
 func (e streamEnd) why() string {

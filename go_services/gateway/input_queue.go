@@ -57,8 +57,11 @@ func (q *inputQueue) step(m *roomlink.Member, move dialect.Move) {
 func (q *inputQueue) askedStep(m *roomlink.Member, move dialect.Move, in *roomv1.Input) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if !q.putLocked(in) {
+		return false
+	}
 	m.Stepped(move)
-	return q.putLocked(in)
+	return true
 }
 
 func (q *inputQueue) putLocked(in *roomv1.Input) bool {

@@ -11,7 +11,7 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 )
 
-// A relay that takes nothing has its room's steps wait, and then the oldest be dropped.
+// A relay that takes nothing has its room's steps wait, and then those be dropped that have a newer one.
 func TestStepsThatAreDroppedAreCounted(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	q := newInputQueue(newPace(time.Hour, time.Hour), newMetrics(registry, socket.NewTurns(1)))
@@ -19,7 +19,7 @@ func TestStepsThatAreDroppedAreCounted(t *testing.T) {
 	for range roomlink.MaxWaitingSteps + 1 {
 		q.step(who, dialect.Move{})
 	}
-	if n := counterOf(t, registry, "worldmesh_gateway_steps_dropped_total"); n != roomlink.MaxSteps {
+	if n := counterOf(t, registry, "worldmesh_gateway_steps_dropped_total"); n != roomlink.MaxWaitingSteps-1 {
 		t.Errorf("%v were dropped", n)
 	}
 	q.close()

@@ -451,25 +451,25 @@ func (l *liveRoom) play(
 		if l.frozen || l.streams[s.id] != s {
 			return
 		}
-		var played []*roomv1.Input
-		walked := len(batch.GetSteps().GetLinks()) > 0
-		applySteps(core, now, s.id, batch.GetSteps(), l.outOfBounds)
-		for _, in := range batch.GetInputs() {
-			if !f(now, core, in) {
-				continue
+		record := &roomv1.RoomRecord_Played{Stream: s.id, Steps: batch.GetSteps()}
+		walked, before, i := len(batch.GetSteps().GetLinks()) > 0, batch.GetStepsBefore(), 0
+		inOrder(core, now, s.id, batch.GetSteps(), before, batch.GetInputs(), func(in *roomv1.Input) {
+			if f(now, core, in) {
+				walked = walked || in.GetState() != nil
+				if l.record != nil {
+					record.Inputs = append(record.Inputs, in)
+					if len(before) > 0 {
+						record.StepsBefore = append(record.StepsBefore, before[i])
+					}
+				}
 			}
-			if l.record != nil {
-				played = append(played, in)
-			}
-			walked = walked || in.GetState() != nil
-		}
+			i++
+		}, l.outOfBounds)
 		if walked {
 			s.walks.note(now, l.tempo.interval())
 		}
 		if l.record != nil {
-			l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Played_{
-				Played: &roomv1.RoomRecord_Played{Stream: s.id, Inputs: played, Steps: batch.GetSteps()},
-			}})
+			l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Played_{Played: record}})
 		}
 		if l.held && !l.expects() {
 			l.tickNow()

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
@@ -39,42 +40,72 @@ func (s *server) play(live *liveRoom, st *stream, batch *roomv1.AttachRequest_In
 
 // checkBatch looks for what no gateway should send: more than the contract has, and lists that do not agree.
 func checkBatch(batch *roomv1.AttachRequest_Inputs) error {
-	if len(batch.GetInputs()) > maxInputs {
-		return errTooMany
-	}
-	return checkSteps(batch.GetSteps())
+	return checkLists(batch.GetSteps(), batch.GetStepsBefore(), len(batch.GetInputs()))
 }
 
-func checkSteps(s *roomv1.Steps) error {
+func checkLists(s *roomv1.Steps, before []uint32, inputs int) error {
 	n, bytes := len(s.GetLinks()), 0
+	if n > maxInputs || inputs > maxInputs {
+		return errTooMany
+	}
 	for _, size := range s.GetValueSizes() {
 		bytes += int(size)
-	}
-	if n > maxInputs {
-		return errTooMany
 	}
 	alike := len(s.GetX()) == n && len(s.GetY()) == n && len(s.GetZ()) == n && len(s.GetYaws()) == n && len(s.GetAnimations()) == n
 	if sizes := len(s.GetValueSizes()); !alike || sizes != n && sizes != 0 || bytes != len(s.GetValues()) {
 		return errSteps
 	}
+	if len(before) > 0 && (len(before) != inputs || !slices.IsSorted(before) || before[inputs-1] > uint32(n)) {
+		return errSteps
+	}
 	return nil
 }
 
-// applySteps is steps as the room's core takes them. Those that are out of the contract's bounds are left out, and told of.
-func applySteps(core *room.Room, now time.Time, stream uint64, s *roomv1.Steps, outOfBounds func(room.Link)) {
-	values, sizes := s.GetValues(), s.GetValueSizes()
-	for i, id := range s.GetLinks() {
-		move := room.Move{Position: frames.Vec3{X: s.X[i], Y: s.Y[i], Z: s.Z[i]}}
-		if len(sizes) > 0 {
-			move.Values, values = values[:sizes[i]], values[sizes[i]:]
+// inOrder gives what came in one message to the room in its order: the steps to its core, the inputs to `play`. The lists
+// must have been checked. Steps that are out of the contract's bounds are left out, and told of.
+func inOrder(
+	core *room.Room, now time.Time, stream uint64, s *roomv1.Steps, before []uint32, inputs []*roomv1.Input,
+	play func(*roomv1.Input), outOfBounds func(room.Link),
+) {
+	reader := stepReader{core: core, now: now, stream: stream, steps: s, values: s.GetValues(), outOfBounds: outOfBounds}
+	for i, in := range inputs {
+		if len(before) > 0 {
+			reader.playTo(int(before[i]))
+		} else {
+			reader.playTo(len(s.GetLinks()))
 		}
-		link, yaw, animation := room.Link{Stream: stream, ID: id}, s.Yaws[i], s.Animations[i]
+		play(in)
+	}
+	reader.playTo(len(s.GetLinks()))
+}
+
+// stepReader plays steps, one after another.
+type stepReader struct {
+	core        *room.Room
+	now         time.Time
+	stream      uint64
+	steps       *roomv1.Steps
+	next        int
+	values      []byte // of the next and those after it
+	outOfBounds func(room.Link)
+}
+
+// playTo plays those before the n-th.
+func (r *stepReader) playTo(n int) {
+	s := r.steps
+	for ; r.next < n; r.next++ {
+		i := r.next
+		move := room.Move{Position: frames.Vec3{X: s.X[i], Y: s.Y[i], Z: s.Z[i]}}
+		if len(s.GetValueSizes()) > 0 {
+			move.Values, r.values = r.values[:s.ValueSizes[i]], r.values[s.ValueSizes[i]:]
+		}
+		link, yaw, animation := room.Link{Stream: r.stream, ID: s.Links[i]}, s.Yaws[i], s.Animations[i]
 		if yaw > math.MaxUint16 || animation > math.MaxUint16 || len(move.Values) > maxValues {
-			outOfBounds(link)
+			r.outOfBounds(link)
 			continue
 		}
 		move.Yaw, move.Animation = uint16(yaw), uint16(animation)
-		core.Move(now, link, room.In{}, move)
+		r.core.Move(r.now, link, room.In{}, move)
 	}
 }
 

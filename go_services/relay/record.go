@@ -11,6 +11,7 @@ import (
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 	"google.golang.org/protobuf/encoding/protodelim"
@@ -175,13 +176,13 @@ func replay(core *room.Room, record *roomv1.RoomRecord) error {
 		open := step.Attached.GetOpen()
 		core.Attached(step.Attached.GetStream(), positionOf(open.GetSeen()), rejoinsOf(open.GetRejoins()))
 	case *roomv1.RoomRecord_Played_:
-		if err := checkSteps(step.Played.GetSteps()); err != nil {
+		p := step.Played
+		if err := checkLists(p.GetSteps(), p.GetStepsBefore(), len(p.GetInputs())); err != nil {
 			return err
 		}
-		applySteps(core, now, step.Played.GetStream(), step.Played.GetSteps(), func(room.Link) {})
-		for _, in := range step.Played.GetInputs() {
-			apply(core, now, room.Link{Stream: step.Played.GetStream(), ID: in.GetLink()}, in)
-		}
+		inOrder(core, now, p.GetStream(), p.GetSteps(), p.GetStepsBefore(), p.GetInputs(), func(in *roomv1.Input) {
+			apply(core, now, room.Link{Stream: p.GetStream(), ID: in.GetLink()}, in)
+		}, func(room.Link) {})
 	case *roomv1.RoomRecord_StreamEnded_:
 		core.StreamEnded(now, step.StreamEnded.GetStream())
 	case *roomv1.RoomRecord_Tick_:
@@ -201,8 +202,10 @@ func replay(core *room.Room, record *roomv1.RoomRecord) error {
 }
 
 func pastOf(begin *roomv1.RoomRecord_Begin) room.Past {
+	last := begin.GetLast()
 	past := room.Past{
-		Epoch: begin.GetEpoch(), Last: *positionOf(begin.GetLast()), LastEntity: begin.GetLastEntity(),
+		Epoch: begin.GetEpoch(), LastEntity: begin.GetLastEntity(),
+		Last:     frames.LogPosition{Epoch: last.GetEpoch(), Seq: last.GetSeq(), Sub: last.GetSub()},
 		Complete: begin.GetComplete(), Lost: make(map[uint32]time.Duration, len(begin.GetLost())),
 	}
 	for _, m := range begin.GetMembers() {

@@ -75,7 +75,9 @@ func recordOne(t *testing.T, seed uint64) []byte {
 		if in.GetState() != nil { // the order of both decides where the member is
 			before := step(20 + random.Float32())
 			before.Link = in.GetLink()
-			batch.Steps = stepsOf(before)
+			batch.Steps = stepsOf(before, before, before)
+			batch.Steps.X[1] += random.Float32()
+			batch.StepsBefore = []uint32{random.Uint32N(4)}
 		}
 		play(t, s, live, st, batch)
 	}
@@ -225,7 +227,7 @@ func TestARecordingWhoseStepsDoNotAgreeIsAnError(t *testing.T) {
 	var file bytes.Buffer
 	for _, record := range []*roomv1.RoomRecord{
 		{Step: &roomv1.RoomRecord_Begin_{Begin: &roomv1.RoomRecord_Begin{
-			RoomId: "room_a", Config: &roomv1.RoomConfig{TickHz: 20}, Last: &roomv1.LogPosition{},
+			RoomId: "room_a", Config: &roomv1.RoomConfig{TickHz: 20},
 		}}},
 		{Step: &roomv1.RoomRecord_Played_{Played: &roomv1.RoomRecord_Played{Steps: &roomv1.Steps{Links: []uint32{1}}}}},
 	} {

@@ -28,7 +28,7 @@ var (
 	errOpenExpected = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
 		"the first request must be open, and only the first")
 	// These are defects of a gateway, and logged; with its next stream it may have none.
-	errSteps   = errors.New("the lists of a gateway's steps are not of one length")
+	errSteps   = errors.New("the lists of a gateway's steps do not agree")
 	errTooMany = errors.New("a gateway sends more inputs or steps at once than the contract has")
 )
 

@@ -337,8 +337,19 @@ func TestStepsWhoseListsDoNotAgreeEndTheStream(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if checkBatch(batchOf(make([]*roomv1.Input, maxInputs)...)) != nil || checkBatch(batchOf(make([]*roomv1.Input, maxInputs+1)...)) == nil {
-		t.Error("the bound of inputs is another")
+	for inputs, tooMany := range map[int]error{maxInputs: nil, maxInputs + 1: errTooMany} {
+		if err := checkBatch(batchOf(make([]*roomv1.Input, inputs)...)); !errors.Is(err, tooMany) {
+			t.Errorf("%d inputs: %v", inputs, err)
+		}
+	}
+	for name, before := range map[string][]uint32{
+		"not in order": {2, 1}, "more than there are": {0, 3}, "not of all inputs": {0}, "of more inputs": {0, 1, 2},
+	} {
+		batch := batchOf(chat(1, "a"), chat(1, "b"))
+		batch.Steps, batch.StepsBefore = stepsOf(step(1.1), step(1.2)), before
+		if err := checkBatch(batch); !errors.Is(err, errSteps) {
+			t.Errorf("steps before inputs, %s: %v", name, err)
+		}
 	}
 	r := startRelay(t, 1<<20)
 	g := r.attach(t, "gateway-0", "room_a")
@@ -513,6 +524,32 @@ func until(t testing.TB, what string, condition func() bool) {
 	for limit := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("it does not come to that: %s", what)
+		}
+	}
+}
+
+func TestStepsAndInputsArePlayedInTheirOrder(t *testing.T) {
+	for name, c := range map[string]struct {
+		before []uint32
+		ends   float32
+	}{
+		"a step after the input":         {[]uint32{1}, 1.3},
+		"both steps before it":           {[]uint32{2}, 1.2},
+		"both, for nothing else is said": {nil, 1.2},
+		"both steps after it":            {[]uint32{0}, 1.3},
+	} {
+		r := startRelay(t, 1<<20)
+		g := r.attach(t, "gateway-0", "room_a")
+		g.join(1, "usr_ann")
+		g.next(clientv1.ServerBodySnapshot)
+		asked := step(1.2)
+		asked.Rid = 7
+		batch := batchOf(asked)
+		batch.Steps, batch.StepsBefore = stepsOf(step(1.1), step(1.3)), c.before
+		g.send(&roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: batch}})
+		d, _ := g.next(clientv1.ServerBodyStateBatch)
+		if at := viewOf(d).States[0].Position.X; at != c.ends {
+			t.Errorf("%s: it is at %v, not %v", name, at, c.ends)
 		}
 	}
 }

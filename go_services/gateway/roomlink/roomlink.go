@@ -197,7 +197,7 @@ const (
 	// MaxSteps bounds how many steps are taken at once, by the contract. With all the values that a session lets
 	// through they are a megabyte.
 	MaxSteps = 4096
-	// MaxWaitingSteps bounds how many steps wait.
+	// MaxWaitingSteps is how many steps may wait before those are dropped that are not the newest of their member.
 	MaxWaitingSteps = 4 * MaxSteps
 	// mostSpare is how many steps' memory is kept to be used again.
 	mostSpare = 1024
@@ -213,6 +213,7 @@ type Queue struct {
 	bytes      int             // of both
 	steps      *roomv1.Steps   // that wait; nil if there were none yet
 	spare      *roomv1.Steps   // to be used again
+	most       int             // how many steps may wait; 0: MaxWaitingSteps
 }
 
 // waiting is an input that waits, and how many of the steps that wait come before it.
@@ -235,14 +236,46 @@ func (q *Queue) Put(in *roomv1.Input) bool {
 	return true
 }
 
-// Step adds a step, whose values are copied. If too many wait, the oldest are dropped; it says how many.
+// Step adds a step, whose values are copied. If too many wait, those are dropped after which their member has made another,
+// but for the newest values; it says how many.
 func (q *Queue) Step(step Step) (dropped int) {
-	if len(q.steps.GetLinks()) >= MaxWaitingSteps {
-		dropped = MaxSteps
-		q.keep(q.takeSteps(dropped))
+	if waiting := len(q.steps.GetLinks()); waiting >= max(q.most, MaxWaitingSteps) {
+		dropped = q.dropOlder()
+		q.most = 2 * (waiting - dropped) // so that it is not looked through for each step of a great crowd
 	}
 	q.add(step)
 	return dropped
+}
+
+func (q *Queue) dropOlder() (dropped int) {
+	all, sizes, values := q.steps, q.steps.GetValueSizes(), q.steps.GetValues()
+	keep := make([]bool, len(all.GetLinks()))
+	newer := map[uint32]bool{} // and whether one of them has values
+	for i, link := range slices.Backward(all.GetLinks()) {
+		told, there := newer[link]
+		has := len(sizes) > 0 && sizes[i] > 0
+		keep[i] = !there || has && !told
+		newer[link] = told || has
+	}
+	q.steps = nil
+	kept := make([]int, len(keep)+1) // before each
+	for i, link := range all.GetLinks() {
+		var own []byte
+		if len(sizes) > 0 {
+			own, values = values[:sizes[i]], values[sizes[i]:]
+		}
+		if kept[i+1] = kept[i]; keep[i] {
+			kept[i+1]++
+			q.add(Step{link, dialect.Move{
+				Position: frames.Vec3{X: all.X[i], Y: all.Y[i], Z: all.Z[i]},
+				Yaw:      uint16(all.Yaws[i]), Animation: uint16(all.Animations[i]), Values: own,
+			}})
+		}
+	}
+	for i := range q.waiting {
+		q.waiting[i].after = kept[q.waiting[i].after]
+	}
+	return len(keep) - kept[len(keep)]
 }
 
 func (q *Queue) add(step Step) {
@@ -265,23 +298,18 @@ func (q *Queue) add(step Step) {
 // Len is how many inputs and steps wait to be sent.
 func (q *Queue) Len() int { return len(q.waiting) + len(q.steps.GetLinks()) }
 
-// Take moves what comes next into a message that is used again: steps, and up to n inputs, and no more than MaxTaken, that
-// come before the next step.
+// Take moves what comes next into a message that is used again: up to n inputs, and no more than MaxTaken, and the steps
+// between them.
 func (q *Queue) Take(into *roomv1.AttachRequest_Inputs, n int) {
 	q.keep(into.GetSteps())
-	steps := len(q.steps.GetLinks())
-	if len(q.waiting) > 0 {
-		steps = q.waiting[0].after
-	}
-	steps = min(steps, MaxSteps)
 	clear(into.GetInputs())
-	taken, bytes := into.GetInputs()[:0], 0
+	taken, before, bytes := into.GetInputs()[:0], into.GetStepsBefore()[:0], 0
 	for _, w := range q.waiting[:min(len(q.waiting), n)] {
 		size := sizeOf(w.Input)
-		if bytes += size; w.after > steps || bytes > MaxTaken && len(taken) > 0 {
+		if bytes += size; w.after > MaxSteps || bytes > MaxTaken && len(taken) > 0 {
 			break
 		}
-		taken = append(taken, w.Input)
+		taken, before = append(taken, w.Input), append(before, uint32(w.after))
 		if w.GetNumber() != 0 {
 			q.unanswered = append(q.unanswered, w.Input)
 		} else {
@@ -291,7 +319,15 @@ func (q *Queue) Take(into *roomv1.AttachRequest_Inputs, n int) {
 	rest := copy(q.waiting, q.waiting[len(taken):])
 	clear(q.waiting[rest:])
 	q.waiting = q.waiting[:rest]
-	into.Inputs, into.Steps = taken, q.takeSteps(steps)
+	steps := len(q.steps.GetLinks())
+	if rest > 0 {
+		steps = q.waiting[0].after
+	}
+	steps = min(steps, MaxSteps)
+	if len(before) > 0 && before[0] == uint32(steps) { // all of them are
+		before = before[:0]
+	}
+	into.Inputs, into.StepsBefore, into.Steps = taken, before, q.takeSteps(steps)
 }
 
 // takeSteps takes the first n; nil if that is none.
@@ -361,7 +397,7 @@ func (q *Queue) Reopen(steps []Step) {
 			again = append(again, w.Input)
 		}
 	}
-	q.waiting, q.unanswered, q.bytes, q.steps = nil, nil, 0, nil
+	q.waiting, q.unanswered, q.bytes, q.steps, q.most = nil, nil, 0, nil, 0
 	for _, in := range again {
 		q.waiting = append(q.waiting, waiting{in, 0})
 		q.bytes += sizeOf(in)

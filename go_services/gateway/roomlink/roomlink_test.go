@@ -2,6 +2,7 @@ package roomlink
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -65,16 +66,29 @@ func moveTo(x float32, values string) dialect.Move {
 	return dialect.Move{Position: frames.Vec3{X: x, Y: 1, Z: 2}, Yaw: 3, Animation: 4, Values: []byte(values)}
 }
 
+// order is what a message says, in its order: steps by what they are, inputs by their number.
+func order(batch *roomv1.AttachRequest_Inputs) []string {
+	steps, before := said(batch.GetSteps()), batch.GetStepsBefore()
+	var all []string
+	told := 0
+	for i, in := range batch.GetInputs() {
+		upTo := len(steps)
+		if len(before) > 0 {
+			upTo = int(before[i])
+		}
+		all = append(all, steps[told:upTo]...)
+		told = upTo
+		all = append(all, fmt.Sprint(in.GetNumber()))
+	}
+	return append(all, steps[told:]...)
+}
+
 // sent is all that a queue has, message by message.
 func sent(q *Queue) []string {
 	var all []string
 	var batch roomv1.AttachRequest_Inputs
 	for q.Take(&batch, 9); len(batch.GetInputs()) > 0 || batch.GetSteps() != nil; q.Take(&batch, 9) {
-		message := strings.Join(said(batch.GetSteps()), ", ")
-		for _, in := range batch.GetInputs() {
-			message += fmt.Sprintf(" then %d", in.GetNumber())
-		}
-		all = append(all, message)
+		all = append(all, strings.Join(order(&batch), "; "))
 	}
 	return all
 }
@@ -94,7 +108,7 @@ func TestStepsAndInputsAreSentInTheirOrder(t *testing.T) {
 		q.Step(Step{1, moveTo(3, "")})
 		q.Put(input(4))
 		want := []string{
-			" then 1", "1 at 1,1,2 facing 3 does 4, 2 at 2,1,2 facing 3 does 4 with two then 2 then 3", "1 at 3,1,2 facing 3 does 4 then 4",
+			"1; 1 at 1,1,2 facing 3 does 4; 2 at 2,1,2 facing 3 does 4 with two; 2; 3; 1 at 3,1,2 facing 3 does 4; 4",
 		}
 		if got := sent(&q); !slices.Equal(got, want) {
 			t.Fatalf("%q", got)
@@ -105,7 +119,7 @@ func TestStepsAndInputsAreSentInTheirOrder(t *testing.T) {
 	q.Put(input(5))
 	var batch roomv1.AttachRequest_Inputs
 	q.Take(&batch, 1)
-	if s := batch.GetSteps(); !slices.Equal(s.GetValueSizes(), []uint32{0, 3}) || len(batch.GetInputs()) != 1 {
+	if s := batch.GetSteps(); !slices.Equal(s.GetValueSizes(), []uint32{0, 3}) || len(batch.GetInputs()) != 1 || len(batch.GetStepsBefore()) > 0 {
 		t.Errorf("%v", &batch)
 	}
 }
@@ -122,7 +136,7 @@ func TestMemoryThatWasSentIsUsedAgainIfThatIsNotMuch(t *testing.T) {
 	}
 	first, second, third := fill(8), fill(8), fill(8)
 	if first == second || first != third {
-		t.Error("two are in use in turn")
+		t.Error("two are not used in turn")
 	}
 	if large := fill(MaxSteps); large == fill(8) || large == fill(8) {
 		t.Error("a burst is kept")
@@ -158,21 +172,92 @@ func TestMoreStepsThanAMessageHoldsAreTakenInParts(t *testing.T) {
 	}
 }
 
-func TestOfTooManyStepsTheOldestAreDroppedAndNoInput(t *testing.T) {
+func TestOfTooManyStepsTheNewestOfEachAndTheNewestValuesStay(t *testing.T) {
 	var q Queue
-	q.Step(Step{7, moveTo(1, "")})
+	q.Step(Step{7, moveTo(1, "kept")}) // who stands still from now on
 	q.Put(input(1))
+	q.Step(Step{8, moveTo(1, "old")})
+	q.Step(Step{8, moveTo(2, "new")})
+	q.Step(Step{8, moveTo(3, "")})
+	q.Put(input(2))
 	dropped, most := 0, 0
 	for i := range 3 * MaxWaitingSteps {
 		dropped += q.Step(Step{1, moveTo(float32(i), "values")})
 		most = max(most, q.Len())
 	}
-	if most > MaxWaitingSteps+1 || dropped+q.Len() != 3*MaxWaitingSteps+2 {
+	if most > MaxWaitingSteps+2 || dropped+q.Len() != 3*MaxWaitingSteps+6 {
 		t.Errorf("%d waited, %d were dropped, %d are left", most, dropped, q.Len())
 	}
-	messages := sent(&q)
-	if messages[0] != " then 1" || !strings.HasSuffix(messages[len(messages)-1], fmt.Sprintf("%d,1,2 facing 3 does 4 with values", 3*MaxWaitingSteps-1)) {
-		t.Errorf("sent are %.100s and so on", messages)
+	messages := strings.Join(sent(&q), "; ")
+	begin := "7 at 1,1,2 facing 3 does 4 with kept; 1; 8 at 2,1,2 facing 3 does 4 with new; 8 at 3,1,2 facing 3 does 4; 2; 1 at "
+	end := fmt.Sprintf("; 1 at %v,1,2 facing 3 does 4 with values", 3*MaxWaitingSteps-1)
+	if !strings.HasPrefix(messages, begin) || !strings.HasSuffix(messages, end) {
+		t.Errorf("sent are %.300s and so on", messages)
+	}
+}
+
+func TestWhoAreMoreThanStepsMayWaitLoseNone(t *testing.T) {
+	var q Queue
+	for round := range 3 {
+		for i := range uint32(MaxWaitingSteps + 9) {
+			q.Step(Step{i, moveTo(float32(round), "")})
+		}
+	}
+	newest := map[string]bool{}
+	for _, message := range sent(&q) {
+		for _, step := range strings.Split(message, "; ") {
+			link, place, _ := strings.Cut(step, " at ")
+			newest[link] = strings.HasPrefix(place, "2,")
+		}
+	}
+	for link, is := range newest {
+		if !is {
+			t.Fatalf("%s is told to be where it was", link)
+		}
+	}
+	if len(newest) != MaxWaitingSteps+9 {
+		t.Errorf("%d are told of", len(newest))
+	}
+}
+
+// TestAnyOrderIsKept puts inputs and steps at random, and takes them in messages of all sizes.
+func TestAnyOrderIsKept(t *testing.T) {
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		var q Queue
+		var batch roomv1.AttachRequest_Inputs
+		var want, got []string
+		for number := range uint64(400) {
+			switch random.IntN(8) {
+			case 0, 1:
+				q.Put(input(number))
+				want = append(want, fmt.Sprint(number))
+			case 2:
+				q.Take(&batch, 1+random.IntN(4))
+				got = append(got, order(&batch)...)
+			default:
+				for range 1 + random.IntN(3) {
+					step := Step{uint32(number), moveTo(float32(number), strings.Repeat("v", max(0, random.IntN(5)-2)))}
+					one := Queue{}
+					one.Step(step)
+					q.Step(step)
+					want = append(want, said(one.steps)...)
+				}
+			}
+			if number%100 == 99 && random.IntN(2) == 0 { // more than a message holds
+				for range MaxSteps + 5 {
+					q.Step(Step{1, moveTo(1, "")})
+					want = append(want, "1 at 1,1,2 facing 3 does 4")
+				}
+			}
+		}
+		for q.Len() > 0 {
+			q.Take(&batch, 1+random.IntN(4))
+			got = append(got, order(&batch)...)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("seed %d: %d are sent of %d, or in another order", seed, len(got), len(want))
+		}
 	}
 }
 
@@ -207,7 +292,7 @@ func TestTheNewestStepsAreRepeatedWithTheNewestValues(t *testing.T) {
 	ben.Stepped(moveTo(4, ""))
 	q.Put(input(9)) // ben's join
 	q.Reopen(members.Steps())
-	want := []string{" then 9", "1 at 3,1,2 facing 3 does 4 with new, 2 at 4,1,2 facing 3 does 4"}
+	want := []string{"9; 1 at 3,1,2 facing 3 does 4 with new; 2 at 4,1,2 facing 3 does 4"}
 	if got := sent(&q); !slices.Equal(got, want) {
 		t.Errorf("repeated: %q", got)
 	}

@@ -95,7 +95,10 @@ class World:
         pids = self._pids() if supervised else strays.names_of(self._topology.data)
         if not pids:
             self._must_run()
-        addresses = self._addresses()
+        try:
+            addresses = self._addresses()
+        except FileNotFoundError:
+            raise WorldError(f"a world runs whose data is gone ({', '.join(pids)}): `make down` ends it") from None
         return addresses | {
             "not_ready": ([] if supervised else [SUPERVISOR]) + self._not_ready(addresses),
             "pids": {name: serving(pid) for name, pid in pids.items()},

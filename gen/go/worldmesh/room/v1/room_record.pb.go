@@ -463,8 +463,10 @@ type RoomRecord_Played struct {
 	Stream uint64 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
 	// The inputs.
 	Inputs []*Input `protobuf:"bytes,2,rep,name=inputs,proto3" json:"inputs,omitempty"`
-	// And the steps before them.
-	Steps         *Steps `protobuf:"bytes,3,opt,name=steps,proto3" json:"steps,omitempty"`
+	// The steps.
+	Steps *Steps `protobuf:"bytes,3,opt,name=steps,proto3" json:"steps,omitempty"`
+	// Of each input, how many of the steps were made before it; empty if all were made before the first.
+	StepsBefore   []uint32 `protobuf:"varint,4,rep,packed,name=steps_before,json=stepsBefore,proto3" json:"steps_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -516,6 +518,13 @@ func (x *RoomRecord_Played) GetInputs() []*Input {
 func (x *RoomRecord_Played) GetSteps() *Steps {
 	if x != nil {
 		return x.Steps
+	}
+	return nil
+}
+
+func (x *RoomRecord_Played) GetStepsBefore() []uint32 {
+	if x != nil {
+		return x.StepsBefore
 	}
 	return nil
 }
@@ -865,7 +874,7 @@ var File_worldmesh_room_v1_room_record_proto protoreflect.FileDescriptor
 
 const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\n" +
-	"#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\xc3\r\n" +
+	"#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\xe6\r\n" +
 	"\n" +
 	"RoomRecord\x12\x17\n" +
 	"\atime_ns\x18\x01 \x01(\x03R\x06timeNs\x12;\n" +
@@ -899,11 +908,12 @@ const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05value:\x028\x01\x1a]\n" +
 	"\bAttached\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x129\n" +
-	"\x04open\x18\x02 \x01(\v2%.worldmesh.room.v1.AttachRequest.OpenR\x04open\x1a\x82\x01\n" +
+	"\x04open\x18\x02 \x01(\v2%.worldmesh.room.v1.AttachRequest.OpenR\x04open\x1a\xa5\x01\n" +
 	"\x06Played\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x120\n" +
 	"\x06inputs\x18\x02 \x03(\v2\x18.worldmesh.room.v1.InputR\x06inputs\x12.\n" +
-	"\x05steps\x18\x03 \x01(\v2\x18.worldmesh.room.v1.StepsR\x05steps\x1a%\n" +
+	"\x05steps\x18\x03 \x01(\v2\x18.worldmesh.room.v1.StepsR\x05steps\x12!\n" +
+	"\fsteps_before\x18\x04 \x03(\rR\vstepsBefore\x1a%\n" +
 	"\vStreamEnded\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x04R\x06stream\x1a\"\n" +
 	"\x06Logged\x12\x18\n" +

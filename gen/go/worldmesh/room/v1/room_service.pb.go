@@ -1480,8 +1480,10 @@ type AttachRequest_Inputs struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The inputs, in order.
 	Inputs []*Input `protobuf:"bytes,1,rep,name=inputs,proto3" json:"inputs,omitempty"`
-	// Steps that were made before the inputs.
-	Steps         *Steps `protobuf:"bytes,2,opt,name=steps,proto3" json:"steps,omitempty"`
+	// What members did besides.
+	Steps *Steps `protobuf:"bytes,2,opt,name=steps,proto3" json:"steps,omitempty"`
+	// Of each input, how many of the steps were made before it; empty if all were made before the first.
+	StepsBefore   []uint32 `protobuf:"varint,3,rep,packed,name=steps_before,json=stepsBefore,proto3" json:"steps_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1526,6 +1528,13 @@ func (x *AttachRequest_Inputs) GetInputs() []*Input {
 func (x *AttachRequest_Inputs) GetSteps() *Steps {
 	if x != nil {
 		return x.Steps
+	}
+	return nil
+}
+
+func (x *AttachRequest_Inputs) GetStepsBefore() []uint32 {
+	if x != nil {
+		return x.StepsBefore
 	}
 	return nil
 }
@@ -2196,7 +2205,7 @@ var File_worldmesh_room_v1_room_service_proto protoreflect.FileDescriptor
 
 const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\n" +
-	"$worldmesh/room/v1/room_service.proto\x12\x11worldmesh.room.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a worldmesh/common/v1/errors.proto\x1a\"worldmesh/options/v1/options.proto\"\xa0\x04\n" +
+	"$worldmesh/room/v1/room_service.proto\x12\x11worldmesh.room.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a worldmesh/common/v1/avatar.proto\x1a worldmesh/common/v1/errors.proto\x1a\"worldmesh/options/v1/options.proto\"\xc4\x04\n" +
 	"\rAttachRequest\x12;\n" +
 	"\x04open\x18\x01 \x01(\v2%.worldmesh.room.v1.AttachRequest.OpenH\x00R\x04open\x12A\n" +
 	"\x06inputs\x18\x02 \x01(\v2'.worldmesh.room.v1.AttachRequest.InputsH\x00R\x06inputs\x1a\x88\x02\n" +
@@ -2207,10 +2216,11 @@ const file_worldmesh_room_v1_room_service_proto_rawDesc = "" +
 	"\x06config\x18\x03 \x01(\v2\x1d.worldmesh.room.v1.RoomConfigB\x06\xbaH\x03\xc8\x01\x01R\x06config\x122\n" +
 	"\x04seen\x18\x04 \x01(\v2\x1e.worldmesh.room.v1.LogPositionR\x04seen\x12?\n" +
 	"\arejoins\x18\x05 \x03(\v2\x19.worldmesh.room.v1.RejoinB\n" +
-	"\xbaH\a\x92\x01\x04\x10\x80\x80\x01R\arejoins\x1au\n" +
+	"\xbaH\a\x92\x01\x04\x10\x80\x80\x01R\arejoins\x1a\x98\x01\n" +
 	"\x06Inputs\x12;\n" +
 	"\x06inputs\x18\x01 \x03(\v2\x18.worldmesh.room.v1.InputB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x06inputs\x12.\n" +
-	"\x05steps\x18\x02 \x01(\v2\x18.worldmesh.room.v1.StepsR\x05stepsB\r\n" +
+	"\x05steps\x18\x02 \x01(\v2\x18.worldmesh.room.v1.StepsR\x05steps\x12!\n" +
+	"\fsteps_before\x18\x03 \x03(\rR\vstepsBeforeB\r\n" +
 	"\x04body\x12\x05\xbaH\x02\b\x01\"\xbf\x01\n" +
 	"\x05Steps\x12\x1f\n" +
 	"\x05links\x18\x01 \x03(\rB\t\xbaH\x06\x92\x01\x03\x10\x80 R\x05links\x12\f\n" +

@@ -153,6 +153,7 @@ class RoomRecord(_message.Message):
         STREAM_FIELD_NUMBER: _builtins.int
         INPUTS_FIELD_NUMBER: _builtins.int
         STEPS_FIELD_NUMBER: _builtins.int
+        STEPS_BEFORE_FIELD_NUMBER: _builtins.int
         stream: _builtins.int
         """The number of the stream."""
         @_builtins.property
@@ -161,7 +162,11 @@ class RoomRecord(_message.Message):
 
         @_builtins.property
         def steps(self) -> _room_service_pb2.Steps:
-            """And the steps before them."""
+            """The steps."""
+
+        @_builtins.property
+        def steps_before(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """Of each input, how many of the steps were made before it; empty if all were made before the first."""
 
         def __init__(
             self,
@@ -169,10 +174,11 @@ class RoomRecord(_message.Message):
             stream: _builtins.int = ...,
             inputs: _abc.Iterable[_room_service_pb2.Input] | None = ...,
             steps: _room_service_pb2.Steps | None = ...,
+            steps_before: _abc.Iterable[_builtins.int] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "steps", b"steps", "stream", b"stream"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "steps", b"steps", "steps_before", b"steps_before", "stream", b"stream"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

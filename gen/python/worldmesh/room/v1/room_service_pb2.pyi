@@ -104,23 +104,29 @@ class AttachRequest(_message.Message):
 
         INPUTS_FIELD_NUMBER: _builtins.int
         STEPS_FIELD_NUMBER: _builtins.int
+        STEPS_BEFORE_FIELD_NUMBER: _builtins.int
         @_builtins.property
         def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Input]:
             """The inputs, in order."""
 
         @_builtins.property
         def steps(self) -> Global___Steps:
-            """Steps that were made before the inputs."""
+            """What members did besides."""
+
+        @_builtins.property
+        def steps_before(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+            """Of each input, how many of the steps were made before it; empty if all were made before the first."""
 
         def __init__(
             self,
             *,
             inputs: _abc.Iterable[Global___Input] | None = ...,
             steps: Global___Steps | None = ...,
+            steps_before: _abc.Iterable[_builtins.int] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "steps", b"steps"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "steps", b"steps", "steps_before", b"steps_before"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -140,7 +140,12 @@ class AttachRequestInputs(betterproto2.Message):
 
     steps: "Steps | None" = betterproto2.field(2, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    Steps that were made before the inputs.
+    What members did besides.
+    """
+
+    steps_before: "list[int]" = betterproto2.field(3, betterproto2.TYPE_UINT32, repeated=True)
+    """
+    Of each input, how many of the steps were made before it; empty if all were made before the first.
     """
 
 
@@ -1193,7 +1198,12 @@ class RoomRecordPlayed(betterproto2.Message):
 
     steps: "Steps | None" = betterproto2.field(3, betterproto2.TYPE_MESSAGE, optional=True)
     """
-    And the steps before them.
+    The steps.
+    """
+
+    steps_before: "list[int]" = betterproto2.field(4, betterproto2.TYPE_UINT32, repeated=True)
+    """
+    Of each input, how many of the steps were made before it; empty if all were made before the first.
     """
 
 
