@@ -97,7 +97,7 @@ func (a *attachment) run(ctx context.Context) {
 			return
 		}
 		if end.opened {
-			if !end.defective() {
+			if !end.defective() || time.Since(began) > steadyTime {
 				healthy = time.Now()
 			}
 			a.metrics.reattachments.WithLabelValues(end.why()).Inc()
@@ -139,7 +139,8 @@ func (e streamEnd) final() bool {
 	}
 }
 
-// defective says whether something is wrong with us: what was sent may be wrong again, as it is repeated.
+// defective says whether something is wrong with us. If that ends one stream after another as soon as they open, it is what is
+// repeated on each.
 func (e streamEnd) defective() bool {
 	return e.err != nil && kit.StatusOf(e.err).Code() == codes.Internal
 }
