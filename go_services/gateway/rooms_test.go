@@ -14,6 +14,8 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 func TestTwoInARoomShareAStreamAndHearEachOther(t *testing.T) {
@@ -197,6 +199,17 @@ func TestValuesThatAreTooLongAreAnsweredAndGoNoFurther(t *testing.T) {
 	if steps := (<-stream.messages).GetSteps(); !slices.Equal(steps.GetX(), []float32{2}) {
 		t.Errorf("the relay hears of %v", steps)
 	}
+}
+
+func TestAStreamThatHasLastedIsOpenedAgainWhateverHasEndedIt(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.giveUp = time.Second })
+	ann := l.enter("usr_ann", "plaza")
+	first := <-l.relay.streams
+	time.Sleep(steadyTime + 100*time.Millisecond)
+	first.end(status.Error(codes.Internal, "the connection was reset"))
+	<-l.relay.streams
+	ann.say(`{"rid":9,"chat":{"text":"still here"}}`)
+	ann.hears("still here")
 }
 
 func TestARelayThatIsStuckIsLeft(t *testing.T) {
