@@ -12,8 +12,10 @@ import (
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/gateway/roomlink"
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/kittest"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -210,6 +212,37 @@ func TestAStreamThatHasLastedIsOpenedAgainWhateverHasEndedIt(t *testing.T) {
 	<-l.relay.streams
 	ann.say(`{"rid":9,"chat":{"text":"still here"}}`)
 	ann.hears("still here")
+}
+
+// What ends one stream after another at once may be what is repeated on each: then it does not go on for ever.
+func TestARoomWhoseStreamsAllEndInAnErrorIsGivenUp(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.giveUp = 200 * time.Millisecond })
+	ann := l.enter("usr_ann", "plaza")
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		for {
+			select {
+			case stream := <-l.relay.streams:
+				stream.end(status.Error(codes.Internal, "lists that do not agree"))
+			case <-over:
+				return
+			}
+		}
+	}()
+	ann.hears(`{"room_left":{"room_id":"plaza","reason":"ROOM_UNAVAILABLE"}}`)
+}
+
+func TestWhatIsSentKeepsTheBoundsOfTheContract(t *testing.T) {
+	for name, bound := range map[string][2]uint64{
+		"inputs": {maxBatch, kittest.Rules(t, &roomv1.AttachRequest_Inputs{}, "inputs").GetRepeated().GetMaxItems()},
+		"steps":  {roomlink.MaxSteps, kittest.Rules(t, &roomv1.Steps{}, "links").GetRepeated().GetMaxItems()},
+		"values": {session.MaxValues, kittest.Rules(t, &roomv1.Input_State{}, "values").GetBytes().GetMaxLen()},
+	} {
+		if bound[0] > bound[1] {
+			t.Errorf("%s: %d, and by the contract %d", name, bound[0], bound[1])
+		}
+	}
 }
 
 func TestARelayThatIsStuckIsLeft(t *testing.T) {

@@ -452,19 +452,24 @@ func (l *liveRoom) play(
 			return
 		}
 		record := &roomv1.RoomRecord_Played{Stream: s.id, Steps: batch.GetSteps()}
-		walked, before, i := len(batch.GetSteps().GetLinks()) > 0, batch.GetStepsBefore(), 0
-		inOrder(core, now, s.id, batch.GetSteps(), before, batch.GetInputs(), func(in *roomv1.Input) {
-			if f(now, core, in) {
-				walked = walked || in.GetState() != nil
-				if l.record != nil {
-					record.Inputs = append(record.Inputs, in)
-					if len(before) > 0 {
-						record.StepsBefore = append(record.StepsBefore, before[i])
-					}
+		walked := len(batch.GetSteps().GetLinks()) > 0
+		inOrder(batch, func(link uint32, move room.Move) {
+			core.Move(now, room.Link{Stream: s.id, ID: link}, room.In{}, move)
+		}, func(link uint32) {
+			l.out.Failed(room.Link{Stream: s.id, ID: link}, room.In{},
+				commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the step is out of its bounds")
+		}, func(i int, in *roomv1.Input) {
+			if !f(now, core, in) {
+				return
+			}
+			walked = walked || in.GetState() != nil
+			if l.record != nil {
+				record.Inputs = append(record.Inputs, in)
+				if before := batch.GetStepsBefore(); len(before) > 0 {
+					record.StepsBefore = append(record.StepsBefore, before[i])
 				}
 			}
-			i++
-		}, l.outOfBounds)
+		})
 		if walked {
 			s.walks.note(now, l.tempo.interval())
 		}
@@ -475,11 +480,6 @@ func (l *liveRoom) play(
 			l.tickNow()
 		}
 	})
-}
-
-// outOfBounds answers a step that is.
-func (l *liveRoom) outOfBounds(link room.Link) {
-	l.out.Failed(link, room.In{}, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the step is out of its bounds")
 }
 
 // idle says whether nobody is in and nobody is attached. Time does not pass in a room that is given away: who leaves by it

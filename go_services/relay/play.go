@@ -40,10 +40,7 @@ func (s *server) play(live *liveRoom, st *stream, batch *roomv1.AttachRequest_In
 
 // checkBatch looks for what no gateway should send: more than the contract has, and lists that do not agree.
 func checkBatch(batch *roomv1.AttachRequest_Inputs) error {
-	return checkLists(batch.GetSteps(), batch.GetStepsBefore(), len(batch.GetInputs()))
-}
-
-func checkLists(s *roomv1.Steps, before []uint32, inputs int) error {
+	s, before, inputs := batch.GetSteps(), batch.GetStepsBefore(), len(batch.GetInputs())
 	n, bytes := len(s.GetLinks()), 0
 	if n > maxInputs || inputs > maxInputs {
 		return errTooMany
@@ -61,52 +58,39 @@ func checkLists(s *roomv1.Steps, before []uint32, inputs int) error {
 	return nil
 }
 
-// inOrder gives what came in one message to the room in its order: the steps to its core, the inputs to `play`. The lists
-// must have been checked. Steps that are out of the contract's bounds are left out, and told of.
+// inOrder goes through what came in one message, which must have been checked, in its order. Of a step that is out of the
+// contract's bounds it tells the link only.
 func inOrder(
-	core *room.Room, now time.Time, stream uint64, s *roomv1.Steps, before []uint32, inputs []*roomv1.Input,
-	play func(*roomv1.Input), outOfBounds func(room.Link),
+	batch *roomv1.AttachRequest_Inputs, step func(link uint32, move room.Move), outOfBounds func(link uint32),
+	input func(i int, in *roomv1.Input),
 ) {
-	reader := stepReader{core: core, now: now, stream: stream, steps: s, values: s.GetValues(), outOfBounds: outOfBounds}
-	for i, in := range inputs {
-		if len(before) > 0 {
-			reader.playTo(int(before[i]))
+	s := batch.GetSteps()
+	values, next := s.GetValues(), 0
+	stepsTo := func(n int) {
+		for ; next < n; next++ {
+			move := room.Move{Position: frames.Vec3{X: s.X[next], Y: s.Y[next], Z: s.Z[next]}}
+			if len(s.GetValueSizes()) > 0 {
+				move.Values, values = values[:s.ValueSizes[next]], values[s.ValueSizes[next]:]
+			}
+			yaw, animation := s.Yaws[next], s.Animations[next]
+			if yaw > math.MaxUint16 || animation > math.MaxUint16 || len(move.Values) > maxValues {
+				outOfBounds(s.Links[next])
+				continue
+			}
+			move.Yaw, move.Animation = uint16(yaw), uint16(animation)
+			step(s.Links[next], move)
+		}
+	}
+	all := len(s.GetLinks())
+	for i, in := range batch.GetInputs() {
+		if before := batch.GetStepsBefore(); len(before) > 0 {
+			stepsTo(int(before[i]))
 		} else {
-			reader.playTo(len(s.GetLinks()))
+			stepsTo(all)
 		}
-		play(in)
+		input(i, in)
 	}
-	reader.playTo(len(s.GetLinks()))
-}
-
-// stepReader plays steps, one after another.
-type stepReader struct {
-	core        *room.Room
-	now         time.Time
-	stream      uint64
-	steps       *roomv1.Steps
-	next        int
-	values      []byte // of the next and those after it
-	outOfBounds func(room.Link)
-}
-
-// playTo plays those before the n-th.
-func (r *stepReader) playTo(n int) {
-	s := r.steps
-	for ; r.next < n; r.next++ {
-		i := r.next
-		move := room.Move{Position: frames.Vec3{X: s.X[i], Y: s.Y[i], Z: s.Z[i]}}
-		if len(s.GetValueSizes()) > 0 {
-			move.Values, r.values = r.values[:s.ValueSizes[i]], r.values[s.ValueSizes[i]:]
-		}
-		link, yaw, animation := room.Link{Stream: r.stream, ID: s.Links[i]}, s.Yaws[i], s.Animations[i]
-		if yaw > math.MaxUint16 || animation > math.MaxUint16 || len(move.Values) > maxValues {
-			r.outOfBounds(link)
-			continue
-		}
-		move.Yaw, move.Animation = uint16(yaw), uint16(animation)
-		r.core.Move(r.now, link, room.In{}, move)
-	}
+	stepsTo(all)
 }
 
 // playOne gives one input to the room, if it is within the contract's bounds; false if it is not.

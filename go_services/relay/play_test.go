@@ -14,6 +14,7 @@ import (
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/kittest"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 	"google.golang.org/protobuf/proto"
@@ -66,6 +67,18 @@ func FuzzInputs(f *testing.F) {
 		}
 		live.detach(st)
 	})
+}
+
+func TestBoundsAreThoseOfTheContract(t *testing.T) {
+	for name, bound := range map[string][2]uint64{
+		"inputs": {maxInputs, kittest.Rules(t, &roomv1.AttachRequest_Inputs{}, "inputs").GetRepeated().GetMaxItems()},
+		"steps":  {maxInputs, kittest.Rules(t, &roomv1.Steps{}, "links").GetRepeated().GetMaxItems()},
+		"values": {maxValues, kittest.Rules(t, &roomv1.Input_State{}, "values").GetBytes().GetMaxLen()},
+	} {
+		if bound[0] != bound[1] {
+			t.Errorf("%s: %d, and by the contract %d", name, bound[0], bound[1])
+		}
+	}
 }
 
 func checkFrames(t *testing.T, st *stream) {

@@ -176,13 +176,17 @@ func replay(core *room.Room, record *roomv1.RoomRecord) error {
 		open := step.Attached.GetOpen()
 		core.Attached(step.Attached.GetStream(), positionOf(open.GetSeen()), rejoinsOf(open.GetRejoins()))
 	case *roomv1.RoomRecord_Played_:
-		p := step.Played
-		if err := checkLists(p.GetSteps(), p.GetStepsBefore(), len(p.GetInputs())); err != nil {
+		stream, batch := step.Played.GetStream(), &roomv1.AttachRequest_Inputs{
+			Inputs: step.Played.GetInputs(), Steps: step.Played.GetSteps(), StepsBefore: step.Played.GetStepsBefore(),
+		}
+		if err := checkBatch(batch); err != nil {
 			return err
 		}
-		inOrder(core, now, p.GetStream(), p.GetSteps(), p.GetStepsBefore(), p.GetInputs(), func(in *roomv1.Input) {
-			apply(core, now, room.Link{Stream: p.GetStream(), ID: in.GetLink()}, in)
-		}, func(room.Link) {})
+		inOrder(batch, func(link uint32, move room.Move) {
+			core.Move(now, room.Link{Stream: stream, ID: link}, room.In{}, move)
+		}, func(uint32) {}, func(_ int, in *roomv1.Input) {
+			apply(core, now, room.Link{Stream: stream, ID: in.GetLink()}, in)
+		})
 	case *roomv1.RoomRecord_StreamEnded_:
 		core.StreamEnded(now, step.StreamEnded.GetStream())
 	case *roomv1.RoomRecord_Tick_:

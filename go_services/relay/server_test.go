@@ -11,6 +11,7 @@ import (
 	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
@@ -313,6 +314,10 @@ func TestStepsMoveTheirMembersAndThoseOutOfBoundsAreAnswered(t *testing.T) {
 	d, _ := g.next(clientv1.ServerBodyStateBatch)
 	if batch := viewOf(d); len(batch.States) != 1 || batch.States[0].Position.X != 1.3 || string(batch.Values[0].Values) != "hi" {
 		t.Errorf("others see %+v", batch)
+	}
+	var counted dto.Metric
+	if err := r.hub.metrics.steps.Write(&counted); err != nil || counted.GetCounter().GetValue() != float64(len(steps.GetLinks())) {
+		t.Errorf("%v were counted, %v", &counted, err)
 	}
 }
 

@@ -199,8 +199,8 @@ const (
 	MaxSteps = 4096
 	// MaxWaitingSteps is how many steps may wait before those are dropped that are not the newest of their member.
 	MaxWaitingSteps = 4 * MaxSteps
-	// mostSpare is how many steps' memory is kept to be used again.
-	mostSpare = 1024
+	// mostSpare is for how many steps memory is kept to be used again, and spareValues how many bytes of values each has in it.
+	mostSpare, spareValues = 1024, 64
 	// inputOverhead is about what an input takes in memory beside what is in it.
 	inputOverhead = 128
 )
@@ -209,17 +209,19 @@ const (
 // and are repeated on another stream until they are. All of it is sent in the order in which it came.
 type Queue struct {
 	waiting    []waiting
+	steps      int             // how many of those that wait are steps
+	values     []byte          // of the steps that wait, one's after another's
 	unanswered []*roomv1.Input // in the order in which they were sent
-	bytes      int             // of both
-	steps      *roomv1.Steps   // that wait; nil if there were none yet
-	spare      *roomv1.Steps   // to be used again
+	bytes      int             // of all inputs
 	most       int             // how many steps may wait; 0: MaxWaitingSteps
+	lent       *roomv1.Steps   // to the message that was taken last
 }
 
-// waiting is an input that waits, and how many of the steps that wait come before it.
+// waiting is an input that waits; or a step, whose values are elsewhere.
 type waiting struct {
-	*roomv1.Input
-	after int
+	input    *roomv1.Input
+	step     Step
+	valueLen int
 }
 
 // sizeOf is about what an input takes in memory.
@@ -228,153 +230,138 @@ func sizeOf(in *roomv1.Input) int { return proto.Size(in) + inputOverhead }
 // Put adds an input; false if there are too many. Who leaves always may.
 func (q *Queue) Put(in *roomv1.Input) bool {
 	leaves := in.GetLeave() != nil || in.GetDetach() != nil
-	if !leaves && (len(q.waiting)+len(q.unanswered) >= MaxInputs || q.bytes >= MaxBytes) {
+	if !leaves && (len(q.waiting)-q.steps+len(q.unanswered) >= MaxInputs || q.bytes >= MaxBytes) {
 		return false
 	}
-	q.bytes += sizeOf(in)
-	q.waiting = append(q.waiting, waiting{in, len(q.steps.GetLinks())})
+	q.putInput(in)
 	return true
+}
+
+func (q *Queue) putInput(in *roomv1.Input) {
+	q.bytes += sizeOf(in)
+	q.waiting = append(q.waiting, waiting{input: in})
 }
 
 // Step adds a step, whose values are copied. If too many wait, those are dropped after which their member has made another,
 // but for the newest values; it says how many.
 func (q *Queue) Step(step Step) (dropped int) {
-	if waiting := len(q.steps.GetLinks()); waiting >= max(q.most, MaxWaitingSteps) {
-		dropped = q.dropOlder()
-		q.most = 2 * (waiting - dropped) // so that it is not looked through for each step of a great crowd
+	if before := q.steps; before >= max(q.most, MaxWaitingSteps) {
+		q.dropOlder()
+		dropped = before - q.steps
+		q.most = 2 * q.steps // so that it is not looked through for each step of a great crowd
 	}
-	q.add(step)
+	q.putStep(step)
 	return dropped
 }
 
-func (q *Queue) dropOlder() (dropped int) {
-	all, sizes, values := q.steps, q.steps.GetValueSizes(), q.steps.GetValues()
-	keep := make([]bool, len(all.GetLinks()))
-	newer := map[uint32]bool{} // and whether one of them has values
-	for i, link := range slices.Backward(all.GetLinks()) {
-		told, there := newer[link]
-		has := len(sizes) > 0 && sizes[i] > 0
-		keep[i] = !there || has && !told
-		newer[link] = told || has
-	}
-	q.steps = nil
-	kept := make([]int, len(keep)+1) // before each
-	for i, link := range all.GetLinks() {
-		var own []byte
-		if len(sizes) > 0 {
-			own, values = values[:sizes[i]], values[sizes[i]:]
-		}
-		if kept[i+1] = kept[i]; keep[i] {
-			kept[i+1]++
-			q.add(Step{link, dialect.Move{
-				Position: frames.Vec3{X: all.X[i], Y: all.Y[i], Z: all.Z[i]},
-				Yaw:      uint16(all.Yaws[i]), Animation: uint16(all.Animations[i]), Values: own,
-			}})
-		}
-	}
-	for i := range q.waiting {
-		q.waiting[i].after = kept[q.waiting[i].after]
-	}
-	return len(keep) - kept[len(keep)]
+func (q *Queue) putStep(step Step) {
+	w := waiting{step: step, valueLen: len(step.Values)}
+	q.values = append(q.values, step.Values...)
+	w.step.Values = nil // they are the caller's
+	q.waiting = append(q.waiting, w)
+	q.steps++
 }
 
-func (q *Queue) add(step Step) {
-	if q.steps == nil {
-		q.steps = &roomv1.Steps{}
+func (q *Queue) dropOlder() {
+	superseded := make([]bool, len(q.waiting))
+	hasNewer := map[uint32]bool{} // by link: and whether one of them has values
+	for i, w := range slices.Backward(q.waiting) {
+		if w.input == nil {
+			told, newer := hasNewer[w.step.Link]
+			superseded[i] = newer && (told || w.valueLen == 0)
+			hasNewer[w.step.Link] = told || w.valueLen > 0
+		}
 	}
-	s := q.steps
-	if len(step.Values) > 0 && len(s.GetValueSizes()) == 0 { // those before have none
-		s.ValueSizes = append(s.ValueSizes, make([]uint32, len(s.GetLinks()))...)
+	all, values := q.waiting, q.values
+	q.waiting, q.values, q.steps = nil, nil, 0
+	for i, w := range all {
+		w.step.Values, values = values[:w.valueLen], values[w.valueLen:]
+		switch {
+		case w.input != nil:
+			q.waiting = append(q.waiting, w)
+		case !superseded[i]:
+			q.putStep(w.step)
+		}
 	}
-	if len(step.Values) > 0 || len(s.GetValueSizes()) > 0 {
-		s.ValueSizes = append(s.ValueSizes, uint32(len(step.Values)))
-	}
-	s.Links = append(s.Links, step.Link)
-	s.X, s.Y, s.Z = append(s.X, step.Position.X), append(s.Y, step.Position.Y), append(s.Z, step.Position.Z)
-	s.Yaws, s.Animations = append(s.Yaws, uint32(step.Yaw)), append(s.Animations, uint32(step.Animation))
-	s.Values = append(s.Values, step.Values...)
 }
 
 // Len is how many inputs and steps wait to be sent.
-func (q *Queue) Len() int { return len(q.waiting) + len(q.steps.GetLinks()) }
+func (q *Queue) Len() int { return len(q.waiting) }
 
 // Take moves what comes next into a message that is used again: up to n inputs, and no more than MaxTaken, and the steps
-// between them.
+// between them, up to MaxSteps.
 func (q *Queue) Take(into *roomv1.AttachRequest_Inputs, n int) {
-	q.keep(into.GetSteps())
 	clear(into.GetInputs())
-	taken, before, bytes := into.GetInputs()[:0], into.GetStepsBefore()[:0], 0
-	for _, w := range q.waiting[:min(len(q.waiting), n)] {
-		size := sizeOf(w.Input)
-		if bytes += size; w.after > MaxSteps || bytes > MaxTaken && len(taken) > 0 {
-			break
-		}
-		taken, before = append(taken, w.Input), append(before, uint32(w.after))
-		if w.GetNumber() != 0 {
-			q.unanswered = append(q.unanswered, w.Input)
+	into.Inputs, into.StepsBefore, into.Steps = into.GetInputs()[:0], into.GetStepsBefore()[:0], nil
+	steps, taken, bytes, values := q.lend(), 0, 0, 0
+	for _, w := range q.waiting {
+		if w.input == nil {
+			if len(steps.GetLinks()) == MaxSteps {
+				break
+			}
+			w.step.Values = q.values[values : values+w.valueLen]
+			values += w.valueLen
+			addStep(steps, w.step)
 		} else {
-			q.bytes -= size
+			size := sizeOf(w.input)
+			if count := len(into.GetInputs()); count == n || count > 0 && bytes+size > MaxTaken {
+				break
+			}
+			bytes += size
+			into.Inputs = append(into.Inputs, w.input)
+			into.StepsBefore = append(into.StepsBefore, uint32(len(steps.GetLinks())))
+			if w.input.GetNumber() != 0 {
+				q.unanswered = append(q.unanswered, w.input)
+			} else {
+				q.bytes -= size
+			}
 		}
+		taken++
 	}
-	rest := copy(q.waiting, q.waiting[len(taken):])
-	clear(q.waiting[rest:])
-	q.waiting = q.waiting[:rest]
-	steps := len(q.steps.GetLinks())
-	if rest > 0 {
-		steps = q.waiting[0].after
+	told := len(steps.GetLinks())
+	if told > 0 {
+		into.Steps = steps
 	}
-	steps = min(steps, MaxSteps)
-	if len(before) > 0 && before[0] == uint32(steps) { // all of them are
-		before = before[:0]
+	if len(into.GetInputs()) > 0 && into.GetStepsBefore()[0] == uint32(told) { // all of them are
+		into.StepsBefore = into.GetStepsBefore()[:0]
 	}
-	into.Inputs, into.StepsBefore, into.Steps = taken, before, q.takeSteps(steps)
+	q.steps -= told
+	q.waiting = dropFirst(q.waiting, taken, mostSpare)
+	q.values = dropFirst(q.values, values, mostSpare*spareValues)
 }
 
-// takeSteps takes the first n; nil if that is none.
-func (q *Queue) takeSteps(n int) *roomv1.Steps {
-	if n == 0 {
+// dropFirst takes the first n out. Memory for more than spare is let go when nothing is left: it was for a burst.
+func dropFirst[T any](all []T, n, spare int) []T {
+	if n == len(all) && cap(all) > spare {
 		return nil
 	}
-	taken, rest := q.steps, q.spare
-	if q.spare = nil; rest == nil {
-		rest = &roomv1.Steps{}
-	}
-	if q.steps = rest; len(taken.GetLinks()) > n {
-		moveSteps(rest, taken, n)
-	}
-	for i := range q.waiting {
-		q.waiting[i].after = max(0, q.waiting[i].after-n)
-	}
-	return taken
+	return slices.Delete(all, 0, n)
 }
 
-// keep has the memory of steps that were sent be used again, if it is not that of a burst.
-func (q *Queue) keep(s *roomv1.Steps) {
-	if cap(s.GetLinks()) == 0 || cap(s.GetLinks()) > mostSpare {
-		return
+// lend empties the lists of the message that was taken last, for they were sent, if they are not those of a burst.
+func (q *Queue) lend() *roomv1.Steps {
+	s := q.lent
+	if s == nil || cap(s.GetLinks()) > mostSpare {
+		s = &roomv1.Steps{}
 	}
 	s.Links, s.X, s.Y, s.Z = s.GetLinks()[:0], s.GetX()[:0], s.GetY()[:0], s.GetZ()[:0]
 	s.Yaws, s.Animations = s.GetYaws()[:0], s.GetAnimations()[:0]
 	s.ValueSizes, s.Values = s.GetValueSizes()[:0], s.GetValues()[:0]
-	q.spare = s
+	q.lent = s
+	return s
 }
 
-// moveSteps moves all but the first n.
-func moveSteps(to, from *roomv1.Steps, n int) {
-	to.Links, from.Links = append(to.Links, from.Links[n:]...), from.Links[:n]
-	to.X, from.X = append(to.X, from.X[n:]...), from.X[:n]
-	to.Y, from.Y = append(to.Y, from.Y[n:]...), from.Y[:n]
-	to.Z, from.Z = append(to.Z, from.Z[n:]...), from.Z[:n]
-	to.Yaws, from.Yaws = append(to.Yaws, from.Yaws[n:]...), from.Yaws[:n]
-	to.Animations, from.Animations = append(to.Animations, from.Animations[n:]...), from.Animations[:n]
-	if len(from.GetValueSizes()) > 0 {
-		bytes := 0
-		for _, size := range from.ValueSizes[:n] {
-			bytes += int(size)
-		}
-		to.ValueSizes, from.ValueSizes = append(to.ValueSizes, from.ValueSizes[n:]...), from.ValueSizes[:n]
-		to.Values, from.Values = append(to.Values, from.Values[bytes:]...), from.Values[:bytes]
+func addStep(s *roomv1.Steps, step Step) {
+	if len(step.Values) > 0 && len(s.GetValueSizes()) == 0 { // those before have none
+		s.ValueSizes = append(s.GetValueSizes(), make([]uint32, len(s.GetLinks()))...)
 	}
+	if len(step.Values) > 0 || len(s.GetValueSizes()) > 0 {
+		s.ValueSizes = append(s.GetValueSizes(), uint32(len(step.Values)))
+	}
+	s.Links = append(s.GetLinks(), step.Link)
+	s.X, s.Y, s.Z = append(s.GetX(), step.Position.X), append(s.GetY(), step.Position.Y), append(s.GetZ(), step.Position.Z)
+	s.Yaws, s.Animations = append(s.GetYaws(), uint32(step.Yaw)), append(s.GetAnimations(), uint32(step.Animation))
+	s.Values = append(s.GetValues(), step.Values...)
 }
 
 // Answered takes note that an input was answered. Most are in the order in which they were sent.
@@ -393,29 +380,32 @@ func (q *Queue) Answered(number uint64) {
 func (q *Queue) Reopen(steps []Step) {
 	again := q.unanswered
 	for _, w := range q.waiting {
-		if w.GetNumber() != 0 {
-			again = append(again, w.Input)
+		if w.input.GetNumber() != 0 {
+			again = append(again, w.input)
 		}
 	}
-	q.waiting, q.unanswered, q.bytes, q.steps, q.most = nil, nil, 0, nil, 0
+	*q = Queue{}
 	for _, in := range again {
-		q.waiting = append(q.waiting, waiting{in, 0})
-		q.bytes += sizeOf(in)
+		q.putInput(in)
 	}
 	for _, step := range steps {
-		q.add(step)
+		q.putStep(step)
 	}
 }
 
 // String tells the numbers of what waits and of what was not answered, and whose steps wait, for tests and people.
 func (q *Queue) String() string {
-	numbers := make([]uint64, 0, len(q.waiting))
+	numbers, links := []uint64{}, []uint32{}
 	for _, w := range q.waiting {
-		numbers = append(numbers, w.GetNumber())
+		if w.input != nil {
+			numbers = append(numbers, w.input.GetNumber())
+		} else {
+			links = append(links, w.step.Link)
+		}
 	}
 	unanswered := make([]uint64, 0, len(q.unanswered))
 	for _, in := range q.unanswered {
 		unanswered = append(unanswered, in.GetNumber())
 	}
-	return fmt.Sprintf("waiting %v, unanswered %v, steps of %v", numbers, unanswered, q.steps.GetLinks())
+	return fmt.Sprintf("waiting %v, unanswered %v, steps of %v", numbers, unanswered, links)
 }
