@@ -112,6 +112,10 @@ func (q *inputQueue) take(into *roomv1.AttachRequest_Inputs) bool {
 	q.queue.Take(into, maxBatch)
 	if q.queue.Len() == 0 {
 		q.urgent = false
+		select {
+		case <-q.wake: // it was for what has gone: what comes next would not wait for company
+		default:
+		}
 	}
 	return len(into.GetInputs()) > 0 || into.GetSteps() != nil
 }

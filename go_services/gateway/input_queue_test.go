@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -39,6 +40,25 @@ func TestAStepThatIsAskedForKeepsItsValues(t *testing.T) {
 	}
 }
 
+func TestWhatWasTakenWakesNobodyMore(t *testing.T) {
+	q := newInputQueue(newPace(time.Hour, time.Hour), newMetrics(prometheus.NewRegistry(), socket.NewTurns(1)))
+	who, batch := roomlink.NewMembers().Enter(nil), &roomv1.AttachRequest_Inputs{}
+	timer := time.NewTimer(time.Hour)
+	q.put(&roomv1.Input{Body: &roomv1.Input_Chat_{}})
+	if !q.await(t.Context(), timer) || !q.take(batch) {
+		t.Fatal("what is said waits")
+	}
+	q.step(who, dialect.Move{}) // while that is sent
+	for q.take(batch) {         // it goes along
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	time.AfterFunc(50*time.Millisecond, func() { q.step(who, dialect.Move{}) })
+	if q.await(ctx, timer) {
+		t.Error("the next step does not wait for company")
+	}
+}
+
 // A step costs a gateway no memory that it has not had before.
 func TestAStepAllocatesNothing(t *testing.T) {
 	q := newInputQueue(newPace(time.Hour, time.Hour), newMetrics(prometheus.NewRegistry(), socket.NewTurns(1)))
@@ -49,7 +69,6 @@ func TestAStepAllocatesNothing(t *testing.T) {
 		q.take(batch)
 	}
 	step()
-	step() // two messages' memory is used in turn
 	if n := testing.AllocsPerRun(100, step); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
