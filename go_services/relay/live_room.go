@@ -507,6 +507,7 @@ func (l *liveRoom) giveAway(ctx context.Context, to, why string) {
 		return
 	}
 	l.frozen = true
+	l.metrics.leaving.Inc()
 	l.tellsLost = l.core.Len() > 0
 	l.write(l.clock.now())
 	l.mu.Unlock()
@@ -590,6 +591,9 @@ func (l *liveRoom) end(to, why string) {
 		return
 	}
 	l.ended = true
+	if l.frozen {
+		l.metrics.leaving.Dec()
+	}
 	if l.record != nil {
 		l.record.end(l.clock.now(), l.core.Hash())
 	}

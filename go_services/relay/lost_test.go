@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
@@ -66,6 +68,40 @@ func TestTheNextRelayKnowsWhoseHoldsHaveBegun(t *testing.T) {
 	live.giveAway(context.Background(), "", endDrained)
 	if claim := claimNext(t, h, "room_a"); !lost(1, 2)() || claim.Owner.Epoch <= live.owner.Epoch {
 		t.Errorf("whose room is given away is lost: %+v", claim)
+	}
+}
+
+// watching is a store that looks at something while a room is released.
+type watching struct {
+	store.Store
+	look func()
+}
+
+func (w watching) Release(ctx context.Context, id string, owner store.Owner, last frames.LogPosition) error {
+	w.look()
+	return w.Store.Release(ctx, id, owner, last)
+}
+
+func TestRoomsThatAreGivenAwayAreCountedMeanwhile(t *testing.T) {
+	h := quietHub()
+	leaving := func() float64 {
+		var told dto.Metric
+		if err := h.metrics.leaving.Write(&told); err != nil {
+			t.Error(err)
+		}
+		return told.GetGauge().GetValue()
+	}
+	live := liveRoomOn(h, "room_a", &roomv1.RoomConfig{Capacity: 3, TickHz: 20})
+	amid := -1.0
+	h.tenure.store = watching{h.tenure.store, func() { amid = leaving() }}
+	live.giveAway(t.Context(), "", endDrained)
+	if amid != 1 || leaving() != 0 {
+		t.Errorf("%v while it is given away, and then %v", amid, leaving())
+	}
+	fenced := liveRoomOn(h, "room_b", &roomv1.RoomConfig{Capacity: 3, TickHz: 20})
+	fenced.end("", endFenced)
+	if leaving() != 0 {
+		t.Errorf("a room that is lost is given away: %v", leaving())
 	}
 }
 

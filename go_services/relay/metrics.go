@@ -7,6 +7,7 @@ import (
 
 type metrics struct {
 	rooms      prometheus.Gauge
+	leaving    prometheus.Gauge
 	members    prometheus.Gauge
 	deliveries map[roomv1.Channel]prometheus.Counter // looked up once, not once a frame
 	inputs     *prometheus.CounterVec
@@ -29,7 +30,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		Name: "worldmesh_relay_deliveries_total", Help: "Frames handed to gateways, once a gateway.",
 	}, []string{"channel"})
 	m := &metrics{
-		rooms:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "worldmesh_relay_rooms", Help: "Live rooms."}),
+		rooms: prometheus.NewGauge(prometheus.GaugeOpts{Name: "worldmesh_relay_rooms", Help: "Live rooms."}),
+		leaving: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "worldmesh_relay_rooms_leaving", Help: "Live rooms that are being given up, or away to another relay.",
+		}),
 		members: prometheus.NewGauge(prometheus.GaugeOpts{Name: "worldmesh_relay_members", Help: "Members of live rooms."}),
 		inputs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "worldmesh_relay_inputs_total", Help: "Inputs of members.",
@@ -78,7 +82,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		channel := roomv1.Channel(number)
 		m.deliveries[channel] = deliveries.WithLabelValues(channelName(channel))
 	}
-	registry.MustRegister(m.rooms, m.members, deliveries, m.inputs, m.drops, m.tickLag)
+	registry.MustRegister(m.rooms, m.leaving, m.members, deliveries, m.inputs, m.drops, m.tickLag)
 	registry.MustRegister(m.held, m.tickTime, m.slowed, m.slowdowns)
 	registry.MustRegister(m.claims, m.ends, m.appendTime, m.appendFailures)
 	return m

@@ -42,6 +42,11 @@ class Load:
         self.tell("mark")
         self.answer()
 
+    def struck(self) -> None:
+        """Says that what goes wrong has happened, and waits until that is noted: who speaks now has outlived it."""
+        self.tell("struck")
+        self.answer()
+
     def calm(self) -> Result:
         """Waits until steps are seen about as fast from one second to the next: figures of how that went."""
         self.tell("calm")

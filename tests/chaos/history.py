@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +18,8 @@ from tests.chaos.generator import Result
 from tests.support.world import ROOT
 
 PROGRAM = ROOT / ".build/chaos/history"
+KEPT = ROOT / ".build/chaos/histories"
+"""Where histories are kept that are not linearizable."""
 
 Fate = Literal["flush", "fail-over"]
 """What befalls a store so that it forgets: everything, or nobody knows what (then nothing after it is checked)."""
@@ -55,4 +59,8 @@ class History:
         if done.returncode not in (0, 1):
             raise RuntimeError(f"the history can not be checked: {done.stderr}")
         result: Result = json.loads(done.stdout)
+        if not result["linearizable"]:
+            kept = KEPT / f"{datetime.now(UTC):%Y-%m-%dT%H.%M.%S}"
+            shutil.copytree(self.folder, kept)
+            result["history_why"] += f"; it is kept: {PROGRAM.relative_to(ROOT)} {kept.relative_to(ROOT)} {since}"
         return result

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from datetime import UTC, datetime
+
 from tests.chaos.chaos import Size
 from tests.chaos.generator import Result
 from tests.chaos.rows import ROWS
@@ -29,6 +32,7 @@ _COLUMNS = (
     "fault",
     "promise",
     "runs × rooms × members",
+    "when",
     "answered",
     "lost / twice / out of order",
     "live again, ms p50 / p99",
@@ -103,10 +107,22 @@ def _promise(row: Row, r: Result) -> str:
     return row.promise + (f" (**not kept**: {broken})" if broken else "")
 
 
+def _when() -> str:
+    """The day, and of what: the commit, with a + if the tree has changed since, but for this page."""
+    commit = _git("rev-parse", "--short=8", "HEAD").strip()
+    changed = _git("status", "--porcelain", "--", ":/", ":(exclude,top)docs/faults.md").strip()
+    return f"{datetime.now(UTC):%Y-%m-%d} {commit}{'+' if changed else ''}"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else "no commit"
+
+
 def _unended(row: Row, r: Result, size: Size) -> str:
     """Of a row of which no run came to its end: what was observed before counts no more."""
-    nothing = ["–"] * (len(_COLUMNS) - 4)
-    cells = (str(row.number), row.name, _promise(row, r), f"0 × {size.rooms} × {size.members}", *nothing)
+    nothing = ["–"] * (len(_COLUMNS) - 5)
+    cells = (str(row.number), row.name, _promise(row, r), f"0 × {size.rooms} × {size.members}", _when(), *nothing)
     return f"| {' | '.join(cells)} |"
 
 
@@ -117,6 +133,7 @@ def _line(row: Row, r: Result, size: Size) -> str:
         row.name,
         _promise(row, r),
         f"{r['seeds']} × {size.rooms} × {size.members}",
+        _when(),
         str(r["acked"]),
         f"{r['lost']} / {r['twice']} / {r['disorder']}",
         f"{r['live_p50_ms']:.0f} / {r['live_p99_ms']:.0f}",

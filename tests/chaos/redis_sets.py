@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -149,15 +149,15 @@ class Sentinels:
         known = str(masters.get("master0"))
         return "'status': 'ok'" in known and "'slaves': 2" in known and "'sentinels': 3" in known
 
-    def crash(self, forget: float, mark: Callable[[], None]) -> None:
+    def crash(self, forget: float, strikes: Callable[[], AbstractContextManager[None]]) -> None:
         """Kill the master. If time to forget is given, its replicas have not heard of it for so long before."""
         master = self.master
         if forget:
             for replica in self.replicas():
                 replica.ask("REPLICAOF", HOST, 1)  # nobody is there
             time.sleep(forget)
-        mark()
-        master.kill()
+        with strikes():
+            master.kill()
 
 
 @dataclass
@@ -226,15 +226,15 @@ class Cluster:
         healthy = [s for s in self.servers if b"cluster_state:ok" in cast("bytes", s.ask("CLUSTER", "INFO") or b"")]
         return len(masters) == len(up) == 3 and len(healthy) == len(self.servers)
 
-    def crash(self, master: Server, forget: float, mark: Callable[[], None]) -> None:
+    def crash(self, master: Server, forget: float, strikes: Callable[[], AbstractContextManager[None]]) -> None:
         """Kill a master. If time to forget is given, its replica has died so long before, and comes back then."""
         if not forget:
-            mark()
-            master.kill()
+            with strikes():
+                master.kill()
             return
         replica = next(s for s in self.servers if s.info("replication").get("master_port") == master.port)
         replica.kill()
         time.sleep(forget)
-        mark()
-        master.kill()
+        with strikes():
+            master.kill()
         replica.start()

@@ -1,6 +1,6 @@
 // Load is many people who walk and talk while faults happen. It opens sockets as a plan on standard input says, prints
 // `{"ready":…}` when all are in, takes commands (`calm`: waits until steps are seen as fast as they will be, and says so;
-// `mark`: a fault happens now, and it says when that is noted; `slow` and `unslow`: those who read slowly at times do so;
+// `mark`: a fault happens now, `struck`: it has happened, and it says when that is noted; `slow` and `unslow`: those who read slowly at times do so;
 // `rest`: what becomes of steps does not count from here; `drop`: all lose their connections; `come`: the late come; `stop`),
 // and prints as its last line what was said, heard and lost. It comes back by itself when sockets break, speaks to
 // loopback only, and ends by itself. `load full` makes one room more than a core can do.
@@ -74,6 +74,7 @@ type load struct {
 	notes    map[string]map[string]int
 	calm     time.Time // from when steps count as seen while all is calm
 	mark     time.Time
+	struck   time.Time // when the fault had happened: what is answered that was said later has outlived it
 	rest     time.Time // from when steps do not count
 	quiet    time.Time // when everybody stopped
 	moves    moves
@@ -181,6 +182,11 @@ func (l *load) obey(command string) {
 	case "mark":
 		l.begin()
 		l.print(map[string]any{"marked": true}) // what comes of the fault is counted from here on
+	case "struck":
+		l.mu.Lock()
+		l.struck = time.Now()
+		l.mu.Unlock()
+		l.print(map[string]any{"struck": true})
 	case "slow", "unslow":
 		for _, c := range l.clients {
 			if c.slow != nil {
@@ -206,6 +212,7 @@ func (l *load) obey(command string) {
 func (l *load) begin() {
 	l.mu.Lock()
 	l.mark = time.Now()
+	l.struck = l.mark
 	l.mu.Unlock()
 	for _, r := range l.rooms {
 		r.forgetComing()

@@ -38,7 +38,7 @@ type result struct {
 	Refused  int `json:"refused"`
 	Untimely int `json:"untimely"`
 	// AckP50, AckP99 and Longest are from saying to the answer. LiveP50 and LiveP99 are over rooms: from the mark to the
-	// first answer to something said after it, or to now if there is none. SilenceP99 is over rooms, too: the longest time
+	// first answer to something said when the fault had struck, or to now if there is none. SilenceP99 is over rooms, too: the longest time
 	// without any state from the mark to the end of the walking.
 	LiveP50    float64 `json:"live_p50_ms"`
 	LiveP99    float64 `json:"live_p99_ms"`
@@ -72,7 +72,7 @@ type atGateway struct {
 
 func (l *load) result() result {
 	l.mu.Lock()
-	began, mark, quiet, rest := l.calm, l.mark, l.quiet, l.rest
+	began, mark, struck, quiet, rest := l.calm, l.mark, l.struck, l.quiet, l.rest
 	r := result{Notes: l.notes, ToldToMove: l.moves.count, MoveSpread: ms(l.moves.last.Sub(l.moves.first))}
 	l.mu.Unlock()
 	var live, silence, acks, calm, steps []float64
@@ -87,9 +87,10 @@ func (l *load) result() result {
 		for text, at := range room.done {
 			done[room][text] = at
 		}
-		live, silence = append(live, ms(room.liveAfter(mark, anyGateway))), append(silence, ms(room.silence(mark, quiet, anyGateway)))
+		live = append(live, ms(room.liveAfter(mark, struck, anyGateway)))
+		silence = append(silence, ms(room.silence(mark, quiet, anyGateway)))
 		for g := range l.plan.URLs {
-			liveAt[g] = append(liveAt[g], ms(room.liveAfter(mark, g)))
+			liveAt[g] = append(liveAt[g], ms(room.liveAfter(mark, struck, g)))
 			silenceAt[g] = append(silenceAt[g], ms(room.silence(mark, quiet, g)))
 		}
 		for _, s := range room.steps {

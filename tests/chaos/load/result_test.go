@@ -9,20 +9,25 @@ import (
 
 func TestARoomThatDoesNotLiveAgainIsNotQuick(t *testing.T) {
 	mark := time.Now().Add(-time.Minute)
+	struck := mark.Add(500 * time.Millisecond)
 	r := newRoom("room_1")
 	r.said["before"], r.done["before"] = mark.Add(-time.Second), mark.Add(time.Second)
-	if took := r.liveAfter(mark, anyGateway); took < time.Minute {
+	if took := r.liveAfter(mark, struck, anyGateway); took < time.Minute {
 		t.Errorf("nothing said after the mark was answered, and the room lived after %v", took)
 	}
+	r.said["between"], r.done["between"] = mark.Add(100*time.Millisecond), mark.Add(200*time.Millisecond)
+	if took := r.liveAfter(mark, struck, anyGateway); took < time.Minute {
+		t.Errorf("what was answered before the fault struck counts: it lived after %v", took)
+	}
 	r.said["after"], r.done["after"] = mark.Add(time.Second), mark.Add(2*time.Second)
-	if took := r.liveAfter(mark, anyGateway); took != 2*time.Second {
+	if took := r.liveAfter(mark, struck, anyGateway); took != 2*time.Second {
 		t.Errorf("it lived after %v", took)
 	}
 	r.by["after"] = 1
-	if took := r.liveAfter(mark, 1); took != 2*time.Second {
+	if took := r.liveAfter(mark, struck, 1); took != 2*time.Second {
 		t.Errorf("at the gateway that answered it lived after %v", took)
 	}
-	if took := r.liveAfter(mark, 0); took < time.Minute {
+	if took := r.liveAfter(mark, struck, 0); took < time.Minute {
 		t.Errorf("at the other gateway nothing was answered, and it lived after %v", took)
 	}
 }

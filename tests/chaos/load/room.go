@@ -85,12 +85,12 @@ func (r *room) state(gateway int) {
 	r.states = append(r.states, stateSeen{now, gateway})
 }
 
-// liveAfter is how long after the mark something was answered, at a gateway, that was said after it: until now, if nothing
-// was. The caller has the lock.
-func (r *room) liveAfter(mark time.Time, gateway int) time.Duration {
+// liveAfter is how long after the mark something was answered, at a gateway, that was said when the fault had struck: until
+// now, if nothing was. The caller has the lock.
+func (r *room) liveAfter(mark, struck time.Time, gateway int) time.Duration {
 	least := time.Since(mark)
 	for text, at := range r.done {
-		if r.said[text].After(mark) && (gateway == anyGateway || gateway == r.by[text]) {
+		if r.said[text].After(struck) && (gateway == anyGateway || gateway == r.by[text]) {
 			least = min(least, at.Sub(mark))
 		}
 	}

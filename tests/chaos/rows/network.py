@@ -53,9 +53,9 @@ def during(which: Callable[[random.Random], Sequence[Link]], bad: Bad, seconds: 
     def fault(scene: Scene) -> None:
         links = which(scene.rng)
         scene.figures["cut_off"] = [link.source for link in links]
-        scene.mark()
-        for link in links:
-            bad(scene, link.name)
+        with scene.strikes():
+            for link in links:
+                bad(scene, link.name)
         time.sleep(seconds)
         for link in links:
             scene.network.heal(link.name)

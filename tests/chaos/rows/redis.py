@@ -46,7 +46,7 @@ def _master_dies(forget: float) -> Fault:
     def fault(scene: Scene) -> None:
         _SENTINELS.make_whole()
         with scene.history.befalls("fail-over"):
-            _SENTINELS.crash(forget, scene.mark)
+            _SENTINELS.crash(forget, scene.strikes)
 
     return fault
 
@@ -59,7 +59,7 @@ def _part_dies(forget: float) -> Fault:
         masters = [m for m in _CLUSTER.masters() if m.ask("KEYS", "worldmesh:room:*")]
         master = masters[scene.rng.randrange(len(masters))]
         with scene.history.befalls("fail-over"):
-            _CLUSTER.crash(master, forget, scene.mark)
+            _CLUSTER.crash(master, forget, scene.strikes)
 
     return fault
 
@@ -67,9 +67,8 @@ def _part_dies(forget: float) -> Fault:
 def _flush(scene: Scene) -> None:
     """Has Redis forget everything."""
     host, _, port = str(scene.world.addresses["redis"]).partition(":")
-    scene.mark()
     address = (host, int(port))
-    with scene.history.befalls("flush"), socket.create_connection(address, timeout=5) as connection:
+    with scene.strikes(), scene.history.befalls("flush"), socket.create_connection(address, timeout=5) as connection:
         connection.sendall(b"FLUSHALL\r\n")
         if (answer := connection.recv(64)) != b"+OK\r\n":
             raise RuntimeError(f"FLUSHALL was answered with {answer!r}")
@@ -79,8 +78,8 @@ def _full(scene: Scene) -> None:
     """Redis may take no more memory than it has already, for a while."""
     host, _, port = str(scene.world.addresses["redis"]).partition(":")
     with Valkey(host, int(port), socket_timeout=5) as client:
-        scene.mark()
-        client.config_set("maxmemory", "1mb")
+        with scene.strikes():
+            client.config_set("maxmemory", "1mb")
         try:
             time.sleep(_FULL_SECONDS)
         finally:

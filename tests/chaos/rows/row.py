@@ -6,8 +6,8 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -67,6 +67,14 @@ class Scene:
         self.load.mark()
         if self.witness:
             self.witness.mark()
+
+    @contextmanager
+    def strikes(self) -> Iterator[None]:
+        """The same of something that happens within this block: what is said before the block ends may be answered
+        by what is about to die, and does not show that a room lives."""
+        self.mark()
+        yield
+        self.load.struck()
 
 
 Fault: TypeAlias = Callable[[Scene], None]
@@ -163,8 +171,8 @@ def signalled(which: Which, number: signal.Signals) -> Fault:
 
     def fault(scene: Scene) -> None:
         pid = pid_of(scene.world, which(scene.rng))
-        scene.mark()
-        os.kill(pid, number)
+        with scene.strikes():
+            os.kill(pid, number)
 
     return fault
 
@@ -184,8 +192,8 @@ def stop(which: Which, seconds: float) -> Fault:
 
     def fault(scene: Scene) -> None:
         pid = pid_of(scene.world, which(scene.rng))
-        scene.mark()
-        os.kill(pid, signal.SIGSTOP)
+        with scene.strikes():
+            os.kill(pid, signal.SIGSTOP)
         try:
             time.sleep(seconds)
         finally:
