@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -29,7 +30,7 @@ func TestAHistoryUnderFaultsIsLinearizable(t *testing.T) {
 	for seed := range uint64(5) {
 		folder := t.TempDir()
 		fight(t, folder, seed, nil)
-		report, err := CheckFolder(folder, 0, time.Minute)
+		report, err := CheckFolder(folder, 0, math.MaxInt64, time.Minute)
 		if err != nil || !report.Linearizable {
 			t.Fatalf("seed %d: %+v, %v", seed, report, err)
 		}
@@ -42,7 +43,7 @@ func TestABrokenStoreIsNotLinearizable(t *testing.T) {
 	for seed := range uint64(10) {
 		folder := t.TempDir()
 		fight(t, folder, seed, func(s store.Store) store.Store { return unfenced{s} })
-		if report, err := CheckFolder(folder, 0, time.Minute); err == nil && !report.Linearizable {
+		if report, err := CheckFolder(folder, 0, math.MaxInt64, time.Minute); err == nil && !report.Linearizable {
 			t.Logf("seed %d: %s", seed, report.Why)
 			return
 		}
@@ -246,7 +247,7 @@ func TestAFileOfAKilledRelayHasUnknownEnds(t *testing.T) {
 		line{ID: 2, Time: 3, Asked: new(appends(a, 1))})
 	write(t, folder, "relay-a-1.jsonl", append(text, `{"id":2,"ti`...))
 	write(t, folder, "relay-b-1.jsonl", file(t, line{ID: 1, Time: 4, Asked: new(claims(b, 1))}, line{ID: 1, Time: 5, Told: new(granted(b, 1))}))
-	report, err := CheckFolder(folder, 0, time.Minute)
+	report, err := CheckFolder(folder, 0, math.MaxInt64, time.Minute)
 	if err != nil || report != (Report{Ops: 3, Unknown: 1, Rooms: 1, Linearizable: true}) {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -263,7 +264,7 @@ func TestAFileThatCanNotBeWrittenToIsNotAllOfAHistory(t *testing.T) {
 	if _, err := r.Claim(t.Context(), store.ClaimRequest{Room: "room", Owner: me}); err != nil {
 		t.Fatal(err)
 	}
-	if report, err := CheckFolder(folder, 0, time.Minute); err != nil || !report.Linearizable {
+	if report, err := CheckFolder(folder, 0, math.MaxInt64, time.Minute); err != nil || !report.Linearizable {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	if err := r.file.Close(); err != nil {
@@ -272,14 +273,14 @@ func TestAFileThatCanNotBeWrittenToIsNotAllOfAHistory(t *testing.T) {
 	if _, err := r.Owners(t.Context(), []string{"room"}); err != nil {
 		t.Fatal(err)
 	}
-	if report, err := CheckFolder(folder, 0, time.Minute); !errors.Is(err, ErrTruncated) {
+	if report, err := CheckFolder(folder, 0, math.MaxInt64, time.Minute); !errors.Is(err, ErrTruncated) {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
 
 // TestWithoutAHistoryNothingIsKnown must not pass for a success.
 func TestWithoutAHistoryNothingIsKnown(t *testing.T) {
-	if report, err := CheckFolder(t.TempDir(), 0, time.Minute); err != nil || report.Linearizable {
+	if report, err := CheckFolder(t.TempDir(), 0, math.MaxInt64, time.Minute); err != nil || report.Linearizable {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
@@ -293,7 +294,7 @@ func TestAfterAFailOverNothingIsChecked(t *testing.T) {
 		line{ID: 3, Time: 8, Asked: new(claims(a, 0))}, line{ID: 3, Time: 9, Told: new(granted(at(a, 9), 0))},
 	))
 	write(t, folder, "world.jsonl", file(t, line{ID: 1, Time: 5, Asked: &Asked{What: FailOver}}))
-	report, err := CheckFolder(folder, 0, time.Minute)
+	report, err := CheckFolder(folder, 0, math.MaxInt64, time.Minute)
 	if err != nil || report != (Report{Ops: 2, Unchecked: 1, Unknown: 1, Rooms: 1, Linearizable: true}) {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -311,7 +312,7 @@ func TestNoEpochIsGivenTwice(t *testing.T) {
 			write(t, folder, "relay-b-1.jsonl", file(t,
 				line{ID: 1, Time: 8, Asked: new(claims(b, 0))}, line{ID: 1, Time: 9, Told: new(granted(at(b, epoch), 0))},
 			))
-			return CheckFolder(folder, 0, time.Minute)
+			return CheckFolder(folder, 0, math.MaxInt64, time.Minute)
 		}
 		if report, err := again(8); err != nil || !report.Linearizable {
 			t.Errorf("%s: %+v, %v", what, report, err)
@@ -336,16 +337,35 @@ func TestRoomsThatBeganAfterAFailOverAreChecked(t *testing.T) {
 	write(t, folder, "relay-a-1.jsonl", file(t, append(before,
 		line{ID: 2, Time: 8, Asked: later(claims(a, 0))}, line{ID: 2, Time: 9, Told: new(granted(a, 0))},
 	)...))
-	report, err := CheckFolder(folder, 7, time.Minute)
+	report, err := CheckFolder(folder, 7, math.MaxInt64, time.Minute)
 	if err != nil || report != (Report{Ops: 1, Rooms: 1, Linearizable: true}) {
 		t.Errorf("%+v, %v", report, err)
 	}
-	if report, err = CheckFolder(folder, 10, time.Minute); err != nil || report.Linearizable {
+	if report, err = CheckFolder(folder, 10, math.MaxInt64, time.Minute); err != nil || report.Linearizable {
 		t.Errorf("there is nothing of that run: %+v, %v", report, err)
 	}
 	write(t, folder, "relay-b-1.jsonl", file(t, line{ID: 1, Time: 10, Asked: later(claims(b, 0))}, line{ID: 1, Time: 11, Told: new(granted(b, 0))}))
-	if report, err = CheckFolder(folder, 7, time.Minute); err != nil || report.Linearizable {
+	if report, err = CheckFolder(folder, 7, math.MaxInt64, time.Minute); err != nil || report.Linearizable {
 		t.Errorf("two were told that it is theirs: %+v, %v", report, err)
+	}
+}
+
+// TestFilesThatAreStillWrittenToAreReadUpToOneTime for what one relay has done by then, another may know of a moment later.
+func TestFilesThatAreStillWrittenToAreReadUpToOneTime(t *testing.T) {
+	folder := t.TempDir()
+	write(t, folder, "relay-a-1.jsonl", file(t, // as it was when it was read: the release is not in it yet
+		line{ID: 1, Time: 1, Asked: new(claims(a, 0))}, line{ID: 1, Time: 2, Told: new(granted(a, 0))},
+		line{ID: 2, Time: 3, Asked: new(appends(a, 1))}, line{ID: 2, Time: 5, Told: &Told{Outcome: OK}},
+	))
+	write(t, folder, "relay-b-1.jsonl", file(t, line{ID: 1, Time: 8, Asked: new(claims(b, 0))}, line{ID: 1, Time: 9, Told: new(granted(b, 1))}))
+	if report, err := CheckFolder(folder, 0, math.MaxInt64, time.Minute); err != nil || report.Linearizable {
+		t.Errorf("it was never released: %+v, %v", report, err)
+	}
+	if report, err := CheckFolder(folder, 0, 7, time.Minute); err != nil || report != (Report{Ops: 2, Rooms: 1, Linearizable: true}) {
+		t.Errorf("%+v, %v", report, err)
+	}
+	if report, err := CheckFolder(folder, 0, 4, time.Minute); err != nil || report != (Report{Ops: 2, Unknown: 1, Rooms: 1, Linearizable: true}) {
+		t.Errorf("what was answered later: %+v, %v", report, err)
 	}
 }
 

@@ -34,8 +34,9 @@ type Report struct {
 // CheckFolder reads all files of a folder, and checks each room. What came after a fail-over of the store is left out, if
 // the room was there before: the store may have forgotten what it likes of it; but it gives no epoch twice. Counted are
 // rooms that began at `since`, by the monotonic clock, or later; a history without any operation of theirs proves nothing,
-// so it is not linearizable.
-func CheckFolder(folder string, since int64, timeout time.Duration) (Report, error) {
+// so it is not linearizable. What happened after `until` is left out: files that are still written to are read one after
+// another, and the second would tell of what came of something that the first did not tell of yet.
+func CheckFolder(folder string, since, until int64, timeout time.Duration) (Report, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
 	if err != nil {
 		return Report{}, err
@@ -53,10 +54,10 @@ func CheckFolder(folder string, since int64, timeout time.Duration) (Report, err
 		if err != nil {
 			return Report{}, fmt.Errorf("%s: %w", filepath.Base(name), err)
 		}
-		ops = append(ops, own...)
+		ops = append(ops, upTo(until, own)...)
 	}
 	report := Report{Linearizable: true}
-	until := time.Now().Add(timeout)
+	limit := time.Now().Add(timeout)
 	for id, all := range byRoom(ops) {
 		history, unchecked := untilFailOver(all)
 		if all[0].Called >= since {
@@ -66,7 +67,7 @@ func CheckFolder(folder string, since int64, timeout time.Duration) (Report, err
 			report.Linearizable = false
 			report.Why = fmt.Sprintf("epoch %d of %s was given twice", epoch, id)
 		}
-		if result := Check(history, max(time.Until(until), time.Second)); result != porcupine.Ok {
+		if result := Check(history, max(time.Until(limit), time.Second)); result != porcupine.Ok {
 			report.Linearizable = false
 			report.Why = fmt.Sprintf("the history of %s, of %d operations, is %s", id, len(history), result)
 		}
@@ -75,6 +76,17 @@ func CheckFolder(folder string, since int64, timeout time.Duration) (Report, err
 		report.Linearizable, report.Why = false, "there is no history"
 	}
 	return report, nil
+}
+
+// upTo is what was asked up to a time; what was answered later may have been told of, or not.
+func upTo(until int64, ops []Op) []Op {
+	ops = slices.DeleteFunc(ops, func(op Op) bool { return op.Called > until })
+	for i := range ops {
+		if ops[i].Return > until {
+			ops[i].Return, ops[i].Told = 0, Told{Outcome: Unknown}
+		}
+	}
+	return ops
 }
 
 // givenTwice is an epoch that was given twice, whatever the store has forgotten meanwhile; 0 if none was.

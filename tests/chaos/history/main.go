@@ -13,8 +13,12 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/relay/history"
 )
 
-// checkTime bounds how long the check takes.
-const checkTime = time.Minute
+const (
+	// checkTime bounds how long the check takes.
+	checkTime = time.Minute
+	// settle is how long relays may take to write what they have put a time on: they go on while they are read.
+	settle = 500 * time.Millisecond
+)
 
 func main() {
 	if len(os.Args) != 3 {
@@ -26,7 +30,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(2)
 	}
-	report, err := history.CheckFolder(os.Args[1], since, checkTime)
+	until := history.Now()
+	time.Sleep(settle)
+	report, err := history.CheckFolder(os.Args[1], since, until, checkTime)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(2)
