@@ -91,17 +91,17 @@ func (a *attachment) run(ctx context.Context) {
 	wait := backoff{least: 10 * time.Millisecond, most: 500 * time.Millisecond}
 	host, healthy := "", time.Now()
 	for !a.isOver() && ctx.Err() == nil {
-		began := time.Now()
 		end := a.serve(ctx, host)
 		if ctx.Err() != nil || a.isOver() {
 			return
 		}
 		if end.opened {
-			if !end.defective() || time.Since(began) > steadyTime {
+			lasted := time.Since(end.began)
+			if !end.defective() || lasted > steadyTime {
 				healthy = time.Now()
 			}
 			a.metrics.reattachments.WithLabelValues(end.why()).Inc()
-			if healthy.Sub(began) > steadyTime {
+			if lasted > steadyTime {
 				wait.reset()
 			}
 		}
@@ -118,9 +118,10 @@ func (a *attachment) run(ctx context.Context) {
 
 // streamEnd is how a stream ended.
 type streamEnd struct {
-	opened bool   // the relay had the room
-	moved  bool   // and said that it is elsewhere
-	host   string // where, if that is known
+	opened bool      // the relay had the room
+	began  time.Time // when it said so
+	moved  bool      // and said that it is elsewhere
+	host   string    // where, if that is known
 	err    error
 }
 
@@ -181,6 +182,7 @@ func (a *attachment) serve(parent context.Context, host string) (end streamEnd) 
 	case !a.opened(first.GetOpened().GetEpoch()):
 		return streamEnd{err: errStale}
 	}
+	defer func(began time.Time) { end.began = began }(time.Now())
 	a.pace.forget()
 	steady := time.AfterFunc(steadyTime, func() { a.outage.back(0) })
 	defer steady.Stop()

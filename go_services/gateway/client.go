@@ -224,7 +224,7 @@ func (c *client) forward(ctx context.Context, f dialect.ClientFrame) {
 	case !ok:
 		taken = inputs.put(inputOf(p.member.Link, c.session.ID, c.gateway.number(), f, traceparent(ctx)))
 	case f.RID != 0:
-		taken = inputs.askedStep(p.member.Member, move, stepInput(p.member.Link, f.RID, c.gateway.number(), move))
+		taken = inputs.askedStep(p.member.Member, move, f.RID, c.gateway.number())
 	default:
 		inputs.step(p.member.Member, move)
 	}

@@ -47,17 +47,19 @@ func (q *inputQueue) step(m *roomlink.Member, move dialect.Move) {
 	if q.closed {
 		return
 	}
-	q.dropped.Add(float64(q.queue.Step(roomlink.Step{Link: m.Link, Move: move})))
+	if dropped := q.queue.Step(roomlink.Step{Link: m.Link, Move: move}); dropped > 0 {
+		q.dropped.Add(float64(dropped))
+	}
 	if q.queue.Len() == 1 {
 		q.wakeUp()
 	}
 }
 
 // askedStep adds a step whose client wants an answer: an input of its own, which is repeated until it is answered.
-func (q *inputQueue) askedStep(m *roomlink.Member, move dialect.Move, in *roomv1.Input) bool {
+func (q *inputQueue) askedStep(m *roomlink.Member, move dialect.Move, rid uint32, number uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.putLocked(in) {
+	if !q.putLocked(roomlink.StepInput(roomlink.Step{Link: m.Link, Move: move}, rid, number)) {
 		return false
 	}
 	m.Stepped(move)

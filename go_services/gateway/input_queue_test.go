@@ -33,7 +33,7 @@ func TestStepsThatAreDroppedAreCounted(t *testing.T) {
 // What a client has said is its socket's memory, which the next message is read into.
 func TestAStepThatIsAskedForKeepsItsValues(t *testing.T) {
 	values := []byte("mine")
-	in := stepInput(1, 2, 3, dialect.Move{Values: values})
+	in := roomlink.StepInput(roomlink.Step{Link: 1, Move: dialect.Move{Values: values}}, 2, 3)
 	copy(values, "????")
 	if got := string(in.GetState().GetValues()); got != "mine" {
 		t.Errorf("they are %q", got)

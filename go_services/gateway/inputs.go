@@ -1,22 +1,12 @@
 package gateway
 
 import (
-	"bytes"
-
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	worldv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/world/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 )
-
-// stepInput is a step that its client wants an answer to.
-func stepInput(link, rid uint32, number uint64, b dialect.Move) *roomv1.Input {
-	return &roomv1.Input{Link: link, Rid: rid, Number: number, Body: &roomv1.Input_State_{State: &roomv1.Input_State{
-		Position: &commonv1.Position{X: b.Position.X, Y: b.Position.Y, Z: b.Position.Z},
-		Yaw:      uint32(b.Yaw), Animation: uint32(b.Animation), Values: bytes.Clone(b.Values),
-	}}}
-}
 
 // inputOf is a client's frame, but for steps, as an input of its room.
 func inputOf(link uint32, session string, number uint64, f dialect.ClientFrame, traceparent string) *roomv1.Input {

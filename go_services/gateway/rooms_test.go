@@ -142,6 +142,25 @@ func TestALostStreamIsOpenedAgainAndNobodyNotices(t *testing.T) {
 	ann.hears(`"text":"two"`)
 	ann.hears(`{"rid":7,"ok":{}}`)
 	bob.hears(`"text":"two"`)
+	ann.say(`{"rid":8,"move":{"position":{"x":5,"y":0,"z":0}}}`)
+	ann.hears(`{"rid":8,"ok":{}}`)
+	second.end(nil)
+	third := <-l.relay.streams
+	if steps := (<-third.messages).GetSteps(); !slices.Equal(steps.GetX(), []float32{5}) {
+		t.Errorf("the newest was one that was answered, and repeated is %v", steps)
+	}
+}
+
+func TestWhoAsksForSomethingOfARoomForWhichTooMuchWaitsIsToldSo(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	<-l.relay.streams
+	a := l.attachments["plaza"]
+	a.inputs.close() // as good as full
+	for _, what := range []string{`"move":{"position":{"x":1,"y":0,"z":0}}`, `"chat":{"text":"hello"}`} {
+		ann.say(`{"rid":7,` + what + `}`)
+		ann.hears(`{"rid":7,"error":{"reason":"ROOM_UNAVAILABLE","message":"too much waits for the room's relay"`)
+	}
 }
 
 func TestAStepThatIsToBeAnsweredIsAnsweredOnce(t *testing.T) {

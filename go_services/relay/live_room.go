@@ -451,7 +451,10 @@ func (l *liveRoom) play(
 		if l.frozen || l.streams[s.id] != s {
 			return
 		}
-		record := &roomv1.RoomRecord_Played{Stream: s.id, Steps: batch.GetSteps()}
+		var record *roomv1.RoomRecord_Played
+		if l.record != nil {
+			record = &roomv1.RoomRecord_Played{Stream: s.id, Steps: batch.GetSteps()}
+		}
 		walked := len(batch.GetSteps().GetLinks()) > 0
 		inOrder(batch, func(link uint32, move room.Move) {
 			core.Move(now, room.Link{Stream: s.id, ID: link}, room.In{}, move)
@@ -463,7 +466,7 @@ func (l *liveRoom) play(
 				return
 			}
 			walked = walked || in.GetState() != nil
-			if l.record != nil {
+			if record != nil {
 				record.Inputs = append(record.Inputs, in)
 				if before := batch.GetStepsBefore(); len(before) > 0 {
 					record.StepsBefore = append(record.StepsBefore, before[i])
@@ -473,7 +476,7 @@ func (l *liveRoom) play(
 		if walked {
 			s.walks.note(now, l.tempo.interval())
 		}
-		if l.record != nil {
+		if record != nil {
 			l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Played_{Played: record}})
 		}
 		if l.held && !l.expects() {

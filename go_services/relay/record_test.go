@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,12 @@ func recordOne(t *testing.T, seed uint64) []byte {
 			before.Link = in.GetLink()
 			batch.Steps = stepsOf(before, before, before)
 			batch.Steps.X[1] += random.Float32()
-			batch.StepsBefore = []uint32{random.Uint32N(4)}
+			refused, also := chat(in.GetLink(), ""), step(20+random.Float32())
+			also.Link = in.GetLink()
+			batch.Inputs = append(batch.Inputs, refused, also)
+			random.Shuffle(3, func(i, j int) { batch.Inputs[i], batch.Inputs[j] = batch.Inputs[j], batch.Inputs[i] })
+			batch.StepsBefore = []uint32{random.Uint32N(4), random.Uint32N(4), random.Uint32N(4)}
+			slices.Sort(batch.StepsBefore)
 		}
 		play(t, s, live, st, batch)
 	}

@@ -4,9 +4,11 @@
 package roomlink
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
@@ -145,6 +147,14 @@ type Step struct {
 	dialect.Move
 }
 
+// StepInput is a step that its client wants an answer to.
+func StepInput(step Step, rid uint32, number uint64) *roomv1.Input {
+	return &roomv1.Input{Link: step.Link, Rid: rid, Number: number, Body: &roomv1.Input_State_{State: &roomv1.Input_State{
+		Position: &commonv1.Position{X: step.Position.X, Y: step.Position.Y, Z: step.Position.Z},
+		Yaw:      uint32(step.Yaw), Animation: uint32(step.Animation), Values: bytes.Clone(step.Values),
+	}}}
+}
+
 // Steps are the newest that members made, in order of link. They are of those, too, whose join is not answered yet: it is
 // repeated before them.
 func (s *Members) Steps() []Step {
@@ -199,7 +209,8 @@ const (
 	MaxSteps = 4096
 	// MaxWaitingSteps is how many steps may wait before those are dropped that are not the newest of their member.
 	MaxWaitingSteps = 4 * MaxSteps
-	// mostSpare is for how many steps memory is kept to be used again, and spareValues how many bytes of values each has in it.
+	// mostSpare is for how many steps memory is kept in any case to be used again, and spareValues how many bytes of values
+	// each has in it. More than that is kept while no less than a quarter of it is used.
 	mostSpare, spareValues = 1024, 64
 	// inputOverhead is about what an input takes in memory beside what is in it.
 	inputOverhead = 128
@@ -325,23 +336,28 @@ func (q *Queue) Take(into *roomv1.AttachRequest_Inputs, n int) {
 	if len(into.GetInputs()) > 0 && into.GetStepsBefore()[0] == uint32(told) { // all of them are
 		into.StepsBefore = into.GetStepsBefore()[:0]
 	}
-	q.steps -= told
+	if q.steps -= told; q.steps == 0 {
+		q.most = 0
+	}
 	q.waiting = dropFirst(q.waiting, taken, mostSpare)
 	q.values = dropFirst(q.values, values, mostSpare*spareValues)
 }
 
-// dropFirst takes the first n out. Memory for more than spare is let go when nothing is left: it was for a burst.
+// dropFirst takes the first n out. Memory that was for a burst is let go when nothing is left.
 func dropFirst[T any](all []T, n, spare int) []T {
-	if n == len(all) && cap(all) > spare {
+	if n == len(all) && ofBurst(all, spare) {
 		return nil
 	}
 	return slices.Delete(all, 0, n)
 }
 
+// ofBurst says whether a list has memory for much more than is in it.
+func ofBurst[T any](used []T, spare int) bool { return cap(used) > max(spare, 4*len(used)) }
+
 // lend empties the lists of the message that was taken last, for they were sent, if they are not those of a burst.
 func (q *Queue) lend() *roomv1.Steps {
 	s := q.lent
-	if s == nil || cap(s.GetLinks()) > mostSpare {
+	if s == nil || ofBurst(s.GetLinks(), mostSpare) || ofBurst(s.GetValues(), mostSpare*spareValues) {
 		s = &roomv1.Steps{}
 	}
 	s.Links, s.X, s.Y, s.Z = s.GetLinks()[:0], s.GetX()[:0], s.GetY()[:0], s.GetZ()[:0]
@@ -376,7 +392,8 @@ func (q *Queue) Answered(number uint64) {
 }
 
 // Reopen begins a new stream: what was not answered is repeated, before what waits; of the steps only those that are
-// given, for they are the newest.
+// given, for they are the newest. A step that is to be answered is repeated as the newest, too: its member is not to
+// walk its way again, in no time.
 func (q *Queue) Reopen(steps []Step) {
 	again := q.unanswered
 	for _, w := range q.waiting {
@@ -384,8 +401,15 @@ func (q *Queue) Reopen(steps []Step) {
 			again = append(again, w.input)
 		}
 	}
+	newest := map[uint32]Step{}
+	for _, step := range steps {
+		newest[step.Link] = step
+	}
 	*q = Queue{}
 	for _, in := range again {
+		if step, ok := newest[in.GetLink()]; ok && in.GetState() != nil {
+			in = StepInput(step, in.GetRid(), in.GetNumber())
+		}
 		q.putInput(in)
 	}
 	for _, step := range steps {

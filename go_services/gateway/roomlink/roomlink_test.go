@@ -149,7 +149,9 @@ func TestMemoryThatWasSentIsUsedAgainIfThatIsNotMuch(t *testing.T) {
 	if allocated := testing.AllocsPerRun(100, func() { fill(8) }); allocated > 8 { // the values that are put
 		t.Errorf("%v allocations for 8 steps", allocated)
 	}
-	if large := fill(MaxSteps); large == fill(8) || cap(q.waiting) > mostSpare || cap(q.values) > mostSpare*spareValues {
+	large := fill(MaxSteps)
+	fill(8)
+	if large == fill(8) || cap(q.waiting) > mostSpare || cap(q.values) > mostSpare*spareValues {
 		t.Error("a burst is kept")
 	}
 }
@@ -270,26 +272,120 @@ func TestAnyOrderIsKept(t *testing.T) {
 }
 
 func TestWhatAQueueOfInputsHolds(t *testing.T) {
+	large := &roomv1.Input{Number: 1, Body: &roomv1.Input_Chat_{Chat: &roomv1.Input_Chat{Text: strings.Repeat("x", 4000)}}}
+	small := &roomv1.Input{}
+	leave := &roomv1.Input{Body: &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}}
+	for name, c := range map[string]struct {
+		in    *roomv1.Input
+		steps int
+		taken bool
+		most  int
+	}{
+		"large ones":                      {large, 0, false, (MaxBytes + sizeOf(large) - 1) / sizeOf(large)},
+		"small ones":                      {small, 0, false, MaxInputs},
+		"beside steps":                    {small, MaxWaitingSteps, false, MaxInputs},
+		"that were sent and not answered": {large, 0, true, (MaxBytes + sizeOf(large) - 1) / sizeOf(large)},
+		"small ones that were sent":       {&roomv1.Input{Number: 1}, 0, true, MaxBytes / sizeOf(&roomv1.Input{Number: 1})},
+	} {
+		var q Queue
+		var batch roomv1.AttachRequest_Inputs
+		for range c.steps {
+			q.Step(Step{1, moveTo(1, "")})
+		}
+		held := 0
+		for ; held < 2*MaxInputs && q.Put(c.in); held++ {
+			if c.taken {
+				q.Take(&batch, 1)
+			}
+		}
+		if held < c.most-1 || held > c.most+1 {
+			t.Errorf("%s: %d are held, not %d", name, held, c.most)
+		}
+		if !q.Put(leave) {
+			t.Errorf("%s: who leaves may not", name)
+		}
+	}
+}
+
+func TestWhatIsDoneWithTakesNoPlace(t *testing.T) {
+	looks := &roomv1.Input{Body: &roomv1.Input_Look_{}}
 	var q Queue
-	for number := uint64(1); q.Put(input(number)); number++ {
+	var batch roomv1.AttachRequest_Inputs
+	for number := range uint64(2 * MaxInputs) {
+		if !q.Put(looks) || !q.Put(input(number+1)) {
+			t.Fatalf("after %d there is no place", number)
+		}
+		q.Take(&batch, 2)
+		q.Answered(number + 1)
 	}
-	most := q.Len()
-	q.Step(Step{1, moveTo(1, "")})
-	if most > MaxInputs || most < MaxInputs/2 || q.Len() != most+1 {
-		t.Errorf("%d wait, and with a step %d", most, q.Len())
+	if q.bytes != 0 || q.Len() != 0 {
+		t.Errorf("%d bytes are left in %d", q.bytes, q.Len())
 	}
-	if !q.Put(&roomv1.Input{Body: &roomv1.Input_Leave_{Leave: &roomv1.Input_Leave{}}}) {
-		t.Error("who leaves may not")
+}
+
+// A crowd that always walks is no burst.
+func TestStepsOfACrowdTakeNoMemoryAnew(t *testing.T) {
+	for _, steps := range []int{1, 800, 1000, 2000, MaxSteps} {
+		var q Queue
+		var batch roomv1.AttachRequest_Inputs
+		move := moveTo(1, strings.Repeat("v", 44))
+		tick := func() {
+			for i := range steps {
+				q.Step(Step{uint32(i), move})
+			}
+			q.Take(&batch, 1)
+		}
+		tick()
+		tick()
+		if n := testing.AllocsPerRun(20, tick); n > 0 {
+			t.Errorf("%d steps: %v allocations", steps, n)
+		}
 	}
-	q.Reopen([]Step{{1, moveTo(2, "")}})
-	if q.Len() != most+1 {
-		t.Errorf("%d are repeated", q.Len())
+}
+
+func TestACrowdThatHasGoneLeavesNoGreaterBound(t *testing.T) {
+	var q Queue
+	var batch roomv1.AttachRequest_Inputs
+	for i := range uint32(3 * MaxWaitingSteps) {
+		q.Step(Step{i, moveTo(1, "")})
+	}
+	for q.Len() > 0 {
+		q.Take(&batch, 1)
+	}
+	for range 3 * MaxWaitingSteps {
+		q.Step(Step{1, moveTo(1, "")})
+	}
+	if q.Len() > MaxWaitingSteps+1 {
+		t.Errorf("%d of one member wait", q.Len())
+	}
+}
+
+func TestAStepThatIsToBeAnsweredIsRepeatedAsTheNewest(t *testing.T) {
+	var q Queue
+	var batch roomv1.AttachRequest_Inputs
+	ask := func(number uint64, x float32) { q.Put(StepInput(Step{1, moveTo(x, "")}, uint32(number)+100, number)) }
+	ask(1, 1)
+	ask(2, 2)
+	q.Take(&batch, 2)
+	ask(3, 3)
+	q.Reopen([]Step{{1, moveTo(4, "newest")}, {2, moveTo(9, "")}})
+	q.Take(&batch, 9)
+	for i, in := range batch.GetInputs() {
+		number := uint64(i + 1)
+		state := in.GetState()
+		if in.GetNumber() != number || in.GetRid() != uint32(number)+100 || state.GetPosition().GetX() != 4 || string(state.GetValues()) != "newest" {
+			t.Errorf("repeated as %v", in)
+		}
+	}
+	if n := len(batch.GetInputs()); n != 3 {
+		t.Errorf("%d are repeated", n)
 	}
 }
 
 func TestTheNewestStepsAreRepeatedWithTheNewestValues(t *testing.T) {
 	members := NewMembers()
 	ann, ben, cyd := members.Enter(nil), members.Enter(nil), members.Enter(nil)
+	more := []*Member{members.Enter(nil), members.Enter(nil), members.Enter(nil)}
 	ann.Entity, cyd.Entity = 1, 3 // ben is on his way in, cyd stands still
 	var q Queue
 	for _, step := range []dialect.Move{moveTo(1, "old"), moveTo(2, "new"), moveTo(3, "")} {
@@ -298,9 +394,12 @@ func TestTheNewestStepsAreRepeatedWithTheNewestValues(t *testing.T) {
 		step.Values = append(step.Values[:0], "???"...) // whose memory is the caller's
 	}
 	ben.Stepped(moveTo(4, ""))
+	for _, m := range more {
+		m.Stepped(moveTo(5, ""))
+	}
 	q.Put(input(9)) // ben's join
 	q.Reopen(members.Steps())
-	want := []string{"9; 1 at 3,1,2 facing 3 does 4 with new; 2 at 4,1,2 facing 3 does 4"}
+	want := []string{"9; 1 at 3,1,2 facing 3 does 4 with new; 2 at 4,1,2 facing 3 does 4; 4 at 5,1,2 facing 3 does 4; 5 at 5,1,2 facing 3 does 4; 6 at 5,1,2 facing 3 does 4"}
 	if got := sent(&q); !slices.Equal(got, want) {
 		t.Errorf("repeated: %q", got)
 	}
