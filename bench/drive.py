@@ -1,7 +1,8 @@
 """Runs the benchmarks: starts a world of its own, ends it, prints a table and, as the last line, one JSON object.
 
 Fails if a figure is more than 20 % worse than bench/baseline.json has it for this kind of machine, or 1 % where it is
-the share that comes; `--renew` writes what was measured there.
+the share that comes; `--renew` writes what was measured there. Budgets that are not kept are told. The figures and the
+profiles are kept in .build/bench/runs/.
 """
 
 from __future__ import annotations
@@ -26,15 +27,17 @@ import httpx
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench import gobench  # noqa: E402 - the tree is no package
+from bench import budgets, gobench, keep  # noqa: E402 - the tree is no package
 from bench.baseline import busy, machine, of_machine, regressions, renewed, unjudged  # noqa: E402
 from tests.support.world import World, running_world  # noqa: E402
 
 BIN = ROOT / ".build/bench"
-PROFILES = BIN / "profiles"
+RUNS = BIN / "runs"
 BASELINE = ROOT / "bench/baseline.json"
 SECONDS = 8.0
 SERVERS = ("gateway-0", "envoy-mesh", "relay-0")
+PROFILES = {"cpu": "profile", "allocs": "allocs"}
+"""What is taken of a Go server, and its name on the admin port."""
 Result = dict[str, Any]
 
 
@@ -94,8 +97,9 @@ class Size:
 class Rooms:
     """The measurements that concern sockets and rooms."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, kept: Path) -> None:
         self._world = world
+        self._kept = kept
         say("signing in 1,000 guests")
         with ThreadPoolExecutor(16) as pool:
             guests = list(pool.map(lambda _: world.guest("bench"), range(1000)))
@@ -194,13 +198,14 @@ class Rooms:
         return out
 
     def _profile(self) -> None:
-        """Keeps a CPU profile of each Go server, taken in a run of its own."""
-        say(f"profiles: {PROFILES}")
-        PROFILES.mkdir(parents=True, exist_ok=True)
-        pages = {
-            s: page.replace("/metrics", "/debug/pprof/profile") for s, page in zip(SERVERS, self._pages, strict=True)
+        """Keeps profiles of each Go server, of its CPU and of what it allocates, taken in a run of its own."""
+        say(f"profiles: {self._kept.relative_to(ROOT)}")
+        files = {
+            str(self._kept / f"{server}.{what}.pprof"): page.replace("/metrics", f"/debug/pprof/{name}")
+            for server, page in zip(SERVERS, self._pages, strict=True)
+            for what, name in PROFILES.items()
+            if page
         }
-        files = {str(PROFILES / f"{server}.pprof"): page for server, page in pages.items() if page}
         self._ours("worldmesh", Size(rate=10, tls=True), Profiles=files)
 
 
@@ -230,10 +235,9 @@ def rpc(world: World) -> Result:
     return {f"rpc_{name}_{q}": round(v, 0) for name, latency in sorted(done.items()) for q, v in latency.items()}
 
 
-def presence(world: World) -> Result:
+def presence(world: World, kept: Path) -> Result:
     """A million users: the core alone, then a process, straight to its port."""
-    PROFILES.mkdir(parents=True, exist_ok=True)
-    core = load({"Mode": "presence-core", "HeapProfile": str(PROFILES / "presence-core-heap.pprof")})
+    core = load({"Mode": "presence-core", "HeapProfile": str(kept / "presence-core.heap.pprof")})
     where = world.where
     metrics = where["admin"]["presence-0"]
     plan = {
@@ -242,8 +246,8 @@ def presence(world: World) -> Result:
         "Target": {"presence": where["services"]["presence-0"]},
         "PIDs": [where["pids"]["presence-0"]],
         "Metrics": [metrics],
-        "Profiles": {str(PROFILES / "presence-0.pprof"): metrics.replace("/metrics", "/debug/pprof/profile")},
-        "HeapProfile": str(PROFILES / "presence-0-heap.pprof"),
+        "Profiles": {str(kept / "presence-0.cpu.pprof"): metrics.replace("/metrics", "/debug/pprof/profile")},
+        "HeapProfile": str(kept / "presence-0.heap.pprof"),
         "Seconds": SECONDS,
     }
     return {name: round(value, 1) for name, value in (core | load(plan)).items()}
@@ -263,25 +267,44 @@ STILL = {"gateway": {"WORLDMESH_GATEWAY_HEARTBEAT": "60s"}}
 """For sockets that do not even ping."""
 
 
-def measure(only: str) -> Result:
-    """Run what was asked for."""
+def measure(only: str, kept: Path) -> Result:
+    """Run what was asked for; profiles go to a folder."""
     results: Result = {}
     if only in ("all", "rooms", "rpc"):
         with fresh_world() as world:
             if only in ("all", "rpc"):
                 results |= rpc(world)
             if only in ("all", "rooms"):
-                results |= Rooms(world).run()
+                results |= Rooms(world, kept).run()
     if only in ("all", "rooms"):
         results |= full_room()
     if only in ("all", "presence"):
         with fresh_world() as world:
-            results |= presence(world)
+            results |= presence(world, kept)
     if only in ("all", "rooms"):
         for name, tls in (("idle_kb", False), ("idle_kb_tls", True)):
             with fresh_world(STILL) as world:
-                results |= Rooms(world).idle(name, tls=tls)
+                results |= Rooms(world, kept).idle(name, tls=tls)
     return results
+
+
+def judge(results: Result, kind: str, *, renew: bool) -> bool:
+    """Says how a run compares with its baseline, or makes it the baseline; whether it is as good as before."""
+    kept = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    if renew:
+        BASELINE.write_text(json.dumps(renewed(kept, kind, results), indent=2) + "\n")
+    baseline, known = of_machine(kept, kind)
+    if not renew:
+        if not known:
+            say(f"there is no baseline of a machine such as this ({kind}): judged by the mildest of others")
+        if missing := unjudged(baseline, results):
+            say(f"not judged, for {BASELINE.relative_to(ROOT)} does not have them: {', '.join(missing)}")
+    worse = regressions(baseline, results)
+    for line in worse:
+        say(f"worse than the baseline: {line}")
+    if worse and (doubt := busy(results)):
+        say(f"this run may not count: {doubt}")
+    return renew or not worse
 
 
 def main() -> int:
@@ -293,26 +316,22 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     build()
-    results = measure(arguments.only)
+    commit = keep.commit(ROOT)
+    kept = keep.folder(RUNS, commit)
+    results = measure(arguments.only, kept)
     width = max(len(name) for name in results)
     for name, value in results.items():
         print(f"{name:{width}}  {value}")
-    kept = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     kind = machine(Path("/proc/cpuinfo").read_text())
-    baseline, known = of_machine(kept, kind)
-    if arguments.renew:
-        BASELINE.write_text(json.dumps(renewed(kept, kind, results), indent=2) + "\n")
-    elif not known:
-        say(f"there is no baseline of a machine such as this ({kind}): judged by the mildest of others")
-    if not arguments.renew and (missing := unjudged(baseline, results)):
-        say(f"not judged, for {BASELINE.relative_to(ROOT)} does not have them: {', '.join(missing)}")
-    worse = regressions(baseline, results)
-    for line in worse:
-        say(f"worse than the baseline: {line}")
-    if worse and (doubt := busy(results)):
-        say(f"this run may not count: {doubt}")
-    print(json.dumps(results))
-    return int(bool(worse) and not arguments.renew)
+    over = budgets.over(results)
+    keep.write(kept, kind, commit, results, over)
+    for name, limit in over.items():
+        bound = "at most" if name in budgets.AT_MOST else "at least"
+        say(f"over budget: {name} is {results[name]}, meant to be {bound} {limit:g}")
+    good = judge(results, kind, renew=arguments.renew)
+    say(f"kept with its profiles: {kept.relative_to(ROOT)}")
+    print(json.dumps(results | {"over_budget": sorted(over)}))
+    return int(not good)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,42 @@
+"""Keeps what a run has measured beside the profiles that were taken with it, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+RUNS = 20
+"""How many runs are kept; older ones are removed."""
+RESULT = "result.json"
+
+
+def commit(root: Path) -> str:
+    """The commit that is measured, with a + if the tree has changed since; `none` outside of a repository."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    head = git("rev-parse", "--short=8", "HEAD")
+    return f"{head}{'+' if git('status', '--porcelain') else ''}" if head else "none"
+
+
+def folder(runs: Path, of: str, now: datetime | None = None) -> Path:
+    """Makes the folder of a run of this commit, and room for it."""
+    now = now or datetime.now(UTC)
+    made = runs / f"{now:%Y-%m-%dT%H%M%S}-{of}"
+    made.mkdir(parents=True)
+    # Their names begin with when they were, so the newest sort last.
+    for old in sorted(runs.iterdir())[:-RUNS]:
+        shutil.rmtree(old)
+    return made
+
+
+def write(run: Path, kind: str, of: str, results: Mapping[str, object], over: Mapping[str, float]) -> None:
+    """Writes what a run came to, on what machine and of what commit."""
+    kept = {"machine": kind, "commit": of, "over_budget": over, "figures": results}
+    (run / RESULT).write_text(json.dumps(kept, indent=2) + "\n")
