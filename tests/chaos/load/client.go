@@ -379,9 +379,13 @@ func (c *client) answered(rid uint32) {
 	c.room.acked(m.text, c.gateway, time.Since(m.first))
 }
 
-// refused takes an error. What was to be said is said again in a while.
+// refused takes an error. What was to be said is said again in a while. One that answers nothing tells why the socket is
+// about to be closed.
 func (c *client) refused(rid uint32, reason string, retryAfterMS uint32) error {
 	c.load.note("refused", errors.New(reason))
+	if rid == 0 {
+		return nil
+	}
 	c.room.refused(retryAfterMS > 0)
 	if rid == 2 {
 		time.AfterFunc(100*time.Millisecond+rand.N(200*time.Millisecond), func() {

@@ -152,9 +152,19 @@ ROWS = (
     ),
     _row(16, "Redis fails over (Sentinel)", _master_dies(0), _AGAIN, _SENTINEL_WORLD),
     _row(
-        216, "the same, and half a second of writes is forgotten", _master_dies(FORGET_SECONDS), _AGAIN, _SENTINEL_WORLD
+        216,
+        "Redis fails over (Sentinel), and half a second of writes is forgotten",
+        _master_dies(FORGET_SECONDS),
+        _AGAIN,
+        _SENTINEL_WORLD,
     ),
     # What nothing was forgotten of need not be claimed again; the leases may be in another part.
     _row(217, "a part of a Redis Cluster fails over", _part_dies(0), _GO_ON, _CLUSTER_WORLD),
-    _row(218, "the same, and half a second of writes is forgotten", _part_dies(FORGET_SECONDS), _AGAIN, _CLUSTER_WORLD),
+    _row(
+        218,
+        "a part of a Redis Cluster fails over, and half a second of writes is forgotten",
+        _part_dies(FORGET_SECONDS),
+        _AGAIN,
+        _CLUSTER_WORLD,
+    ),
 )

@@ -89,6 +89,6 @@ ROWS = (
         check=_all_rotated,
     ),
     _clock_row(15, "a host's clock is 5 min ahead: relay, gateway, presence; a relay dies", _wrong(MINUTES, *_HOST)),
-    _clock_row(215, "the same, 5 min behind", _wrong(-MINUTES, *_HOST)),
+    _clock_row(215, "a host's clock is 5 min behind: relay, gateway, presence; a relay dies", _wrong(-MINUTES, *_HOST)),
     _clock_row(315, "identity's clock is 5 min ahead; a relay dies", _wrong(MINUTES, "identity")),
 )
