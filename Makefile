@@ -11,6 +11,7 @@ BIN := $(ROOT)/.build/bin
 STAMPS := $(ROOT)/.build/stamps
 MESH := $(PY) -m worldmesh_mesh
 GO_SERVICES := gateway relay presence
+GO_MODULE := github.com/worldmesh/worldmesh
 SOURCES = $(wildcard $(ROOT)/py_services/*/src) $(ROOT)/mesh/src $(ROOT)/clients/python/src
 export PYTHONDONTWRITEBYTECODE := 1
 export GOFLAGS := -buildvcs=false
@@ -79,7 +80,8 @@ new-service: tools ## Scaffold a Python service: NAME=quests
 
 .PHONY: build
 build: tools ## Build the Go services
-	@cd $(ROOT) && go build -o $(BIN)/ $(GO_SERVICES:%=./go_services/cmd/%)
+	@cd $(ROOT) && go build -ldflags "-X $(GO_MODULE)/go_services/internal/kit.build=$$(tools/revision)" \
+		-o $(BIN)/ $(GO_SERVICES:%=./go_services/cmd/%)
 
 .PHONY: up
 up: build ## Start the whole world (RELAYS=2 GATEWAYS=2 PRESENCE=2; DETACH=1)

@@ -12,6 +12,7 @@ import (
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 	"google.golang.org/protobuf/encoding/protodelim"
@@ -45,7 +46,7 @@ func newRecorder(
 	r := &recorder{file: file, out: bufio.NewWriterSize(file, 64<<10), log: log}
 	begin := &roomv1.RoomRecord_Begin{
 		RoomId: roomID, Config: cfg, Hold: durationpb.New(hold), Epoch: past.Epoch, Last: positionMessage(past.Last),
-		LastEntity: past.LastEntity, Complete: past.Complete,
+		LastEntity: past.LastEntity, Complete: past.Complete, Build: kit.Build(),
 		Lost: make(map[uint32]*durationpb.Duration, len(past.Lost)),
 	}
 	for _, m := range past.Members {
@@ -108,6 +109,8 @@ func (r *recorder) end(now time.Time, hash uint64) {
 // Replayed is what came of a recording.
 type Replayed struct {
 	Records int
+	// Build is of what sources the relay was built.
+	Build string
 	// Hash is of the room's state after the last record; Recorded what the relay said at the end, if it came to say it.
 	Hash, Recorded uint64
 	Ended          bool
@@ -147,6 +150,7 @@ func Replay(in io.Reader, sink room.Sink, each func(*roomv1.RoomRecord)) (Replay
 			if begin == nil {
 				return done, errNoBegin
 			}
+			done.Build = begin.GetBuild()
 			cfg := roomConfig(begin.GetConfig(), begin.GetHold().AsDuration())
 			done.Room = room.New(begin.GetRoomId(), cfg, sink, time.Unix(0, record.GetTimeNs()), pastOf(begin))
 			continue

@@ -16,6 +16,7 @@ import (
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"google.golang.org/protobuf/encoding/protodelim"
 )
@@ -115,7 +116,7 @@ func TestARecordingThatIsPlayedAgainComesToTheSameState(t *testing.T) {
 				ticks++
 			}
 		})
-		if err != nil || !done.Ended || done.Hash != done.Recorded {
+		if err != nil || !done.Ended || done.Hash != done.Recorded || done.Build != kit.Build() {
 			t.Fatalf("seed %d: %+v, %v", seed, done, err)
 		}
 		if done.Records < 100 || ticks < 1 || done.Room.Position().Seq == 0 {

@@ -70,15 +70,15 @@ func play(out io.Writer, path string, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d records; epoch %d, %d members, events up to %v; state %016x\n",
-		done.Records, done.Room.Epoch(), done.Room.Len(), done.Room.Position(), done.Hash)
+	fmt.Fprintf(out, "%d records of a relay built of %s; epoch %d, %d members, events up to %v; state %016x\n",
+		done.Records, done.Build, done.Room.Epoch(), done.Room.Len(), done.Room.Position(), done.Hash)
 	switch {
 	case done.Cut:
 		fmt.Fprintln(out, "the recording ends within a record, which is left out: the relay was killed, or is still at it")
 	case !done.Ended:
 		fmt.Fprintln(out, "the recording has no end: the relay was killed, or is still at it")
 	case done.Hash != done.Recorded:
-		return errDiffers
+		return fmt.Errorf("%w: if these are not the sources of %s, check those out and replay it there", errDiffers, done.Build)
 	default:
 		fmt.Fprintln(out, "the relay came to the same state")
 	}

@@ -296,7 +296,10 @@ type RoomRecord_Begin struct {
 	// Whether the log begins with the room's first entry.
 	Complete bool `protobuf:"varint,9,opt,name=complete,proto3" json:"complete,omitempty"`
 	// For how long members have had no connection, by their entities, as far as it was known.
-	Lost          map[uint32]*durationpb.Duration `protobuf:"bytes,10,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Lost map[uint32]*durationpb.Duration `protobuf:"bytes,10,rep,name=lost,proto3" json:"lost,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Of what sources the relay was built: the newest commit that had changed them, with a `+` if they had changed since.
+	// Only the same are sure to come to the same state.
+	Build         string `protobuf:"bytes,11,opt,name=build,proto3" json:"build,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -399,6 +402,13 @@ func (x *RoomRecord_Begin) GetLost() map[uint32]*durationpb.Duration {
 		return x.Lost
 	}
 	return nil
+}
+
+func (x *RoomRecord_Begin) GetBuild() string {
+	if x != nil {
+		return x.Build
+	}
+	return ""
 }
 
 // A gateway attaches.
@@ -874,7 +884,7 @@ var File_worldmesh_room_v1_room_record_proto protoreflect.FileDescriptor
 
 const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\n" +
-	"#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\xe6\r\n" +
+	"#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\xfc\r\n" +
 	"\n" +
 	"RoomRecord\x12\x17\n" +
 	"\atime_ns\x18\x01 \x01(\x03R\x06timeNs\x12;\n" +
@@ -889,7 +899,7 @@ const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\x06passed\x18\n" +
 	" \x01(\v2$.worldmesh.room.v1.RoomRecord.PassedH\x00R\x06passed\x12G\n" +
 	"\treclaimed\x18\v \x01(\v2'.worldmesh.room.v1.RoomRecord.ReclaimedH\x00R\treclaimed\x125\n" +
-	"\x03end\x18\f \x01(\v2!.worldmesh.room.v1.RoomRecord.EndH\x00R\x03end\x1a\x8d\x04\n" +
+	"\x03end\x18\f \x01(\v2!.worldmesh.room.v1.RoomRecord.EndH\x00R\x03end\x1a\xa3\x04\n" +
 	"\x05Begin\x12\x17\n" +
 	"\aroom_id\x18\x01 \x01(\tR\x06roomId\x125\n" +
 	"\x06config\x18\x02 \x01(\v2\x1d.worldmesh.room.v1.RoomConfigR\x06config\x12-\n" +
@@ -902,7 +912,8 @@ const file_worldmesh_room_v1_room_record_proto_rawDesc = "" +
 	"\x04tail\x18\b \x03(\v2\x1b.worldmesh.room.v1.LogEntryR\x04tail\x12\x1a\n" +
 	"\bcomplete\x18\t \x01(\bR\bcomplete\x12A\n" +
 	"\x04lost\x18\n" +
-	" \x03(\v2-.worldmesh.room.v1.RoomRecord.Begin.LostEntryR\x04lost\x1aR\n" +
+	" \x03(\v2-.worldmesh.room.v1.RoomRecord.Begin.LostEntryR\x04lost\x12\x14\n" +
+	"\x05build\x18\v \x01(\tR\x05build\x1aR\n" +
 	"\tLostEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12/\n" +
 	"\x05value\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05value:\x028\x01\x1a]\n" +

@@ -27,7 +27,7 @@ from worldmesh.room.v1 import room_log_pb2 as worldmesh_dot_room_dot_v1_dot_room
 from worldmesh.room.v1 import room_service_pb2 as worldmesh_dot_room_dot_v1_dot_room__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\xe6\r\n\nRoomRecord\x12\x17\n\x07time_ns\x18\x01 \x01(\x03R\x06timeNs\x12;\n\x05\x62\x65gin\x18\x02 \x01(\x0b\x32#.worldmesh.room.v1.RoomRecord.BeginH\x00R\x05\x62\x65gin\x12\x44\n\x08\x61ttached\x18\x03 \x01(\x0b\x32&.worldmesh.room.v1.RoomRecord.AttachedH\x00R\x08\x61ttached\x12>\n\x06played\x18\x04 \x01(\x0b\x32$.worldmesh.room.v1.RoomRecord.PlayedH\x00R\x06played\x12N\n\x0cstream_ended\x18\x05 \x01(\x0b\x32).worldmesh.room.v1.RoomRecord.StreamEndedH\x00R\x0bstreamEnded\x12\x38\n\x04tick\x18\x06 \x01(\x0b\x32\".worldmesh.room.v1.RoomRecord.TickH\x00R\x04tick\x12;\n\x05taken\x18\x07 \x01(\x0b\x32#.worldmesh.room.v1.RoomRecord.TakenH\x00R\x05taken\x12>\n\x06logged\x18\x08 \x01(\x0b\x32$.worldmesh.room.v1.RoomRecord.LoggedH\x00R\x06logged\x12\x45\n\tlog_works\x18\t \x01(\x0b\x32&.worldmesh.room.v1.RoomRecord.LogWorksH\x00R\x08logWorks\x12>\n\x06passed\x18\n \x01(\x0b\x32$.worldmesh.room.v1.RoomRecord.PassedH\x00R\x06passed\x12G\n\treclaimed\x18\x0b \x01(\x0b\x32\'.worldmesh.room.v1.RoomRecord.ReclaimedH\x00R\treclaimed\x12\x35\n\x03\x65nd\x18\x0c \x01(\x0b\x32!.worldmesh.room.v1.RoomRecord.EndH\x00R\x03\x65nd\x1a\x8d\x04\n\x05\x42\x65gin\x12\x17\n\x07room_id\x18\x01 \x01(\tR\x06roomId\x12\x35\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x1d.worldmesh.room.v1.RoomConfigR\x06\x63onfig\x12-\n\x04hold\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x04hold\x12\x14\n\x05\x65poch\x18\x04 \x01(\x04R\x05\x65poch\x12\x32\n\x04last\x18\x05 \x01(\x0b\x32\x1e.worldmesh.room.v1.LogPositionR\x04last\x12\x1f\n\x0blast_entity\x18\x06 \x01(\rR\nlastEntity\x12\x36\n\x07members\x18\x07 \x03(\x0b\x32\x1c.worldmesh.room.v1.LogMemberR\x07members\x12/\n\x04tail\x18\x08 \x03(\x0b\x32\x1b.worldmesh.room.v1.LogEntryR\x04tail\x12\x1a\n\x08\x63omplete\x18\t \x01(\x08R\x08\x63omplete\x12\x41\n\x04lost\x18\n \x03(\x0b\x32-.worldmesh.room.v1.RoomRecord.Begin.LostEntryR\x04lost\x1aR\n\tLostEntry\x12\x10\n\x03key\x18\x01 \x01(\rR\x03key\x12/\n\x05value\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05value:\x02\x38\x01\x1a]\n\x08\x41ttached\x12\x16\n\x06stream\x18\x01 \x01(\x04R\x06stream\x12\x39\n\x04open\x18\x02 \x01(\x0b\x32%.worldmesh.room.v1.AttachRequest.OpenR\x04open\x1a\xa5\x01\n\x06Played\x12\x16\n\x06stream\x18\x01 \x01(\x04R\x06stream\x12\x30\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.worldmesh.room.v1.InputR\x06inputs\x12.\n\x05steps\x18\x03 \x01(\x0b\x32\x18.worldmesh.room.v1.StepsR\x05steps\x12!\n\x0csteps_before\x18\x04 \x03(\rR\x0bstepsBefore\x1a%\n\x0bStreamEnded\x12\x16\n\x06stream\x18\x01 \x01(\x04R\x06stream\x1a\"\n\x06Logged\x12\x18\n\x07\x65ntries\x18\x01 \x01(\rR\x07\x65ntries\x1a \n\x08LogWorks\x12\x14\n\x05works\x18\x01 \x01(\x08R\x05works\x1a!\n\tReclaimed\x12\x14\n\x05\x65poch\x18\x01 \x01(\x04R\x05\x65poch\x1a\x06\n\x04Tick\x1a\x07\n\x05Taken\x1a\x08\n\x06Passed\x1a$\n\x03\x45nd\x12\x1d\n\nstate_hash\x18\x01 \x01(\x04R\tstateHashB\x06\n\x04stepb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#worldmesh/room/v1/room_record.proto\x12\x11worldmesh.room.v1\x1a\x1egoogle/protobuf/duration.proto\x1a worldmesh/room/v1/room_log.proto\x1a$worldmesh/room/v1/room_service.proto\"\xfc\r\n\nRoomRecord\x12\x17\n\x07time_ns\x18\x01 \x01(\x03R\x06timeNs\x12;\n\x05\x62\x65gin\x18\x02 \x01(\x0b\x32#.worldmesh.room.v1.RoomRecord.BeginH\x00R\x05\x62\x65gin\x12\x44\n\x08\x61ttached\x18\x03 \x01(\x0b\x32&.worldmesh.room.v1.RoomRecord.AttachedH\x00R\x08\x61ttached\x12>\n\x06played\x18\x04 \x01(\x0b\x32$.worldmesh.room.v1.RoomRecord.PlayedH\x00R\x06played\x12N\n\x0cstream_ended\x18\x05 \x01(\x0b\x32).worldmesh.room.v1.RoomRecord.StreamEndedH\x00R\x0bstreamEnded\x12\x38\n\x04tick\x18\x06 \x01(\x0b\x32\".worldmesh.room.v1.RoomRecord.TickH\x00R\x04tick\x12;\n\x05taken\x18\x07 \x01(\x0b\x32#.worldmesh.room.v1.RoomRecord.TakenH\x00R\x05taken\x12>\n\x06logged\x18\x08 \x01(\x0b\x32$.worldmesh.room.v1.RoomRecord.LoggedH\x00R\x06logged\x12\x45\n\tlog_works\x18\t \x01(\x0b\x32&.worldmesh.room.v1.RoomRecord.LogWorksH\x00R\x08logWorks\x12>\n\x06passed\x18\n \x01(\x0b\x32$.worldmesh.room.v1.RoomRecord.PassedH\x00R\x06passed\x12G\n\treclaimed\x18\x0b \x01(\x0b\x32\'.worldmesh.room.v1.RoomRecord.ReclaimedH\x00R\treclaimed\x12\x35\n\x03\x65nd\x18\x0c \x01(\x0b\x32!.worldmesh.room.v1.RoomRecord.EndH\x00R\x03\x65nd\x1a\xa3\x04\n\x05\x42\x65gin\x12\x17\n\x07room_id\x18\x01 \x01(\tR\x06roomId\x12\x35\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x1d.worldmesh.room.v1.RoomConfigR\x06\x63onfig\x12-\n\x04hold\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x04hold\x12\x14\n\x05\x65poch\x18\x04 \x01(\x04R\x05\x65poch\x12\x32\n\x04last\x18\x05 \x01(\x0b\x32\x1e.worldmesh.room.v1.LogPositionR\x04last\x12\x1f\n\x0blast_entity\x18\x06 \x01(\rR\nlastEntity\x12\x36\n\x07members\x18\x07 \x03(\x0b\x32\x1c.worldmesh.room.v1.LogMemberR\x07members\x12/\n\x04tail\x18\x08 \x03(\x0b\x32\x1b.worldmesh.room.v1.LogEntryR\x04tail\x12\x1a\n\x08\x63omplete\x18\t \x01(\x08R\x08\x63omplete\x12\x41\n\x04lost\x18\n \x03(\x0b\x32-.worldmesh.room.v1.RoomRecord.Begin.LostEntryR\x04lost\x12\x14\n\x05\x62uild\x18\x0b \x01(\tR\x05\x62uild\x1aR\n\tLostEntry\x12\x10\n\x03key\x18\x01 \x01(\rR\x03key\x12/\n\x05value\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05value:\x02\x38\x01\x1a]\n\x08\x41ttached\x12\x16\n\x06stream\x18\x01 \x01(\x04R\x06stream\x12\x39\n\x04open\x18\x02 \x01(\x0b\x32%.worldmesh.room.v1.AttachRequest.OpenR\x04open\x1a\xa5\x01\n\x06Played\x12\x16\n\x06stream\x18\x01 \x01(\x04R\x06stream\x12\x30\n\x06inputs\x18\x02 \x03(\x0b\x32\x18.worldmesh.room.v1.InputR\x06inputs\x12.\n\x05steps\x18\x03 \x01(\x0b\x32\x18.worldmesh.room.v1.StepsR\x05steps\x12!\n\x0csteps_before\x18\x04 \x03(\rR\x0bstepsBefore\x1a%\n\x0bStreamEnded\x12\x16\n\x06stream\x18\x01 \x01(\x04R\x06stream\x1a\"\n\x06Logged\x12\x18\n\x07\x65ntries\x18\x01 \x01(\rR\x07\x65ntries\x1a \n\x08LogWorks\x12\x14\n\x05works\x18\x01 \x01(\x08R\x05works\x1a!\n\tReclaimed\x12\x14\n\x05\x65poch\x18\x01 \x01(\x04R\x05\x65poch\x1a\x06\n\x04Tick\x1a\x07\n\x05Taken\x1a\x08\n\x06Passed\x1a$\n\x03\x45nd\x12\x1d\n\nstate_hash\x18\x01 \x01(\x04R\tstateHashB\x06\n\x04stepb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,29 +37,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROOMRECORD_BEGIN_LOSTENTRY']._loaded_options = None
   _globals['_ROOMRECORD_BEGIN_LOSTENTRY']._serialized_options = b'8\001'
   _globals['_ROOMRECORD']._serialized_start=163
-  _globals['_ROOMRECORD']._serialized_end=1929
+  _globals['_ROOMRECORD']._serialized_end=1951
   _globals['_ROOMRECORD_BEGIN']._serialized_start=924
-  _globals['_ROOMRECORD_BEGIN']._serialized_end=1449
-  _globals['_ROOMRECORD_BEGIN_LOSTENTRY']._serialized_start=1367
-  _globals['_ROOMRECORD_BEGIN_LOSTENTRY']._serialized_end=1449
-  _globals['_ROOMRECORD_ATTACHED']._serialized_start=1451
-  _globals['_ROOMRECORD_ATTACHED']._serialized_end=1544
-  _globals['_ROOMRECORD_PLAYED']._serialized_start=1547
-  _globals['_ROOMRECORD_PLAYED']._serialized_end=1712
-  _globals['_ROOMRECORD_STREAMENDED']._serialized_start=1714
-  _globals['_ROOMRECORD_STREAMENDED']._serialized_end=1751
-  _globals['_ROOMRECORD_LOGGED']._serialized_start=1753
-  _globals['_ROOMRECORD_LOGGED']._serialized_end=1787
-  _globals['_ROOMRECORD_LOGWORKS']._serialized_start=1789
-  _globals['_ROOMRECORD_LOGWORKS']._serialized_end=1821
-  _globals['_ROOMRECORD_RECLAIMED']._serialized_start=1823
-  _globals['_ROOMRECORD_RECLAIMED']._serialized_end=1856
-  _globals['_ROOMRECORD_TICK']._serialized_start=1858
-  _globals['_ROOMRECORD_TICK']._serialized_end=1864
-  _globals['_ROOMRECORD_TAKEN']._serialized_start=1866
-  _globals['_ROOMRECORD_TAKEN']._serialized_end=1873
-  _globals['_ROOMRECORD_PASSED']._serialized_start=1875
-  _globals['_ROOMRECORD_PASSED']._serialized_end=1883
-  _globals['_ROOMRECORD_END']._serialized_start=1885
-  _globals['_ROOMRECORD_END']._serialized_end=1921
+  _globals['_ROOMRECORD_BEGIN']._serialized_end=1471
+  _globals['_ROOMRECORD_BEGIN_LOSTENTRY']._serialized_start=1389
+  _globals['_ROOMRECORD_BEGIN_LOSTENTRY']._serialized_end=1471
+  _globals['_ROOMRECORD_ATTACHED']._serialized_start=1473
+  _globals['_ROOMRECORD_ATTACHED']._serialized_end=1566
+  _globals['_ROOMRECORD_PLAYED']._serialized_start=1569
+  _globals['_ROOMRECORD_PLAYED']._serialized_end=1734
+  _globals['_ROOMRECORD_STREAMENDED']._serialized_start=1736
+  _globals['_ROOMRECORD_STREAMENDED']._serialized_end=1773
+  _globals['_ROOMRECORD_LOGGED']._serialized_start=1775
+  _globals['_ROOMRECORD_LOGGED']._serialized_end=1809
+  _globals['_ROOMRECORD_LOGWORKS']._serialized_start=1811
+  _globals['_ROOMRECORD_LOGWORKS']._serialized_end=1843
+  _globals['_ROOMRECORD_RECLAIMED']._serialized_start=1845
+  _globals['_ROOMRECORD_RECLAIMED']._serialized_end=1878
+  _globals['_ROOMRECORD_TICK']._serialized_start=1880
+  _globals['_ROOMRECORD_TICK']._serialized_end=1886
+  _globals['_ROOMRECORD_TAKEN']._serialized_start=1888
+  _globals['_ROOMRECORD_TAKEN']._serialized_end=1895
+  _globals['_ROOMRECORD_PASSED']._serialized_start=1897
+  _globals['_ROOMRECORD_PASSED']._serialized_end=1905
+  _globals['_ROOMRECORD_END']._serialized_start=1907
+  _globals['_ROOMRECORD_END']._serialized_end=1943
 # @@protoc_insertion_point(module_scope)

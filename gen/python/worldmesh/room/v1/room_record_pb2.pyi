@@ -66,6 +66,7 @@ class RoomRecord(_message.Message):
         TAIL_FIELD_NUMBER: _builtins.int
         COMPLETE_FIELD_NUMBER: _builtins.int
         LOST_FIELD_NUMBER: _builtins.int
+        BUILD_FIELD_NUMBER: _builtins.int
         room_id: _builtins.str
         """The room."""
         epoch: _builtins.int
@@ -74,6 +75,10 @@ class RoomRecord(_message.Message):
         """The greatest entity that was ever given out."""
         complete: _builtins.bool
         """Whether the log begins with the room's first entry."""
+        build: _builtins.str
+        """Of what sources the relay was built: the newest commit that had changed them, with a `+` if they had changed since.
+        Only the same are sure to come to the same state.
+        """
         @_builtins.property
         def config(self) -> _room_service_pb2.RoomConfig:
             """Its settings."""
@@ -111,10 +116,11 @@ class RoomRecord(_message.Message):
             tail: _abc.Iterable[_room_log_pb2.LogEntry] | None = ...,
             complete: _builtins.bool = ...,
             lost: _abc.Mapping[_builtins.int, _duration_pb2.Duration] | None = ...,
+            build: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "hold", b"hold", "last", b"last"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "config", b"config", "epoch", b"epoch", "hold", b"hold", "last", b"last", "last_entity", b"last_entity", "lost", b"lost", "members", b"members", "room_id", b"room_id", "tail", b"tail"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["build", b"build", "complete", b"complete", "config", b"config", "epoch", b"epoch", "hold", b"hold", "last", b"last", "last_entity", b"last_entity", "lost", b"lost", "members", b"members", "room_id", b"room_id", "tail", b"tail"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1119,6 +1119,12 @@ class RoomRecordBegin(betterproto2.Message):
     For how long members have had no connection, by their entities, as far as it was known.
     """
 
+    build: "str" = betterproto2.field(11, betterproto2.TYPE_STRING)
+    """
+    Of what sources the relay was built: the newest commit that had changed them, with a `+` if they had changed since.
+    Only the same are sure to come to the same state.
+    """
+
 
 default_message_pool.register_message("worldmesh.room.v1", "RoomRecord.Begin", RoomRecordBegin)
 
