@@ -3,7 +3,10 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -36,6 +39,7 @@ type attachment struct {
 	watch     *relayWatch
 	outage    *outage
 	metrics   *metrics
+	log       *slog.Logger
 	linger    time.Duration
 	giveUp    time.Duration
 	ended     func(*attachment)
@@ -73,7 +77,7 @@ type member struct {
 func newAttachment(roomID string, cfg *roomv1.RoomConfig, g *Gateway) *attachment {
 	p := newPace(g.cfg.StateBatch, time.Second/time.Duration(max(cfg.GetTickHz(), 1)))
 	return &attachment{
-		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, watch: g.watch, metrics: g.metrics,
+		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, watch: g.watch, metrics: g.metrics, log: g.log,
 		outage: newOutage("room stream", g.log.With("room", roomID)),
 		linger: g.linger, giveUp: g.giveUp, ended: g.attachmentEnded, inputs: newInputQueue(p, g.metrics), pace: p,
 		members: roomlink.NewMembers(), links: map[uint32]*member{}, fan: newFanOut(g.metrics),
@@ -85,6 +89,7 @@ func (a *attachment) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer a.ended(a)
+	defer a.contain(ctx)
 	a.mu.Lock()
 	a.cancel = cancel
 	a.mu.Unlock()
@@ -113,6 +118,15 @@ func (a *attachment) run(ctx context.Context) {
 			wait.sleep(ctx)
 		}
 		host = end.host
+	}
+}
+
+// contain gives the room up at this gateway if its attachment panics. Its members are told, and may join again; other
+// rooms notice nothing.
+func (a *attachment) contain(ctx context.Context) {
+	if p := recover(); p != nil {
+		a.log.ErrorContext(ctx, "the gateway panicked at a room", "room", a.roomID,
+			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	}
 }
 

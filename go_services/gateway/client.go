@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -111,16 +113,34 @@ func aside(f func()) {
 
 // take decodes a message and acts on it. On the reader's stack it acts only on frames that come many times a second.
 func (c *client) take(ctx context.Context, message []byte, onReader bool) {
+	defer c.contain(ctx)
 	now := time.Now()
 	frame, err := c.socket.Dialect.Decode(message)
 	switch {
 	case err != nil:
 		c.bad(ctx, now, frame.RID, len(message), err)
 	case onReader && traced(frame.Body.Kind()):
-		aside(func() { c.frame(ctx, now, frame, len(message)) })
+		aside(func() {
+			defer c.contain(ctx)
+			c.frame(ctx, now, frame, len(message))
+		})
 	default:
 		c.frame(ctx, now, frame, len(message))
 	}
+}
+
+// contain ends the socket of a client at whose frame the gateway panics, for nobody knows what state its session is in.
+// Others notice nothing.
+func (c *client) contain(ctx context.Context) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	c.gateway.log.ErrorContext(ctx, "the gateway panicked at a client's frame", "session", c.session.ID,
+		"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	c.do(ctx, c.with(func(s *session.Session) []session.Action {
+		return s.Violated(socket.CloseInternal, commonv1.ErrorReason_ERROR_REASON_INTERNAL, "the gateway failed at this")
+	}))
 }
 
 func (c *client) bad(ctx context.Context, now time.Time, rid uint32, size int, err error) {
@@ -251,6 +271,7 @@ func (c *client) call(ctx context.Context, a session.Call) {
 	go func() {
 		defer c.gateway.running.Done()
 		defer span.End()
+		defer c.contain(ctx)
 		ctx := trace.ContextWithSpan(life, span)
 		answer, err := c.gateway.caller.answer(ctx, user, c.socket.Dialect, a.RID, a.Body)
 		c.mu.Lock()

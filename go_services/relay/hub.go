@@ -2,7 +2,9 @@ package relay
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -122,6 +124,9 @@ func (h *hub) claim(p *place, id string, cfg *roomv1.RoomConfig) {
 		err = errDraining
 		h.running.Go(func() { h.release(id, claim) })
 	}
+	if err == nil {
+		p.live, err = h.revive(id, cfg, claim)
+	}
 	if err != nil {
 		p.err = err
 		delete(h.rooms, id)
@@ -130,8 +135,19 @@ func (h *hub) claim(p *place, id string, cfg *roomv1.RoomConfig) {
 	if stolen {
 		h.log.Info("took a room whose relay does not answer", "room", id, "epoch", claim.Owner.Epoch)
 	}
-	p.live = newLiveRoom(id, h, cfg, claim)
 	h.metrics.rooms.Inc()
+}
+
+// revive makes a room out of its log. One whose log it can not be made of fails, and no other does.
+func (h *hub) revive(id string, cfg *roomv1.RoomConfig, claim store.Claim) (live *liveRoom, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.log.Error("the room panicked", "room", id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			h.metrics.ends.WithLabelValues(endPanicked).Inc()
+			err = errPanicked
+		}
+	}()
+	return newLiveRoom(id, h, cfg, claim), nil
 }
 
 // release gives a room up that was claimed and is not wanted.

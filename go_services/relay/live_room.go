@@ -3,8 +3,10 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -35,6 +37,7 @@ const (
 	endFenced     = "fenced"
 	endTaken      = "taken"
 	endLeaseLost  = "lease lost"
+	endPanicked   = "panicked"
 )
 
 // liveRoom drives one room's core: it serializes what comes in, arms the tick, has the log written, and hands what comes
@@ -69,8 +72,16 @@ type liveRoom struct {
 	era       uint64        // to claim the room again in; 0: there is no need
 	frozen    bool          // is given away: takes no inputs, and time does not pass
 	confirmed time.Time     // when the store last said that the room is this relay's
+	playing   playing
 	ended     bool
 	over      chan struct{} // closed when ended
+}
+
+// playing is what the core is at.
+type playing struct {
+	link   room.Link
+	in     *roomv1.Input             // nil if that is no input, or the room is at rest
+	record *roomv1.RoomRecord_Played // of the batch so far; nil if the room is not recorded
 }
 
 func newLiveRoom(id string, h *hub, cfg *roomv1.RoomConfig, claim store.Claim) *liveRoom {
@@ -100,6 +111,7 @@ func (l *liveRoom) do(f func(now time.Time, core *room.Room)) {
 	if l.ended {
 		return
 	}
+	defer l.contain()
 	now := l.clock.now()
 	if l.writing && time.Since(l.since) > stallTime {
 		l.logWorks(now, false)
@@ -163,6 +175,7 @@ func (l *liveRoom) tick() {
 	if l.ended || l.due.IsZero() {
 		return
 	}
+	defer l.contain()
 	now := l.clock.now()
 	switch early := l.due.Sub(now); {
 	case early > 0: // the timer was for the tick before, which did not wait for it
@@ -376,6 +389,7 @@ func (l *liveRoom) claimAgain(era uint64) error {
 	l.metrics.claims.WithLabelValues("again").Inc()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.contain()
 	l.owner = claim.Owner
 	l.record.step(l.clock.now(), &roomv1.RoomRecord{
 		Step: &roomv1.RoomRecord_Reclaimed_{Reclaimed: &roomv1.RoomRecord_Reclaimed{Epoch: claim.Owner.Epoch}},
@@ -442,18 +456,15 @@ func (l *liveRoom) drop(now time.Time, s *stream) {
 	l.core.StreamEnded(now, s.id)
 }
 
-// play gives inputs of a stream to a function, unless the stream is over or the room is given away: then the gateway
-// repeats them where it is. The function says which were played.
-func (l *liveRoom) play(
-	s *stream, batch *roomv1.AttachRequest_Inputs, f func(now time.Time, core *room.Room, in *roomv1.Input) bool,
-) {
+// play plays a batch of a stream, unless the stream is over or the room is given away: then the gateway repeats it where it
+// is. `valid` says which inputs may be played, and answers the others.
+func (l *liveRoom) play(s *stream, batch *roomv1.AttachRequest_Inputs, valid func(link room.Link, in *roomv1.Input) bool) {
 	l.do(func(now time.Time, core *room.Room) {
 		if l.frozen || l.streams[s.id] != s {
 			return
 		}
-		var record *roomv1.RoomRecord_Played
 		if l.record != nil {
-			record = &roomv1.RoomRecord_Played{Stream: s.id, Steps: batch.GetSteps()}
+			l.playing.record = &roomv1.RoomRecord_Played{Stream: s.id, Steps: batch.GetSteps()}
 		}
 		walked := len(batch.GetSteps().GetLinks()) > 0
 		inOrder(batch, func(link uint32, move room.Move) {
@@ -462,27 +473,38 @@ func (l *liveRoom) play(
 			l.out.Failed(room.Link{Stream: s.id, ID: link}, room.In{},
 				commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the step is out of its bounds")
 		}, func(i int, in *roomv1.Input) {
-			if !f(now, core, in) {
+			link, span := room.Link{Stream: s.id, ID: in.GetLink()}, inputSpan(l.id, in)
+			defer span.End()
+			if !valid(link, in) {
 				return
 			}
 			walked = walked || in.GetState() != nil
-			if record != nil {
+			if record := l.playing.record; record != nil {
 				record.Inputs = append(record.Inputs, in)
 				if before := batch.GetStepsBefore(); len(before) > 0 {
 					record.StepsBefore = append(record.StepsBefore, before[i])
 				}
 			}
+			l.playing.link, l.playing.in = link, in
+			apply(core, now, link, in)
+			l.playing.in = nil
 		})
 		if walked {
 			s.walks.note(now, l.tempo.interval())
 		}
-		if record != nil {
-			l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Played_{Played: record}})
-		}
+		l.recordPlayed(now)
 		if l.held && !l.expects() {
 			l.tickNow()
 		}
 	})
+}
+
+// recordPlayed records the batch that the core was at.
+func (l *liveRoom) recordPlayed(now time.Time) {
+	if l.playing.record != nil {
+		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Played_{Played: l.playing.record}})
+	}
+	l.playing = playing{}
 }
 
 // idle says whether nobody is in and nobody is attached. Time does not pass in a room that is given away: who leaves by it
@@ -593,12 +615,16 @@ func (l *liveRoom) end(to, why string) {
 	if l.ended {
 		return
 	}
+	if l.record != nil {
+		l.record.end(l.clock.now(), l.core.Hash())
+	}
+	l.endLocked(why, func(s *stream) { s.move(&roomv1.AttachResponse_Moved{RelayAddress: to}) })
+}
+
+func (l *liveRoom) endLocked(why string, tell func(*stream)) {
 	l.ended = true
 	if l.frozen {
 		l.metrics.leaving.Dec()
-	}
-	if l.record != nil {
-		l.record.end(l.clock.now(), l.core.Hash())
 	}
 	l.timer.Stop()
 	close(l.over)
@@ -608,7 +634,25 @@ func (l *liveRoom) end(to, why string) {
 	}
 	l.metrics.ends.WithLabelValues(why).Inc()
 	for _, s := range l.streams {
-		s.move(&roomv1.AttachResponse_Moved{RelayAddress: to})
+		tell(s)
 	}
 	l.hub.forget(l)
+}
+
+// contain ends a room whose core panics, for nobody knows what state that is in. All that was answered is in the log, out of
+// which the room lives again; the input at which it happened is refused, so that no gateway repeats it; other rooms
+// notice nothing. The room's lock is held.
+func (l *liveRoom) contain() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	l.log.Error("the room panicked", "room", l.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if at := l.playing; at.in != nil {
+		l.out = &sink{room: l, encode: frames.NewEncoder()} // the other may have been in the middle of a frame
+		l.out.refuse(at.link, at.in, commonv1.ErrorReason_ERROR_REASON_INTERNAL, "the room failed at this")
+	}
+	l.recordPlayed(l.clock.now())
+	l.record.close()
+	l.endLocked(endPanicked, func(s *stream) { s.fail(errPanicked) })
 }

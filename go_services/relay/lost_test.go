@@ -39,10 +39,7 @@ func TestTheNextRelayKnowsWhoseHoldsHaveBegun(t *testing.T) {
 	for i, s := range streams {
 		live.attach(s, &roomv1.AttachRequest_Open{})
 		joins[i].GetJoin().GatewaySessionId = s.gateway
-		live.play(s, batchOf(joins[i]), func(now time.Time, core *room.Room, in *roomv1.Input) bool {
-			apply(core, now, room.Link{Stream: s.id, ID: in.GetLink()}, in)
-			return true
-		})
+		live.play(s, batchOf(joins[i]), func(room.Link, *roomv1.Input) bool { return true })
 	}
 	lost := func(entities ...uint32) func() bool {
 		return func() bool {

@@ -32,9 +32,7 @@ func (s *server) play(live *liveRoom, st *stream, batch *roomv1.AttachRequest_In
 		return err
 	}
 	s.metrics.steps.Add(float64(len(batch.GetSteps().GetLinks())))
-	live.play(st, batch, func(now time.Time, core *room.Room, in *roomv1.Input) bool {
-		return s.playOne(live, core, now, room.Link{Stream: st.id, ID: in.GetLink()}, in)
-	})
+	live.play(st, batch, func(link room.Link, in *roomv1.Input) bool { return s.valid(live, link, in) })
 	return nil
 }
 
@@ -93,21 +91,13 @@ func inOrder(
 	stepsTo(all)
 }
 
-// playOne gives one input to the room, if it is within the contract's bounds; false if it is not.
-func (s *server) playOne(live *liveRoom, core *room.Room, now time.Time, link room.Link, in *roomv1.Input) bool {
+// valid says whether an input is within the contract's bounds, and answers it if it is not.
+func (s *server) valid(live *liveRoom, link room.Link, in *roomv1.Input) bool {
 	s.metrics.inputs.WithLabelValues(kindOf(in)).Inc()
-	named := room.In{RID: in.GetRid(), Number: in.GetNumber()}
-	span := inputSpan(live.id, in)
-	defer span.End()
 	if err := kit.ValidateMessage(s.validator, in); err != nil {
-		if in.GetJoin() != nil {
-			live.out.Refused(link, named, kit.ReasonOf(err), kit.StatusOf(err).Message())
-		} else {
-			live.out.Failed(link, named, kit.ReasonOf(err), kit.StatusOf(err).Message())
-		}
+		live.out.refuse(link, in, kit.ReasonOf(err), kit.StatusOf(err).Message())
 		return false
 	}
-	apply(core, now, link, in)
 	return true
 }
 

@@ -101,6 +101,14 @@ func (r *recorder) stop(err error) {
 // end writes what the room has come to, and closes the file.
 func (r *recorder) end(now time.Time, hash uint64) {
 	r.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_End_{End: &roomv1.RoomRecord_End{StateHash: hash}}})
+	r.close()
+}
+
+// close ends the recording where it is.
+func (r *recorder) close() {
+	if r == nil {
+		return
+	}
 	if err := errors.Join(r.out.Flush(), r.file.Close()); err != nil {
 		r.log.Error("record room", "file", r.file.Name(), "error", err.Error())
 	}

@@ -96,7 +96,13 @@ func endRecording(t *testing.T, live *liveRoom) []byte {
 	t.Helper()
 	until(t, "everything is logged", func() bool { return !live.waits() })
 	live.end("", endIdle)
-	files, err := filepath.Glob(live.hub.recordings + "/*.room")
+	return onlyRecording(t, live.hub)
+}
+
+// onlyRecording is the only one of a hub's.
+func onlyRecording(t *testing.T, h *hub) []byte {
+	t.Helper()
+	files, err := filepath.Glob(h.recordings + "/*.room")
 	if err != nil || len(files) != 1 {
 		t.Fatalf("recordings: %v, %v", files, err)
 	}

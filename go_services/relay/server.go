@@ -25,6 +25,7 @@ var (
 		"the gateway takes deliveries too slowly")
 	errSuperseded = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE,
 		"another stream of the gateway has taken the place of this one")
+	errPanicked     = kit.NewError(codes.Internal, commonv1.ErrorReason_ERROR_REASON_INTERNAL, "the room failed")
 	errOpenExpected = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
 		"the first request must be open, and only the first")
 	// These are defects of a gateway, and logged; with its next stream it may have none.

@@ -102,6 +102,16 @@ func (s *sink) Failed(to room.Link, in room.In, reason commonv1.ErrorReason, mes
 	s.to(to, in, &roomv1.Delivery{Frame: s.errorFrame(in.RID, reason, message)})
 }
 
+// refuse answers an input that is not played.
+func (s *sink) refuse(to room.Link, in *roomv1.Input, reason commonv1.ErrorReason, message string) {
+	named := room.In{RID: in.GetRid(), Number: in.GetNumber()}
+	if in.GetJoin() != nil {
+		s.Refused(to, named, reason, message)
+	} else {
+		s.Failed(to, named, reason, message)
+	}
+}
+
 func (s *sink) Corrected(to room.Link, state frames.EntityState) {
 	s.to(to, room.In{}, &roomv1.Delivery{
 		Frame: bytes.Clone(s.encode.Correction(state)), Channel: roomv1.Channel_CHANNEL_STATE,

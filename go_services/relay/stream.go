@@ -30,6 +30,7 @@ type stream struct {
 	views  int // how many views were not taken yet
 	wake   chan struct{}
 	moved  *roomv1.AttachResponse_Moved // the last that is sent
+	failed error                        // or with what the stream ends
 	closed bool
 	over   chan struct{} // closed when it is given up; the cause of its context says why
 
@@ -135,6 +136,17 @@ func (s *stream) move(moved *roomv1.AttachResponse_Moved) {
 	s.wakeUp()
 }
 
+// fail ends the stream after what waits, with an error.
+func (s *stream) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.failed, s.closed = err, true
+	s.wakeUp()
+}
+
 // take waits for deliveries and takes all that there are; none when the room has moved. The slice given is used again. Of a
 // gateway that is done (io.EOF) it takes what waits first: nothing comes after that.
 func (s *stream) take(ctx context.Context, reuse []*roomv1.Delivery) ([]*roomv1.Delivery, error) {
@@ -147,9 +159,11 @@ func (s *stream) take(ctx context.Context, reuse []*roomv1.Delivery) ([]*roomv1.
 			s.mu.Unlock()
 			return taken, nil
 		}
-		moved := s.moved
+		moved, failed := s.moved, s.failed
 		s.mu.Unlock()
 		switch {
+		case failed != nil:
+			return nil, failed
 		case moved != nil:
 			return nil, nil
 		case done:

@@ -27,6 +27,7 @@ const (
 	CloseNotUTF8     = 1007
 	ClosePolicy      = 1008
 	CloseTooLarge    = 1009
+	CloseInternal    = 1011
 	CloseUnsupported = 4300
 	CloseOverloaded  = 4100
 )

@@ -60,9 +60,9 @@ class _CloseCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CloseCode.V
 class CloseCode(_CloseCode, metaclass=_CloseCodeEnumTypeWrapper):
     """Why a gateway closes a socket. Beside these it uses 1000 (the client said goodbye), 1002 (broken WebSocket
     framing), 1007 (a text frame that is not UTF-8), 1008 (a frame that breaks the protocol) and 1009 (a frame
-    that is too large): after those, do not come back. The range of the others says whether to come back:
-    4000–4099 come back now; 4100–4199 come back later, with backoff; 4200–4299 come back with a new token;
-    4300–4399 do not come back.
+    that is too large): after those, do not come back; and 1011 (the gateway has a defect): come back later. The
+    range of the others says whether to come back: 4000–4099 come back now; 4100–4199 come back later, with backoff;
+    4200–4299 come back with a new token; 4300–4399 do not come back.
     """
 
 CLOSE_CODE_UNSPECIFIED: CloseCode.ValueType  # 0

@@ -1,0 +1,64 @@
+package gateway
+
+import (
+	"testing"
+
+	flatbuffers "github.com/google/flatbuffers/go"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+)
+
+func TestAFrameAtWhichTheGatewayPanicsEndsItsSocketAlone(t *testing.T) {
+	for _, d := range []dialect.Dialect{dialect.JSON, dialect.FlatBuffers} {
+		t.Run(d.String(), func(t *testing.T) {
+			l := newLab(t, func(g *Gateway) { delete(g.metrics.received, "hello") })
+			other := l.connect(dialect.JSON)
+			ann := l.connect(d)
+			ann.t = t
+			if d == dialect.JSON {
+				ann.say(`{"rid":1,"hello":{"access_token":"a"}}`)
+				ann.closed(1011, "INTERNAL")
+			} else {
+				b := flatbuffers.NewBuilder(0)
+				token := b.CreateString("a")
+				clientv1.HelloStart(b)
+				clientv1.HelloAddAccessToken(b, token)
+				ann.sendBinary(clientFrame(b, 1, clientv1.ClientBodyHello, clientv1.HelloEnd(b)))
+				if _, code := ann.next(); code != 0 {
+					t.Fatalf("no error comes before close code %d", code)
+				}
+				if _, code := ann.next(); code != 1011 {
+					t.Fatalf("close code %d", code)
+				}
+			}
+			other.say(`{"rid":1,"ping":{}}`)
+			other.closed(1008, "HELLO_EXPECTED")
+		})
+	}
+}
+
+func TestACallAtWhichTheGatewayPanicsEndsItsSocketAlone(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { g.caller = nil })
+	ann := l.enter("usr_ann", "plaza")
+	ann.say(`{"rid":3,"call":{"method":"worldmesh.identity.v1.IdentityService/GetSelf","request":{}}}`)
+	ann.closed(1011, "INTERNAL")
+	l.until("she is out", func() bool { return l.count.Load() == 0 })
+}
+
+func TestARoomAtWhichTheGatewayPanicsIsGivenUpAlone(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	bob := l.enter("usr_bob", "garden")
+	l.mu.Lock()
+	plaza := l.attachments["plaza"]
+	l.mu.Unlock()
+	plaza.mu.Lock()
+	plaza.members = nil
+	plaza.mu.Unlock()
+	(<-l.relay.streams).deliver(stateOf(1, 7, 1.5))
+	ann.hears(`{"room_left":{"room_id":"plaza","reason":"ROOM_UNAVAILABLE"}}`)
+	ann.say(`{"rid":3,"join":{"room_id":"plaza"}}`)
+	ann.hears(`"rid":3,"snapshot"`)
+	bob.say(`{"rid":3,"ping":{}}`)
+	bob.hears(`"rid":3,"pong"`)
+}
