@@ -63,7 +63,7 @@ type client struct {
 	heard    map[string]int
 	sockets  int
 	backs    int // how often it came back since the mark
-	gaps     int
+	gaps     []gap
 	disorder int
 	lefts    int
 	dead     bool // has lost its socket and does not come back
@@ -79,6 +79,15 @@ type client struct {
 	late     bool         // stays out until it is called
 	since    time.Time    // when it came in first
 	mortal   bool         // does not come back once things go wrong
+}
+
+// gap is where a client was told that it has missed something: after one place, up to another.
+type gap struct{ after, upTo position }
+
+// covers says whether what was said in a place is among what was missed.
+func (g gap) covers(at spot) bool {
+	before := func(a, b spot) bool { return a.seq < b.seq || a.seq == b.seq && a.sub < b.sub }
+	return before(g.after.spot(), at) && !before(g.upTo.spot(), at)
 }
 
 // message is something that is to be said once.
@@ -282,8 +291,8 @@ func (c *client) snapshot(t flatbuffers.Table) error {
 	var s clientv1.Snapshot
 	s.Init(t.Bytes, t.Pos)
 	at := position{s.Epoch(), s.Seq(), s.Sub()}
-	if s.Gap() {
-		c.gaps++
+	if s.Gap() && c.seen != nil {
+		c.gaps = append(c.gaps, gap{*c.seen, at})
 	} else if c.seen != nil && at != *c.seen {
 		c.disorder++
 	}

@@ -12,8 +12,8 @@ type result struct {
 	Said       int `json:"said"`
 	Acked      int `json:"acked"`
 	Unanswered int `json:"unanswered"`
-	// Lost counts pairs of a message that was answered and a client of its room that has not heard it; Twice those that
-	// heard it more than once; Disorder events out of order; Gaps snapshots that told of a gap.
+	// Lost counts pairs of a message that was answered and a client of its room that has not heard it, and was not told that
+	// it has missed something there; Twice those that heard it more than once; Disorder events out of order; Gaps snapshots that told of a gap.
 	Lost     int `json:"lost"`
 	Twice    int `json:"twice"`
 	Disorder int `json:"disorder"`
@@ -70,6 +70,12 @@ type atGateway struct {
 	SilenceP99 float64 `json:"state_silence_p99_ms"`
 }
 
+// toldOf says whether a client was told that it has missed what somebody else heard in a place. The caller has the lock.
+func (c *client) toldOf(places map[string]spot, text string) bool {
+	at, known := places[text]
+	return known && slices.ContainsFunc(c.gaps, func(g gap) bool { return g.covers(at) })
+}
+
 func (l *load) result() result {
 	l.mu.Lock()
 	began, mark, struck, quiet, rest := l.calm, l.mark, l.struck, l.quiet, l.rest
@@ -77,7 +83,7 @@ func (l *load) result() result {
 	l.mu.Unlock()
 	var live, silence, acks, calm, steps []float64
 	liveAt, silenceAt := make([][]float64, len(l.plan.URLs)), make([][]float64, len(l.plan.URLs))
-	done := map[*room]map[string]time.Time{}
+	done, places := map[*room]map[string]time.Time{}, map[*room]map[string]spot{}
 	for _, room := range l.rooms {
 		room.mu.Lock()
 		r.Said += len(room.said)
@@ -86,6 +92,10 @@ func (l *load) result() result {
 		done[room] = map[string]time.Time{}
 		for text, at := range room.done {
 			done[room][text] = at
+		}
+		places[room] = map[string]spot{}
+		for place, text := range room.words {
+			places[room][text] = place
 		}
 		live = append(live, ms(room.liveAfter(mark, struck, anyGateway)))
 		silence = append(silence, ms(room.silence(mark, quiet, anyGateway)))
@@ -118,6 +128,7 @@ func (l *load) result() result {
 		for text := range done[c.room] {
 			switch n := c.heard[text]; {
 			case n == 0 && c.late && c.room.saidBefore(text, c.since):
+			case n == 0 && c.toldOf(places[c.room], text):
 			case n == 0:
 				r.Lost++
 			case n > 1:
@@ -125,7 +136,7 @@ func (l *load) result() result {
 			}
 		}
 		r.Disorder += c.disorder
-		r.Gaps += c.gaps
+		r.Gaps += len(c.gaps)
 		r.Lefts += c.lefts
 		if c.slow != nil {
 			r.SlowMoves += c.backs

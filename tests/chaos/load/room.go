@@ -31,6 +31,8 @@ type spot struct {
 	sub uint32
 }
 
+func (p position) spot() spot { return spot{p.seq, p.sub} }
+
 // anyGateway is for whoever, wherever.
 const anyGateway = -1
 
@@ -143,7 +145,7 @@ func (r *room) cameOrWent(which *map[position]bool, at position) {
 func (r *room) heard(at position, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	place := spot{at.seq, at.sub}
+	place := at.spot()
 	if first, known := r.words[place]; known && first != text {
 		r.split[place] = true
 	}

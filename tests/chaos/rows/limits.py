@@ -252,8 +252,8 @@ _BACK_MS = 15_000
 # How many sockets there are for each member: as many as shake hands and join within that time on two cores that the
 # generator shares.
 _CROWD = 4
-# What a gateway may take: for a client what TLS and its buffers need when all shake hands at once, and a base.
-_KB_A_CLIENT, _FIXED_MB = 150, 200
+# What gateways may take: for a client twice what one costs that is in and still, with TLS; a base for both of them.
+_KB_A_CLIENT, _FIXED_MB = 50, 150
 _FULL = {"side": 120, "tick_hz": 60, "gateways": 4, "members": 500, "rate": 8, "looks": 4}
 # All come from one address here.
 _ROOMY = Setup(overrides={"gateway": {"WORLDMESH_GATEWAY_SOCKETS_PER_ADDRESS": "0"}})

@@ -98,6 +98,11 @@ def narrow(scene: Scene, link: str) -> None:
     scene.network.slow(link, 32)
 
 
+def slows(scene: Scene, link: str) -> None:
+    """64 KB/s a connection, which all rooms of a gateway share: a fraction of what comes."""
+    scene.network.slow(link, 64)
+
+
 def fenced_ms(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
     """Until the relay ended its rooms because it had not heard from Redis."""
     lost = 'worldmesh_relay_room_ends_total{why="lease lost"}'
@@ -205,6 +210,15 @@ def unharmed(result: Result) -> list[str]:
     return wrong + unseen(result)
 
 
+def overflown(result: Result) -> list[str]:
+    """Some sockets were closed, for what is ordered did not fit into their queues, and missed more than a log holds."""
+    wrong = [] if result["slow_closed"] else ["nobody's queue was too small"]
+    return wrong + ([] if result["gaps"] else ["nobody was told of a gap"])
+
+
+SMALL_QUEUES = Setup(overrides={"gateway": {"WORLDMESH_GATEWAY_QUEUE_BYTES": str(16 << 10)}})
+"""Gateways let little wait for a client."""
+
 STAY = {"patience": 60}
 """Clients who do not look for another gateway by themselves."""
 
@@ -259,6 +273,19 @@ ROWS = (
         crowd={"slow": [0, 0, 1024, 1024]},
         around=(counting(GATEWAYS, dropped),),
         check=undisturbed,
+    ),
+    Row(
+        109,
+        "sockets that read nothing while more is said than their queues hold (16 KB)",
+        reads_slowly,
+        f"they are closed (4001), come back, and what is missed is told with `gap`; beside that {NONE_LOST}",
+        3000,
+        seconds=30,
+        gaps=True,
+        setup=SMALL_QUEUES,
+        crowd={"slow": [0, 0], "words": 40, "rate": 1},
+        around=(counting(GATEWAYS, dropped),),
+        check=overflown,
     ),
     Row(
         10,
@@ -356,6 +383,16 @@ ROWS = (
         f"stalls of 200 ms and more; streams open again; the others see nothing; {NONE_LOST}",
         8000,
         seconds=14,
+        setup=SERVERS,
+        check=unseen,
+    ),
+    Row(
+        144,
+        "slow links between gateways and the mesh (64 KB/s)",
+        during(each(TO_MESH), slows, 10),
+        f"state is dropped for the newest, what is ordered is late; {NONE_LOST}",
+        12_000,
+        seconds=18,
         setup=SERVERS,
         check=unseen,
     ),
