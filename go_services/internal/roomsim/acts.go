@@ -26,6 +26,8 @@ const (
 	Second
 	// Roam enters by a second connection that has seen something long ago.
 	Roam
+	// Step goes somewhere.
+	Step
 )
 
 // Act is something that a client does.
@@ -33,6 +35,10 @@ type Act struct {
 	Kind Kind
 	Text string // of Say and Whisper; no two are the same
 	To   int    // whom a Whisper is for
+	// Of a Step: its number among those of its client, from 1; and whether it is to be answered.
+	N     int
+	Reach Reach
+	Asked bool
 }
 
 // Says are acts that say something.
@@ -52,11 +58,48 @@ func RandomActs(random *rand.Rand, clients, each int) [][]Act {
 			all[i] = append(all[i], randomActs(random, fmt.Sprintf("%c%d", 'a'+i, n), clients)...)
 		}
 	}
+	return numbered(all)
+}
+
+// numbered gives the steps of each client their numbers.
+func numbered(all [][]Act) [][]Act {
+	for _, acts := range all {
+		steps := 0
+		for i := range acts {
+			if acts[i].Kind == Step {
+				steps++
+				acts[i].N = steps
+			}
+		}
+	}
 	return all
 }
 
+// Steps are some steps, of which every other is to be answered.
+func Steps(reaches ...Reach) []Act {
+	acts := make([]Act, len(reaches))
+	for i, reach := range reaches {
+		acts[i] = Act{Kind: Step, Reach: reach, Asked: i%2 == 1}
+	}
+	return acts
+}
+
+func randomSteps(random *rand.Rand) []Act {
+	acts := make([]Act, 1+random.IntN(3))
+	for i := range acts {
+		acts[i] = Act{Kind: Step, Asked: random.IntN(3) == 0}
+		switch random.IntN(12) {
+		case 0, 1:
+			acts[i].Reach = Far
+		case 2:
+			acts[i].Reach = Dash
+		}
+	}
+	return acts
+}
+
 func randomActs(random *rand.Rand, text string, clients int) []Act {
-	switch random.IntN(16) {
+	switch random.IntN(22) {
 	case 0:
 		return []Act{{Kind: Leave}, {Kind: Enter}}
 	case 1, 2:
@@ -69,6 +112,8 @@ func randomActs(random *rand.Rand, text string, clients int) []Act {
 		return []Act{{Kind: Roam}}
 	case 6, 7, 8:
 		return []Act{{Kind: Whisper, Text: text, To: random.IntN(clients)}}
+	case 9, 10, 11, 12, 13, 14:
+		return randomSteps(random)
 	default:
 		return Says(text)
 	}

@@ -30,13 +30,17 @@ func (w *World) Fingerprint() uint64 {
 	for _, g := range w.gateways {
 		_, _ = fmt.Fprintf(h, "gateway %d %t %v %v %v %v %d\n", g.host, g.opened, g.members, g.queue, g.inside, g.open,
 			len(g.devices))
+		if w.walks {
+			_, _ = fmt.Fprintf(h, "%v %v\n", g.members.Steps(), g.own)
+			g.queue.Print(h)
+		}
 		if g.stream != nil {
 			g.stream.print(h)
 		}
 	}
 	for _, c := range w.clients {
-		_, _ = fmt.Fprintf(h, "client %d %d %d %v %t %v %t %d\n", len(c.acts), c.sessions, c.rids, c.acked, c.refused,
-			c.bookmark, c.stray, c.device.link)
+		_, _ = fmt.Fprintf(h, "client %d %d %d %v %t %v %t %d %t\n", len(c.acts), c.sessions, c.rids, c.acked, c.refused,
+			c.bookmark, c.stray, c.device.link, c.dashed)
 		for _, d := range c.older {
 			d.print(h)
 		}
@@ -49,6 +53,9 @@ func (w *World) Fingerprint() uint64 {
 func (d *device) print(h io.Writer) {
 	_, _ = fmt.Fprintf(h, "device %d %s %t %t %t %t %t %t %t %t %v %v %v %v %v\n", d.gateway.index, d.session, d.skipped, d.in,
 		d.wasIn, d.away, d.over, d.unsure, d.leaving, d.retry, d.asked, d.again, d.from, d.seen, d.heard)
+	if d.client.world.walks {
+		_, _ = fmt.Fprintf(h, "%v %d %v %v %t\n", d.view, d.entity, d.base, d.newest, d.putBack)
+	}
 }
 
 func (r *relay) print(h io.Writer) {
@@ -60,6 +67,9 @@ func (r *relay) print(h io.Writer) {
 		// How many streams there have been does not matter.
 		_, _ = fmt.Fprintf(h, "%x\n", r.core.HashBy(func(id uint64) uint64 { return uint64(slices.Index(r.order, id) + 1) }))
 		printLost(h, r.core.LostNews())
+		if r.world.walks {
+			_, _ = fmt.Fprintf(h, "%x\n", r.core.HashTick())
+		}
 	}
 	if r.writing != nil {
 		r.writing.print(h)
@@ -102,10 +112,15 @@ func (s *stream) print(h io.Writer) {
 			_, _ = fmt.Fprintf(h, " opens after %d.%d.%d", p.GetEpoch(), p.GetSeq(), p.GetSub())
 			for _, rejoin := range open.GetRejoins() {
 				_, _ = fmt.Fprintf(h, " %d %d", rejoin.GetLink(), rejoin.GetJoin().GetResume().GetSeq())
+				printPlace(h, rejoin.GetState())
 			}
 		}
 		for _, in := range m.GetInputs().GetInputs() {
 			_, _ = fmt.Fprintf(h, " %d", in.GetNumber())
+			printPlace(h, in.GetState())
+		}
+		if steps := m.GetInputs().GetSteps(); steps != nil {
+			_, _ = fmt.Fprintf(h, " steps %v %v %v %v", steps.GetLinks(), steps.GetX(), steps.GetZ(), m.GetInputs().GetStepsBefore())
 		}
 		_, _ = fmt.Fprint(h, ";")
 	}
@@ -114,6 +129,12 @@ func (s *stream) print(h io.Writer) {
 		printResponse(h, m)
 	}
 	_, _ = fmt.Fprintln(h)
+}
+
+func printPlace(h io.Writer, s *roomv1.Input_State) {
+	if p := s.GetPosition(); p != nil {
+		_, _ = fmt.Fprintf(h, " to %v %v", p.GetX(), p.GetZ())
+	}
 }
 
 func printResponse(h io.Writer, m *roomv1.AttachResponse) {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -31,6 +32,11 @@ func small(messages int, f Faults) Setup {
 		acts[i] = Says(fmt.Sprint("message ", i))
 	}
 	return Setup{Relays: 2, Gateways: 2, Acts: acts, Faults: f}
+}
+
+// walk is the same with two clients of whom the first makes steps.
+func walk(f Faults, reaches ...Reach) Setup {
+	return Setup{Relays: 2, Gateways: 2, Acts: numbered([][]Act{Steps(reaches...), nil}), Faults: f}
 }
 
 // searches are the worlds of which every interleaving is searched.
@@ -149,7 +155,10 @@ func (s schedule) play(seed uint64, broken Bug) Found {
 	setup := Setup{Relays: 3, Gateways: 3, Capacity: s.capacity, Faults: s.Faults, Broken: broken}
 	if s.plain {
 		setup.Relays = 2
-		setup.Acts = [][]Act{Says("a1", "a2", "a3"), Says("b1", "b2", "b3"), Says("c1", "c2"), Says("d1", "d2")}
+		setup.Acts = numbered([][]Act{
+			Says("a1", "a2", "a3"), slices.Concat(Says("b1"), Steps(Near, Near), Says("b2", "b3")),
+			slices.Concat(Steps(Near, Far, Near), Says("c1", "c2")), slices.Concat(Says("d1", "d2"), Steps(Near, Near, Far)),
+		})
 	} else {
 		setup.Acts = RandomActs(rand.New(rand.NewPCG(seed, 1)), 4, 3)
 	}

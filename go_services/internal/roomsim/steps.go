@@ -1,0 +1,194 @@
+package roomsim
+
+import (
+	"math"
+
+	flatbuffers "github.com/google/flatbuffers/go"
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
+)
+
+// Reach is how far a Step goes.
+type Reach int
+
+const (
+	// Near steps go so little further than those before that they are let through however often they are repeated, and
+	// though no time passes.
+	Near Reach = iota
+	// Far steps go so far that they never are.
+	Far
+	// Dash steps go so far that one is let through at once, and another is not.
+	Dash
+)
+
+const (
+	pace     = 0.02 // of a Near step, in metres
+	dashFar  = 5
+	neverFar = 30
+)
+
+// spot is where a step goes: no two of a client go to the same, and the later go further.
+func (a Act) spot() frames.Vec3 {
+	p := frames.Vec3{X: float32(a.N) * pace}
+	switch a.Reach {
+	case Far:
+		p.X += neverFar
+	case Dash:
+		p.Z = dashFar
+	}
+	return p.Rounded()
+}
+
+// numberAt is the number of the step that goes to a place; 0 where everybody begins.
+func numberAt(p frames.Vec3) int {
+	x := float64(p.X)
+	if x >= neverFar {
+		x -= neverFar
+	}
+	return int(math.Round(x / pace))
+}
+
+// walks says whether anybody makes steps. Nothing ticks where nobody does: what it would tell has been told already.
+func (s Setup) walks() bool {
+	for _, acts := range s.Acts {
+		for _, a := range acts {
+			if a.Kind == Step {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// step goes somewhere.
+func (d *device) step(act Act) {
+	d.newest, d.putBack = act, false
+	d.client.dashed = d.client.dashed || act.Reach == Dash
+	if !act.Asked {
+		d.gateway.step(d, dialect.Move{Position: act.spot()})
+		return
+	}
+	rid, number := d.client.number()
+	d.asked = append(d.asked, ask{rid: rid, act: act})
+	d.gateway.askedStep(d, dialect.Move{Position: act.spot()}, rid, number)
+}
+
+// sees takes what a frame says of where members are.
+func (d *device) sees(frame []byte, kind clientv1.ServerBody) {
+	if statebatch.Is(frame) {
+		var batch frames.StateBatch
+		if err := batch.Read(frame); err != nil {
+			d.client.world.fail("client %d can not read a batch: %v", d.client.index, err)
+		}
+		for _, s := range batch.States {
+			d.view[s.Entity] = s.Position
+		}
+		return
+	}
+	var body flatbuffers.Table
+	if !clientv1.GetRootAsServerFrame(frame, 0).Body(&body) {
+		return
+	}
+	switch kind {
+	case clientv1.ServerBodySnapshot:
+		d.seesAll(body)
+	case clientv1.ServerBodyCorrection:
+		var c clientv1.Correction
+		c.Init(body.Bytes, body.Pos)
+		d.view[d.entity], d.putBack = frames.StateOf(c.State(nil)).Position, true
+	case clientv1.ServerBodyRoomEvent:
+		var e clientv1.RoomEvent
+		e.Init(body.Bytes, body.Pos)
+		d.seesEvent(&e)
+	}
+}
+
+func (d *device) seesAll(body flatbuffers.Table) {
+	var s clientv1.Snapshot
+	var m clientv1.Member
+	s.Init(body.Bytes, body.Pos)
+	d.entity = s.SelfEntity()
+	clear(d.view)
+	for i := range s.MembersLength() {
+		s.Members(&m, i)
+		state := frames.StateOf(m.State(nil))
+		d.view[state.Entity] = state.Position
+	}
+	if !d.in {
+		d.base = d.view[d.entity]
+	}
+}
+
+// seesEvent takes who comes and goes. Where somebody is of whom that is known is newer than where he came in.
+func (d *device) seesEvent(e *clientv1.RoomEvent) {
+	var body flatbuffers.Table
+	if !e.Body(&body) {
+		return
+	}
+	switch e.BodyType() {
+	case clientv1.EventBodyMemberJoined:
+		var joined clientv1.MemberJoined
+		joined.Init(body.Bytes, body.Pos)
+		state := frames.StateOf(joined.Member(nil).State(nil))
+		if _, known := d.view[state.Entity]; !known {
+			d.view[state.Entity] = state.Position
+		}
+	case clientv1.EventBodyMemberLeft:
+		var left clientv1.MemberLeft
+		left.Init(body.Bytes, body.Pos)
+		delete(d.view, left.Entity())
+	}
+}
+
+// checkPlaces looks whether a device that is in is where it went last, and knows where everybody is.
+func (d *device) checkPlaces() {
+	c := d.client
+	s := d.gateway.stream
+	if s == nil || s.relay.core == nil {
+		c.world.fail("client %d is in by a gateway that has no relay", c.index)
+		return
+	}
+	found := false
+	for _, state := range s.relay.core.States().States {
+		if seen, known := d.view[state.Entity]; seen != state.Position || !known {
+			c.world.fail("client %d sees entity %d at %v (%t), and it is at %v", c.index, state.Entity, seen, known, state.Position)
+		}
+		if state.Entity == d.entity {
+			found = true
+			d.checkPlace(state.Position)
+		}
+	}
+	if !found {
+		c.world.fail("client %d is entity %d, and the room does not know where that is", c.index, d.entity)
+	}
+}
+
+// checkPlace looks at where it is. What it went last may have been put back: then it was told so.
+func (d *device) checkPlace(at frames.Vec3) {
+	c, newest := d.client, d.newest
+	toldOther := d.putBack && at == d.view[d.entity]
+	switch {
+	case newest.Kind != Step:
+		if at != d.base && !c.dashed {
+			c.world.fail("client %d came back at %v, made no step, and is at %v", c.index, d.base, at)
+		}
+	case newest.Reach == Far:
+		if !toldOther || at == newest.spot() {
+			c.world.fail("client %d went too far, to %v, is at %v, and was told otherwise: %t", c.index, newest.spot(), at, d.putBack)
+		}
+	case at != newest.spot() && !(c.dashed && toldOther):
+		c.world.fail("client %d went to %v, and is at %v", c.index, newest.spot(), at)
+	}
+}
+
+// stepped looks at a step before a relay's room takes it: none may come after a newer one.
+func (r *relay) stepped(link room.Link, to frames.Vec3) {
+	for _, m := range r.core.Members() {
+		if now, next := numberAt(m.State.Position), numberAt(to); m.Link == link && next < now {
+			r.world.fail("%s is where its step %d went, and the relay plays its step %d", m.User.ID, now, next)
+		}
+	}
+}
