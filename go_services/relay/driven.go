@@ -61,11 +61,12 @@ func (d *Driven) Play(
 		step(link, move.Position)
 		d.live.core.Move(now, link, room.In{}, move)
 	}, func(uint32) {}, func(_ int, in *roomv1.Input) {
+		in = input(in)
 		link := room.Link{Stream: id, ID: in.GetLink()}
 		if p := in.GetState().GetPosition(); p != nil {
 			step(link, frames.Vec3{X: p.GetX(), Y: p.GetY(), Z: p.GetZ()})
 		}
-		apply(d.live.core, now, link, input(in))
+		apply(d.live.core, now, link, in)
 	})
 	return nil
 }

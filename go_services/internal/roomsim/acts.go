@@ -3,6 +3,7 @@ package roomsim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 )
 
 // Kind is what an Act is.
@@ -58,6 +59,18 @@ func RandomActs(random *rand.Rand, clients, each int) [][]Act {
 			all[i] = append(all[i], randomActs(random, fmt.Sprintf("%c%d", 'a'+i, n), clients)...)
 		}
 	}
+	return all
+}
+
+// Walking puts random steps between what clients do.
+func Walking(random *rand.Rand, all [][]Act) [][]Act {
+	for i, acts := range all {
+		for range 2 {
+			at := random.IntN(len(acts) + 1)
+			acts = slices.Insert(acts, at, randomSteps(random)...)
+		}
+		all[i] = acts
+	}
 	return numbered(all)
 }
 
@@ -85,7 +98,7 @@ func Steps(reaches ...Reach) []Act {
 }
 
 func randomSteps(random *rand.Rand) []Act {
-	acts := make([]Act, 1+random.IntN(3))
+	acts := make([]Act, 1+random.IntN(2))
 	for i := range acts {
 		acts[i] = Act{Kind: Step, Asked: random.IntN(3) == 0}
 		switch random.IntN(12) {
@@ -99,7 +112,7 @@ func randomSteps(random *rand.Rand) []Act {
 }
 
 func randomActs(random *rand.Rand, text string, clients int) []Act {
-	switch random.IntN(22) {
+	switch random.IntN(16) {
 	case 0:
 		return []Act{{Kind: Leave}, {Kind: Enter}}
 	case 1, 2:
@@ -112,8 +125,6 @@ func randomActs(random *rand.Rand, text string, clients int) []Act {
 		return []Act{{Kind: Roam}}
 	case 6, 7, 8:
 		return []Act{{Kind: Whisper, Text: text, To: random.IntN(clients)}}
-	case 9, 10, 11, 12, 13, 14:
-		return randomSteps(random)
 	default:
 		return Says(text)
 	}

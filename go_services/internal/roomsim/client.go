@@ -169,6 +169,8 @@ type device struct {
 	base    frames.Vec3
 	newest  Act
 	putBack bool
+	// furthest is the number of its furthest step of which its newest connection heard that it was let through.
+	furthest int
 }
 
 func (d *device) connected() bool { return !d.away && !d.over }
@@ -181,7 +183,7 @@ func (d *device) connect(g *gateway) {
 	c.sessions++
 	d.session = fmt.Sprintf("gws_%d_%d", c.index, c.sessions)
 	d.gateway, d.in, d.away, d.retry = g, false, false, false
-	d.newest, d.putBack = Act{}, false
+	d.newest, d.putBack, d.furthest = Act{}, false, 0
 	rid, number := c.number()
 	d.asked = []ask{{rid: rid, join: true}}
 	d.link = g.enter(d, rid, number)

@@ -54,7 +54,7 @@ func (d *device) print(h io.Writer) {
 	_, _ = fmt.Fprintf(h, "device %d %s %t %t %t %t %t %t %t %t %v %v %v %v %v\n", d.gateway.index, d.session, d.skipped, d.in,
 		d.wasIn, d.away, d.over, d.unsure, d.leaving, d.retry, d.asked, d.again, d.from, d.seen, d.heard)
 	if d.client.world.walks {
-		_, _ = fmt.Fprintf(h, "%v %d %v %v %t\n", d.view, d.entity, d.base, d.newest, d.putBack)
+		_, _ = fmt.Fprintf(h, "%v %d %v %v %t %d\n", d.view, d.entity, d.base, d.newest, d.putBack, d.furthest)
 	}
 }
 

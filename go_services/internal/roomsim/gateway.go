@@ -94,7 +94,7 @@ func (g *gateway) forward(d *device, rid uint32, number uint64, act Act) {
 // step is inputQueue.step.
 func (g *gateway) step(d *device, move dialect.Move) {
 	m := g.walkers[d.link]
-	m.Stepped(move)
+	g.keep(m, move)
 	g.queue.Step(roomlink.Step{Link: m.Link, Move: move})
 }
 
@@ -102,7 +102,16 @@ func (g *gateway) step(d *device, move dialect.Move) {
 func (g *gateway) askedStep(d *device, move dialect.Move, rid uint32, number uint64) {
 	m := g.walkers[d.link]
 	g.put(roomlink.StepInput(roomlink.Step{Link: m.Link, Move: move}, rid, number))
-	m.Stepped(move)
+	if g.world.setup.Broken != ForgetAskedSteps {
+		g.keep(m, move)
+	}
+}
+
+func (g *gateway) keep(m *roomlink.Member, move dialect.Move) {
+	known := slices.ContainsFunc(g.members.Steps(), func(s roomlink.Step) bool { return s.Link == m.Link })
+	if g.world.setup.Broken != RepeatFirstStep || !known {
+		m.Stepped(move)
+	}
 }
 
 // exit takes a device out whose connection is lost.
@@ -196,9 +205,16 @@ func (g *gateway) connection(relay int) action {
 	return action{fmt.Sprintf("gateway %d attaches at relay %d", g.index, relay), func() {
 		s := &stream{gateway: g, relay: g.world.relays[relay]}
 		g.stream, g.opened = s, false
-		g.queue.Reopen(g.members.Steps())
+		steps, place := g.members.Steps(), g.own.State
+		switch g.world.setup.Broken {
+		case ForgetSteps:
+			steps = nil
+		case ForgetPlaces:
+			place = func(uint32) *roomv1.Input_State { return nil }
+		}
+		g.queue.Reopen(steps)
 		g.spoil()
-		open := proto.CloneOf(g.members.Open("room", fmt.Sprint(g.index), &roomv1.RoomConfig{}, g.own.State))
+		open := proto.CloneOf(g.members.Open("room", fmt.Sprint(g.index), &roomv1.RoomConfig{}, place)) // places change
 		if g.world.setup.Broken == IgnoreSeen && open.Seen != nil {
 			open.Seen.Seq--
 		}

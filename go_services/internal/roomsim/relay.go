@@ -429,6 +429,14 @@ func (r *relay) goLive(claim store.Claim) {
 func (r *relay) take(s *stream) {
 	batch := s.up[0].GetInputs()
 	s.up = s.up[1:]
+	if r.world.setup.Broken == StepsLast {
+		for i := range batch.GetStepsBefore() {
+			batch.StepsBefore[i] = 0
+		}
+		if len(batch.GetStepsBefore()) == 0 && batch.GetSteps() != nil {
+			batch.StepsBefore = make([]uint32, len(batch.GetInputs()))
+		}
+	}
 	err := r.live.Play(r.world.now, s.id, batch, r.stepped, func(in *roomv1.Input) *roomv1.Input { return r.spoil(s, in) })
 	if err != nil {
 		r.world.fail("relay %d is sent what no gateway should send: %v", r.index, err)

@@ -59,6 +59,15 @@ var searches = []struct {
 	{name: "a message, and crashes of a relay and a gateway", Setup: small(1, Faults{Crashes: 1, GatewayCrashes: 1}), long: true},
 	{name: "a crash and a pause", Setup: small(0, Faults{Crashes: 1, Pauses: 1}), long: true},
 	{name: "a message, a pause and a fail-over", Setup: small(1, Faults{Pauses: 1, FailOvers: 1}), long: true},
+	{name: "a step and a crash", Setup: walk(Faults{Crashes: 1}, Near)},
+	{name: "a step and a crash of a gateway", Setup: walk(Faults{GatewayCrashes: 1}, Near)},
+	{name: "a step, a move and a misroute", Setup: walk(Faults{Moves: 1, Misroutes: 1}, Near)},
+	{name: "two steps and a fail-over", Setup: walk(Faults{FailOvers: 1}, Near, Near)},
+	{name: "two steps and a move", Setup: walk(Faults{Moves: 1}, Near, Near)},
+	{name: "a step that is put back, and a move", Setup: walk(Faults{Moves: 1}, Near, Far)},
+	{name: "two steps and a crash", Setup: walk(Faults{Crashes: 1}, Near, Near), long: true},
+	{name: "a step and a pause", Setup: walk(Faults{Pauses: 1}, Near), long: true},
+	{name: "a step, a crash and a move", Setup: walk(Faults{Crashes: 1, Moves: 1}, Near), long: true},
 }
 
 // TestEveryInterleaving looks at all that can happen. With WORLDMESH_SIM_STATES, which bounds the states of each search,
@@ -105,6 +114,12 @@ func TestTheSearchFindsKnownBugs(t *testing.T) {
 		IgnoreFailOver:    "two messages and a fail-over",
 		DropResumeReplay:  "two messages and a crash of a gateway",
 		KeyByConnection:   "two messages and a crash of a gateway",
+		ForgetSteps:       "a step and a crash",
+		ForgetPlaces:      "a step that is put back, and a move",
+		ForgetAskedSteps:  "two steps and a move",
+		RepeatFirstStep:   "two steps and a move",
+		StepsLast:         "two steps and a move",
+		SilentPutBack:     "a step that is put back, and a move",
 	} {
 		t.Run(string(bug), func(t *testing.T) {
 			for _, s := range searches {
@@ -160,7 +175,7 @@ func (s schedule) play(seed uint64, broken Bug) Found {
 			slices.Concat(Steps(Near, Far, Near), Says("c1", "c2")), slices.Concat(Says("d1", "d2"), Steps(Near, Near, Far)),
 		})
 	} else {
-		setup.Acts = RandomActs(rand.New(rand.NewPCG(seed, 1)), 4, 3)
+		setup.Acts = Walking(rand.New(rand.NewPCG(seed, 2)), RandomActs(rand.New(rand.NewPCG(seed, 1)), 4, 3))
 	}
 	return Play(setup, seed, 250)
 }

@@ -86,6 +86,7 @@ func (d *device) sees(frame []byte, kind clientv1.ServerBody) {
 		for _, s := range batch.States {
 			d.view[s.Entity] = s.Position
 		}
+		d.furthest = max(d.furthest, numberAt(d.view[d.entity]))
 		return
 	}
 	var body flatbuffers.Table
@@ -120,6 +121,7 @@ func (d *device) seesAll(body flatbuffers.Table) {
 	if !d.in {
 		d.base = d.view[d.entity]
 	}
+	d.furthest = max(d.furthest, numberAt(d.view[d.entity]))
 }
 
 // seesEvent takes who comes and goes. Where somebody is of whom that is known is newer than where he came in.
@@ -170,6 +172,9 @@ func (d *device) checkPlaces() {
 func (d *device) checkPlace(at frames.Vec3) {
 	c, newest := d.client, d.newest
 	toldOther := d.putBack && at == d.view[d.entity]
+	if numberAt(at) < d.furthest {
+		c.world.fail("client %d is at %v, and was told that its step %d was let through", c.index, at, d.furthest)
+	}
 	switch {
 	case newest.Kind != Step:
 		if at != d.base && !c.dashed {
