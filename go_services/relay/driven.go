@@ -50,23 +50,21 @@ func (d *Driven) Detach(now time.Time, id uint64) {
 // Play gives the room a message of a stream, as liveRoom.play does. `step` hears of each step before it is made, and
 // `input` may spoil the inputs.
 func (d *Driven) Play(
-	now time.Time, id uint64, batch *roomv1.AttachRequest_Inputs, step func(room.Link, frames.Vec3),
+	now time.Time, id uint64, batch *roomv1.AttachRequest_Inputs, step func(link uint32, to frames.Vec3),
 	input func(*roomv1.Input) *roomv1.Input,
 ) error {
 	if err := checkBatch(batch); err != nil {
 		return err
 	}
-	inOrder(batch, func(member uint32, move room.Move) {
-		link := room.Link{Stream: id, ID: member}
+	inOrder(batch, func(link uint32, move room.Move) {
 		step(link, move.Position)
-		d.live.core.Move(now, link, room.In{}, move)
+		d.live.core.Move(now, room.Link{Stream: id, ID: link}, room.In{}, move)
 	}, func(uint32) {}, func(_ int, in *roomv1.Input) {
 		in = input(in)
-		link := room.Link{Stream: id, ID: in.GetLink()}
 		if p := in.GetState().GetPosition(); p != nil {
-			step(link, frames.Vec3{X: p.GetX(), Y: p.GetY(), Z: p.GetZ()})
+			step(in.GetLink(), frames.Vec3{X: p.GetX(), Y: p.GetY(), Z: p.GetZ()})
 		}
-		apply(d.live.core, now, link, in)
+		apply(d.live.core, now, room.Link{Stream: id, ID: in.GetLink()}, in)
 	})
 	return nil
 }

@@ -124,6 +124,9 @@ func (s *stream) print(h io.Writer) {
 		}
 		_, _ = fmt.Fprint(h, ";")
 	}
+	if s.gateway.world.walks {
+		_, _ = fmt.Fprintf(h, " %v", s.newest)
+	}
 	_, _ = fmt.Fprint(h, " down")
 	for _, m := range s.down {
 		printResponse(h, m)

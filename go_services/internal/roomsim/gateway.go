@@ -39,8 +39,9 @@ type stream struct {
 	relay   *relay
 	up      []*roomv1.AttachRequest
 	down    []*roomv1.AttachResponse
-	ended   bool // no more will come down
-	dropped bool // the gateway has gone; no more will go up
+	ended   bool           // no more will come down
+	dropped bool           // the gateway has gone; no more will go up
+	newest  map[uint32]int // step of each member when it was opened, by link
 }
 
 func newGateway(w *World, index int) *gateway {
@@ -203,7 +204,10 @@ func (g *gateway) connections() []action {
 
 func (g *gateway) connection(relay int) action {
 	return action{fmt.Sprintf("gateway %d attaches at relay %d", g.index, relay), func() {
-		s := &stream{gateway: g, relay: g.world.relays[relay]}
+		s := &stream{gateway: g, relay: g.world.relays[relay], newest: map[uint32]int{}}
+		for link, d := range g.devices {
+			s.newest[link] = d.newest.N
+		}
 		g.stream, g.opened = s, false
 		steps, place := g.members.Steps(), g.own.State
 		switch g.world.setup.Broken {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	real "github.com/worldmesh/worldmesh/go_services/relay"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
@@ -437,7 +438,7 @@ func (r *relay) take(s *stream) {
 			batch.StepsBefore = make([]uint32, len(batch.GetInputs()))
 		}
 	}
-	err := r.live.Play(r.world.now, s.id, batch, r.stepped, func(in *roomv1.Input) *roomv1.Input { return r.spoil(s, in) })
+	err := r.live.Play(r.world.now, s.id, batch, func(link uint32, to frames.Vec3) { r.stepped(s, link, to) }, func(in *roomv1.Input) *roomv1.Input { return r.spoil(s, in) })
 	if err != nil {
 		r.world.fail("relay %d is sent what no gateway should send: %v", r.index, err)
 	}

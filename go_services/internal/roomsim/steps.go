@@ -189,11 +189,17 @@ func (d *device) checkPlace(at frames.Vec3) {
 	}
 }
 
-// stepped looks at a step before a relay's room takes it: none may come after a newer one.
-func (r *relay) stepped(link room.Link, to frames.Vec3) {
+// stepped looks at a step before a relay's room takes it: none may come after a newer one, and nobody is to walk its way
+// again because a stream was lost.
+func (r *relay) stepped(s *stream, id uint32, to frames.Vec3) {
+	link, next := room.Link{Stream: s.id, ID: id}, numberAt(to)
 	for _, m := range r.core.Members() {
-		if now, next := numberAt(m.State.Position), numberAt(to); m.Link == link && next < now {
+		switch now := numberAt(m.State.Position); {
+		case m.Link != link:
+		case next < now:
 			r.world.fail("%s is where its step %d went, and the relay plays its step %d", m.User.ID, now, next)
+		case next < s.newest[id]:
+			r.world.fail("%s had made its step %d when the stream was opened, and repeats %d", m.User.ID, s.newest[id], next)
 		}
 	}
 }
