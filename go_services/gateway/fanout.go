@@ -302,6 +302,10 @@ func (f *fanOut) learn(frame []byte) (kind clientv1.ServerBody, n news, err erro
 		snapshot.Init(table.Bytes, table.Pos)
 		f.own.Snapshot(&snapshot)
 		n.roster = snapshot.ViewRadius() > 0
+	case clientv1.ServerBodyCorrection:
+		var correction clientv1.Correction
+		correction.Init(table.Bytes, table.Pos)
+		f.own.Correction(&correction)
 	case clientv1.ServerBodyRoster:
 		var roster clientv1.Roster
 		roster.Init(table.Bytes, table.Pos)

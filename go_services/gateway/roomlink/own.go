@@ -47,6 +47,14 @@ func (o Own) Snapshot(snapshot *clientv1.Snapshot) {
 	}
 }
 
+// Correction takes where a member was put back to: a step before may have brought it there, of which no tick has told.
+func (o Own) Correction(c *clientv1.Correction) {
+	state := frames.StateOf(c.State(nil))
+	if own := o[state.Entity]; own != nil {
+		own.told, own.state = true, state
+	}
+}
+
 // Batch takes what a tick tells.
 func (o Own) Batch(batch *frames.StateBatch) {
 	for _, s := range batch.States {
