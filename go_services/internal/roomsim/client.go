@@ -183,7 +183,7 @@ func (d *device) connect(g *gateway) {
 	c.sessions++
 	d.session = fmt.Sprintf("gws_%d_%d", c.index, c.sessions)
 	d.gateway, d.in, d.away, d.retry = g, false, false, false
-	d.newest, d.putBack, d.furthest = Act{}, false, 0
+	d.newest, d.putBack = Act{}, false
 	rid, number := c.number()
 	d.asked = []ask{{rid: rid, join: true}}
 	d.link = g.enter(d, rid, number)

@@ -8,7 +8,10 @@ import (
 	"io"
 	"slices"
 
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 )
 
@@ -134,6 +137,22 @@ func (s *stream) print(h io.Writer) {
 	_, _ = fmt.Fprintln(h)
 }
 
+// printFrame leaves out how often the room has ticked: that does not matter.
+func printFrame(h io.Writer, frame []byte) {
+	switch {
+	case len(frame) == 0:
+	case statebatch.Is(frame):
+		var batch frames.StateBatch
+		_ = batch.Read(frame)
+		_, _ = fmt.Fprint(h, batch.States)
+	case clientv1.GetRootAsServerFrame(frame, 0).BodyType() == clientv1.ServerBodySnapshot:
+		self, places := placesIn(frame)
+		_, _ = fmt.Fprint(h, read(frame), self, places)
+	default:
+		_, _ = fmt.Fprintf(h, "%x", crc32.ChecksumIEEE(frame))
+	}
+}
+
 func printPlace(h io.Writer, s *roomv1.Input_State) {
 	if p := s.GetPosition(); p != nil {
 		_, _ = fmt.Fprintf(h, " to %v %v", p.GetX(), p.GetZ())
@@ -143,8 +162,8 @@ func printPlace(h io.Writer, s *roomv1.Input_State) {
 func printResponse(h io.Writer, m *roomv1.AttachResponse) {
 	for _, d := range m.GetDeliveries().GetDeliveries() {
 		p := d.GetPosition()
-		_, _ = fmt.Fprintf(h, " %d.%d.%d>%v@%d %x", p.GetEpoch(), p.GetSeq(), p.GetSub(), d.GetLinks(), d.GetAnswered(),
-			crc32.ChecksumIEEE(d.GetFrame()))
+		_, _ = fmt.Fprintf(h, " %d.%d.%d>%v@%d ", p.GetEpoch(), p.GetSeq(), p.GetSub(), d.GetLinks(), d.GetAnswered())
+		printFrame(h, d.GetFrame())
 	}
 	if o := m.GetOpened(); o != nil {
 		_, _ = fmt.Fprintf(h, " opened %d", o.GetEpoch())

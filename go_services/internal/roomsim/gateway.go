@@ -366,10 +366,18 @@ func (g *gateway) learn(frame []byte) {
 	default:
 		root := clientv1.GetRootAsServerFrame(frame, 0)
 		var body flatbuffers.Table
-		if root.BodyType() == clientv1.ServerBodySnapshot && root.Body(&body) {
+		if !root.Body(&body) {
+			return
+		}
+		switch root.BodyType() {
+		case clientv1.ServerBodySnapshot:
 			var snapshot clientv1.Snapshot
 			snapshot.Init(body.Bytes, body.Pos)
 			g.own.Snapshot(&snapshot)
+		case clientv1.ServerBodyCorrection:
+			var correction clientv1.Correction
+			correction.Init(body.Bytes, body.Pos)
+			g.own.Correction(&correction)
 		}
 	}
 }

@@ -125,6 +125,10 @@ var mutants = []mutant{
 		"own.told, own.state = true, frames.StateOf(&s)", "own.told = own.told || s.Entity() == 0",
 	},
 	{
+		"do not keep where a member was put back to", "gateway/roomlink/own.go",
+		"own.told, own.state = true, state", "own.told = own.told || state.Entity == 0",
+	},
+	{
 		"keep what a member made first, not last", "gateway/roomlink/roomlink.go",
 		"m.step, m.stepped = step, true", "if !m.stepped {\n\t\tm.step, m.stepped = step, true\n\t}",
 	},

@@ -139,6 +139,62 @@ func TestTheSearchFindsKnownBugs(t *testing.T) {
 	}
 }
 
+// TestStatesThatLookAlikeGoOnAlike is the check of the fingerprint: whenever a search comes to a state that it knows by another
+// way, what may follow must be what it knows, too.
+func TestStatesThatLookAlikeGoOnAlike(t *testing.T) {
+	for _, s := range searches {
+		if !slices.Contains([]string{
+			"two messages and a move", "two steps and a fail-over", "a step and a crash of a gateway", "a step that is put back, and a move",
+		}, s.name) {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			known, again := map[uint64]string{}, 0
+			var from func(choices []int)
+			from = func(choices []int) {
+				w := reached(s.Setup, choices)
+				print, count := w.Fingerprint(), len(w.next())
+				follows := ""
+				for choice := range count {
+					if follows += followed(s.Setup, choices, choice); t.Failed() {
+						return
+					}
+				}
+				before, seen := known[print]
+				if seen {
+					if again++; before != follows {
+						t.Fatalf("what follows is\n%snot\n%safter\n%s", follows, before, w.Trace())
+					}
+					return
+				}
+				known[print] = follows
+				for choice := range count {
+					from(append(choices[:len(choices):len(choices)], choice))
+				}
+			}
+			from(nil)
+			t.Logf("%d states, and %d times again one of them", len(known), again)
+		})
+	}
+}
+
+func reached(setup Setup, choices []int) *World {
+	w := New(setup)
+	for _, choice := range choices {
+		w.do(w.next()[choice])
+	}
+	return w
+}
+
+// followed tells what follows after a choice.
+func followed(setup Setup, choices []int, choice int) string {
+	w := reached(setup, choices)
+	a := w.next()[choice]
+	w.do(a)
+	return fmt.Sprintf("%s: %x, %v\n", a.name, w.Fingerprint(), w.Check(len(w.actions()) == 0))
+}
+
 // schedule is a kind of worlds that random schedules are played in.
 type schedule struct {
 	name string

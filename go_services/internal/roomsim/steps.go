@@ -78,7 +78,8 @@ func (d *device) step(act Act) {
 
 // sees takes what a frame says of where members are.
 func (d *device) sees(frame []byte, kind clientv1.ServerBody) {
-	if statebatch.Is(frame) {
+	switch {
+	case statebatch.Is(frame):
 		var batch frames.StateBatch
 		if err := batch.Read(frame); err != nil {
 			d.client.world.fail("client %d can not read a batch: %v", d.client.index, err)
@@ -86,47 +87,47 @@ func (d *device) sees(frame []byte, kind clientv1.ServerBody) {
 		for _, s := range batch.States {
 			d.view[s.Entity] = s.Position
 		}
-		d.furthest = max(d.furthest, numberAt(d.view[d.entity]))
-		return
-	}
-	var body flatbuffers.Table
-	if !clientv1.GetRootAsServerFrame(frame, 0).Body(&body) {
-		return
-	}
-	switch kind {
-	case clientv1.ServerBodySnapshot:
-		d.seesAll(body)
-	case clientv1.ServerBodyCorrection:
+	case kind == clientv1.ServerBodySnapshot:
+		d.entity, d.view = placesIn(frame)
+		if !d.in {
+			d.base, d.furthest = d.view[d.entity], 0
+		}
+	case kind == clientv1.ServerBodyCorrection:
 		var c clientv1.Correction
+		var body flatbuffers.Table
+		clientv1.GetRootAsServerFrame(frame, 0).Body(&body)
 		c.Init(body.Bytes, body.Pos)
 		d.view[d.entity], d.putBack = frames.StateOf(c.State(nil)).Position, true
-	case clientv1.ServerBodyRoomEvent:
-		var e clientv1.RoomEvent
-		e.Init(body.Bytes, body.Pos)
-		d.seesEvent(&e)
+	case kind == clientv1.ServerBodyRoomEvent:
+		d.seesEvent(frame)
+	}
+	if d.in || kind == clientv1.ServerBodySnapshot {
+		d.furthest = max(d.furthest, numberAt(d.view[d.entity]))
 	}
 }
 
-func (d *device) seesAll(body flatbuffers.Table) {
+// placesIn is where a snapshot says that everybody is, and who receives it.
+func placesIn(frame []byte) (self uint32, places map[uint32]frames.Vec3) {
 	var s clientv1.Snapshot
 	var m clientv1.Member
+	var body flatbuffers.Table
+	clientv1.GetRootAsServerFrame(frame, 0).Body(&body)
 	s.Init(body.Bytes, body.Pos)
-	d.entity = s.SelfEntity()
-	clear(d.view)
+	places = map[uint32]frames.Vec3{}
 	for i := range s.MembersLength() {
 		s.Members(&m, i)
 		state := frames.StateOf(m.State(nil))
-		d.view[state.Entity] = state.Position
+		places[state.Entity] = state.Position
 	}
-	if !d.in {
-		d.base = d.view[d.entity]
-	}
-	d.furthest = max(d.furthest, numberAt(d.view[d.entity]))
+	return s.SelfEntity(), places
 }
 
 // seesEvent takes who comes and goes. Where somebody is of whom that is known is newer than where he came in.
-func (d *device) seesEvent(e *clientv1.RoomEvent) {
+func (d *device) seesEvent(frame []byte) {
+	var e clientv1.RoomEvent
 	var body flatbuffers.Table
+	clientv1.GetRootAsServerFrame(frame, 0).Body(&body)
+	e.Init(body.Bytes, body.Pos)
 	if !e.Body(&body) {
 		return
 	}
