@@ -39,6 +39,13 @@ func walk(f Faults, reaches ...Reach) Setup {
 	return Setup{Relays: 2, Gateways: 2, Acts: numbered([][]Act{Steps(reaches...), nil}), Faults: f}
 }
 
+// walkAndTalk is the same with a message between two steps, of which the second is to be answered.
+func walkAndTalk(f Faults) Setup {
+	s := walk(f, Near, Near)
+	s.Acts[0] = slices.Insert(s.Acts[0], 1, Says("message")...)
+	return s
+}
+
 // searches are the worlds of which every interleaving is searched.
 var searches = []struct {
 	name string
@@ -67,6 +74,7 @@ var searches = []struct {
 	{name: "a step that is put back, and a move", Setup: walk(Faults{Moves: 1}, Near, Far)},
 	{name: "two steps and a crash", Setup: walk(Faults{Crashes: 1}, Near, Near), long: true},
 	{name: "a step and a pause", Setup: walk(Faults{Pauses: 1}, Near), long: true},
+	{name: "a step, a message, a step, and a crash", Setup: walkAndTalk(Faults{Crashes: 1}), long: true},
 	{name: "a step, a crash and a move", Setup: walk(Faults{Crashes: 1, Moves: 1}, Near), long: true},
 }
 
@@ -142,10 +150,12 @@ func TestTheSearchFindsKnownBugs(t *testing.T) {
 // TestStatesThatLookAlikeGoOnAlike is the check of the fingerprint: whenever a search comes to a state that it knows by another
 // way, what may follow must be what it knows, too.
 func TestStatesThatLookAlikeGoOnAlike(t *testing.T) {
+	names := []string{"two steps and a fail-over", "a step and a crash of a gateway"}
+	if os.Getenv("WORLDMESH_SIM_STATES") != "" {
+		names = append(names, "two messages and a fail-over", "two messages and a move", "a step and a crash", "a step that is put back, and a move")
+	}
 	for _, s := range searches {
-		if !slices.Contains([]string{
-			"two messages and a move", "two steps and a fail-over", "a step and a crash of a gateway", "a step that is put back, and a move",
-		}, s.name) {
+		if !slices.Contains(names, s.name) {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
