@@ -245,7 +245,7 @@ func (a *attachment) open() *roomv1.AttachRequest_Open {
 			m.asks = !a.inputs.put(lookInput(m, false, true))
 		}
 	}
-	return a.members.Open(a.roomID, a.gatewayID, a.config, a.fan.stateOf)
+	return a.members.Open(a.roomID, a.gatewayID, a.config, a.fan.own.State)
 }
 
 func (a *attachment) opened(epoch uint64) bool {

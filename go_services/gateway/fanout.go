@@ -9,9 +9,9 @@ import (
 	flatbuffers "github.com/google/flatbuffers/go"
 	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
-	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
+	"github.com/worldmesh/worldmesh/go_services/gateway/roomlink"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 )
@@ -34,17 +34,10 @@ type fanOut struct {
 	tick uint64
 	// batch is the one that was read last.
 	batch frames.StateBatch
-	own   map[uint32]*ownState // by entity
+	own   roomlink.Own
 }
 
-// ownState is the newest state of a member's entity.
-type ownState struct {
-	told   bool // the room has told of it
-	state  frames.EntityState
-	values []byte
-}
-
-func newFanOut(m *metrics) fanOut { return fanOut{metrics: m, own: map[uint32]*ownState{}} }
+func newFanOut(m *metrics) fanOut { return fanOut{metrics: m, own: roomlink.Own{}} }
 
 // outgoing is frames, one after another, as they go over the wire in each dialect that some socket has asked for; the
 // buffers are used again.
@@ -108,20 +101,13 @@ func (a *attachment) deliver(ctx context.Context, d *roomv1.Delivery) {
 	m := a.links[d.GetMembership().GetLink()]
 	if m != nil {
 		m.client.became(ctx, m, d.GetMembership())
-		a.owns(m)
+		a.fan.own.Keep(m.Entity)
 	}
 	if frame := d.GetFrame(); len(frame) > 0 {
 		a.write(d, frame)
 	}
 	if m != nil {
 		a.admit(m, d.GetMembership())
-	}
-}
-
-// owns has the fan-out keep the state of a member's entity.
-func (a *attachment) owns(m *member) {
-	if a.fan.own[m.Entity] == nil && m.Entity != 0 {
-		a.fan.own[m.Entity] = &ownState{}
 	}
 }
 
@@ -283,19 +269,6 @@ func (a *attachment) catchUpLocked(m *member) {
 	}
 }
 
-// stateOf is the newest state of a member's entity that the room has told of; nil if it has told none.
-func (f *fanOut) stateOf(entity uint32) *roomv1.Input_State {
-	own := f.own[entity]
-	if own == nil || !own.told {
-		return nil
-	}
-	s := own.state
-	return &roomv1.Input_State{
-		Position: &commonv1.Position{X: s.Position.X, Y: s.Position.Y, Z: s.Position.Z},
-		Yaw:      uint32(s.Yaw), Animation: uint32(s.Animation), Values: own.values,
-	}
-}
-
 // news is what a frame says to the gateway itself.
 type news struct {
 	comesAndGoes bool   // it tells only of that
@@ -327,8 +300,12 @@ func (f *fanOut) learn(frame []byte) (kind clientv1.ServerBody, n news, err erro
 	case clientv1.ServerBodySnapshot:
 		var snapshot clientv1.Snapshot
 		snapshot.Init(table.Bytes, table.Pos)
-		f.learnSnapshot(&snapshot)
+		f.own.Snapshot(&snapshot)
 		n.roster = snapshot.ViewRadius() > 0
+	case clientv1.ServerBodyCorrection:
+		var correction clientv1.Correction
+		correction.Init(table.Bytes, table.Pos)
+		f.own.Correction(&correction)
 	case clientv1.ServerBodyRoster:
 		var roster clientv1.Roster
 		roster.Init(table.Bytes, table.Pos)
@@ -353,36 +330,10 @@ func lastOf(roster *clientv1.Roster) uint32 {
 	return s.Entity()
 }
 
-// learnSnapshot keeps where the one is who receives it, for it may stand still from now on.
-func (f *fanOut) learnSnapshot(snapshot *clientv1.Snapshot) {
-	own := f.own[snapshot.SelfEntity()]
-	if own == nil {
-		return
-	}
-	var m clientv1.Member
-	var s clientv1.EntityState
-	for i := range snapshot.MembersLength() {
-		snapshot.Members(&m, i)
-		if m.State(&s) != nil && s.Entity() == snapshot.SelfEntity() {
-			own.told, own.state = true, frames.StateOf(&s)
-			own.values = append(own.values[:0], m.ValuesBytes()...)
-		}
-	}
-}
-
 // learnStates says whether the batch that was read is the first of its tick.
 func (f *fanOut) learnStates() (first bool) {
 	first = f.tick != f.batch.Tick
 	f.tick = f.batch.Tick
-	for _, s := range f.batch.States {
-		if own := f.own[s.Entity]; own != nil {
-			own.told, own.state = true, s
-		}
-	}
-	for _, v := range f.batch.Values {
-		if own := f.own[v.Entity]; own != nil {
-			own.values = append(own.values[:0], v.Values...)
-		}
-	}
+	f.own.Batch(&f.batch)
 	return first
 }

@@ -104,6 +104,24 @@ func TestWhatFollowsAJoinAtOnceArrivesAfterIt(t *testing.T) {
 	ann.hears(`{"rid":3,"ok":{}}`)
 }
 
+// What a member did last may be put back again at the next relay: then it is where it was put back to before, though no tick has
+// told of that.
+func TestTheNextRelayKnowsWhereAMemberWasPutBackTo(t *testing.T) {
+	l := newLab(t, nil)
+	ann := l.enter("usr_ann", "plaza")
+	first := <-l.relay.streams
+	first.deliver(stateOf(1, 1, 3.5), &roomv1.Delivery{
+		Channel: roomv1.Channel_CHANNEL_STATE, Links: []uint32{1},
+		Frame: frames.NewEncoder().Correction(frames.EntityState{Entity: 1, Position: frames.Vec3{X: 4.5}}),
+	})
+	ann.hears("state_batch")
+	ann.hears("correction")
+	first.end(nil)
+	if x := (<-l.relay.streams).open.GetRejoins()[0].GetState().GetPosition().GetX(); x != 4.5 {
+		t.Errorf("the next relay hears that ann is at %v, and she was told that she is at 4.5", x)
+	}
+}
+
 func TestALostStreamIsOpenedAgainAndNobodyNotices(t *testing.T) {
 	l := newLab(t, nil)
 	ann, bob := l.enter("usr_ann", "plaza"), l.enter("usr_bob", "plaza")

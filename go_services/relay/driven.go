@@ -47,9 +47,26 @@ func (d *Driven) Detach(now time.Time, id uint64) {
 	d.live.core.StreamEnded(now, id)
 }
 
-// Play gives the room an input of a stream.
-func (d *Driven) Play(now time.Time, id uint64, in *roomv1.Input) {
-	apply(d.live.core, now, room.Link{Stream: id, ID: in.GetLink()}, in)
+// Play gives the room a message of a stream, as liveRoom.play does. `step` hears of each step before it is made, and
+// `input` may spoil the inputs.
+func (d *Driven) Play(
+	now time.Time, id uint64, batch *roomv1.AttachRequest_Inputs, step func(link uint32, to frames.Vec3),
+	input func(*roomv1.Input) *roomv1.Input,
+) error {
+	if err := checkBatch(batch); err != nil {
+		return err
+	}
+	inOrder(batch, func(link uint32, move room.Move) {
+		step(link, move.Position)
+		d.live.core.Move(now, room.Link{Stream: id, ID: link}, room.In{}, move)
+	}, func(uint32) {}, func(_ int, in *roomv1.Input) {
+		in = input(in)
+		if p := in.GetState().GetPosition(); p != nil {
+			step(in.GetLink(), frames.Vec3{X: p.GetX(), Y: p.GetY(), Z: p.GetZ()})
+		}
+		apply(d.live.core, now, room.Link{Stream: id, ID: in.GetLink()}, in)
+	})
+	return nil
 }
 
 // Take is what waits to be sent to a stream.

@@ -6,6 +6,7 @@ package roomlink
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"slices"
 
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
@@ -414,6 +415,27 @@ func (q *Queue) Reopen(steps []Step) {
 	}
 	for _, step := range steps {
 		q.putStep(step)
+	}
+}
+
+// Print tells what waits, and what was not answered, with where the steps go: for who must tell two queues apart.
+func (q *Queue) Print(to io.Writer) {
+	printInput := func(in *roomv1.Input) {
+		p := in.GetState().GetPosition()
+		_, _ = fmt.Fprintf(to, "%d %d %v %v %v;", in.GetNumber(), in.GetRid(), p.GetX(), p.GetY(), p.GetZ())
+	}
+	values := q.values
+	for _, w := range q.waiting {
+		if w.input != nil {
+			printInput(w.input)
+			continue
+		}
+		_, _ = fmt.Fprintf(to, "%v %q;", w.step, values[:w.valueLen])
+		values = values[w.valueLen:]
+	}
+	_, _ = fmt.Fprint(to, "unanswered ")
+	for _, in := range q.unanswered {
+		printInput(in)
 	}
 }
 

@@ -3,6 +3,7 @@ package roomsim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 )
 
 // Kind is what an Act is.
@@ -26,6 +27,8 @@ const (
 	Second
 	// Roam enters by a second connection that has seen something long ago.
 	Roam
+	// Step goes somewhere.
+	Step
 )
 
 // Act is something that a client does.
@@ -33,6 +36,10 @@ type Act struct {
 	Kind Kind
 	Text string // of Say and Whisper; no two are the same
 	To   int    // whom a Whisper is for
+	// Of a Step: its number among those of its client, from 1; and whether it is to be answered.
+	N     int
+	Reach Reach
+	Asked bool
 }
 
 // Says are acts that say something.
@@ -53,6 +60,55 @@ func RandomActs(random *rand.Rand, clients, each int) [][]Act {
 		}
 	}
 	return all
+}
+
+// Walking puts random steps between what clients do.
+func Walking(random *rand.Rand, all [][]Act) [][]Act {
+	for i, acts := range all {
+		for range 2 {
+			at := random.IntN(len(acts) + 1)
+			acts = slices.Insert(acts, at, randomSteps(random)...)
+		}
+		all[i] = acts
+	}
+	return numbered(all)
+}
+
+// numbered gives the steps of each client their numbers.
+func numbered(all [][]Act) [][]Act {
+	for _, acts := range all {
+		steps := 0
+		for i := range acts {
+			if acts[i].Kind == Step {
+				steps++
+				acts[i].N = steps
+			}
+		}
+	}
+	return all
+}
+
+// Steps are some steps, of which every other is to be answered.
+func Steps(reaches ...Reach) []Act {
+	acts := make([]Act, len(reaches))
+	for i, reach := range reaches {
+		acts[i] = Act{Kind: Step, Reach: reach, Asked: i%2 == 1}
+	}
+	return acts
+}
+
+func randomSteps(random *rand.Rand) []Act {
+	acts := make([]Act, 1+random.IntN(2))
+	for i := range acts {
+		acts[i] = Act{Kind: Step, Asked: random.IntN(3) == 0}
+		switch random.IntN(12) {
+		case 0, 1:
+			acts[i].Reach = Far
+		case 2:
+			acts[i].Reach = Dash
+		}
+	}
+	return acts
 }
 
 func randomActs(random *rand.Rand, text string, clients int) []Act {

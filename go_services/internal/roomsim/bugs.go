@@ -35,6 +35,12 @@ const (
 	TrustFailedWrite  Bug = "take a write that failed for done"
 	IgnoreFailOver    Bug = "do not notice that the store forgot"
 	EpochAgain        Bug = "count epochs by a clock that stands still"
+	ForgetSteps       Bug = "do not repeat the newest steps"
+	ForgetAskedSteps  Bug = "do not keep a step that is to be answered"
+	RepeatFirstStep   Bug = "repeat the first step of each, not the newest"
+	ForgetPlaces      Bug = "do not say where members were"
+	StepsLast         Bug = "play the steps of a message after its inputs"
+	SilentPutBack     Bug = "put back without a word"
 )
 
 // Bugs are all of them.
@@ -43,4 +49,5 @@ var Bugs = []Bug{
 	ReleaseBeforeLog, KeepAfterFence, SeqFromZero, RepeatOutOfOrder, DropResumeReplay, ForgetBehind, StealFromTheAlive,
 	WhisperToAll, WhisperToOther, HoldNeverEnds, HoldEndsAtOnce, LeaveBeforeLog, ReclaimUnfenced, KeyByConnection,
 	GapNotTold, KeepReplaced, StaleDetach, TrustFailedWrite, IgnoreFailOver, EpochAgain,
+	ForgetSteps, ForgetAskedSteps, RepeatFirstStep, ForgetPlaces, StepsLast, SilentPutBack,
 }

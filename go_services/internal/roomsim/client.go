@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
@@ -24,6 +25,7 @@ type client struct {
 	refused  bool // something that it said: what it says may be heard in another order
 	stray    bool // a join of its own may be on its way that it has given up: it may take the place of a later one
 	bookmark *frames.LogPosition
+	dashed   bool // has gone so far that it depends on time whether it is let through
 	// everHeard is what all its devices have heard.
 	everHeard []heard
 }
@@ -49,7 +51,7 @@ func (c *client) enter(g *gateway, seen *frames.LogPosition) {
 		c.older = append(c.older, c.device)
 	}
 	c.devices++
-	c.device = &device{client: c, seen: seen, from: seen}
+	c.device = &device{client: c, seen: seen, from: seen, view: map[uint32]frames.Vec3{}}
 	c.device.connect(g)
 }
 
@@ -100,6 +102,8 @@ func (c *client) actionOf(act Act) []action {
 		return next("enters by another device", func() { c.enter(c.elsewhere(), nil) })
 	case Roam:
 		return next("goes on by another device", func() { c.enter(c.elsewhere(), c.bookmark) })
+	case Step:
+		return next(fmt.Sprintf("makes step %d to %v", act.N, act.spot()), func() { d.step(act) })
 	default:
 		return next(fmt.Sprintf("says %q", act.Text), func() { d.say(act) })
 	}
@@ -117,7 +121,7 @@ func (c *client) messageID(text string) string {
 func (s Setup) repeatsByID() bool {
 	f := s.Faults
 	plain := func(acts []Act) bool {
-		return !slices.ContainsFunc(acts, func(a Act) bool { return a.Kind != Say && a.Kind != Whisper })
+		return !slices.ContainsFunc(acts, func(a Act) bool { return a.Kind != Say && a.Kind != Whisper && a.Kind != Step })
 	}
 	return f.GatewayCrashes+f.FailOvers+f.Waits+f.Naps > 0 || slices.ContainsFunc(s.Acts, func(a []Act) bool { return !plain(a) })
 }
@@ -158,6 +162,15 @@ type device struct {
 	// heard is what it has heard after `from`; seen is how far that goes.
 	from, seen *frames.LogPosition
 	heard      []heard
+	// view is where it sees everybody; entity is who it is itself, and base where it came in by its newest connection. newest
+	// is its newest step by that, if it made one; putBack says that it was told since that it is elsewhere.
+	view    map[uint32]frames.Vec3
+	entity  uint32
+	base    frames.Vec3
+	newest  Act
+	putBack bool
+	// furthest is the number of its furthest step of which its newest connection heard that it was let through.
+	furthest int
 }
 
 func (d *device) connected() bool { return !d.away && !d.over }
@@ -170,11 +183,12 @@ func (d *device) connect(g *gateway) {
 	c.sessions++
 	d.session = fmt.Sprintf("gws_%d_%d", c.index, c.sessions)
 	d.gateway, d.in, d.away, d.retry = g, false, false, false
+	d.newest, d.putBack = Act{}, false
 	rid, number := c.number()
 	d.asked = []ask{{rid: rid, join: true}}
 	d.link = g.enter(d, rid, number)
 	for _, a := range asked {
-		if !a.join {
+		if !a.join && a.act.Kind != Step { // where it was by its connection before does not matter any more
 			d.say(a.act)
 		}
 	}
@@ -239,7 +253,14 @@ func (d *device) end() {
 
 // receives takes a frame.
 func (d *device) receives(frame []byte) {
+	if statebatch.Is(frame) {
+		d.sees(frame, clientv1.ServerBodyNONE)
+		return
+	}
 	w := read(frame)
+	if d.client.world.walks {
+		d.sees(frame, w.kind)
+	}
 	var answered *ask
 	for i, a := range d.asked {
 		if a.rid == w.rid {
@@ -248,9 +269,13 @@ func (d *device) receives(frame []byte) {
 			break
 		}
 	}
+	if answered == nil && w.rid != 0 && !d.over {
+		d.client.world.fail("client %d: what it asked by %d is answered twice", d.client.index, w.rid)
+	}
 	switch w.kind {
 	case clientv1.ServerBodySnapshot:
 		d.joined(w)
+	case clientv1.ServerBodyCorrection: // sees
 	case clientv1.ServerBodyRoomEvent:
 		d.hears(w)
 	case clientv1.ServerBodyRoomLeft:
@@ -277,7 +302,9 @@ func (d *device) done(a ask) {
 		}
 		d.end()
 	default:
-		d.client.acked = append(d.client.acked, a.act.Text)
+		if a.act.Kind != Step {
+			d.client.acked = append(d.client.acked, a.act.Text)
+		}
 	}
 }
 
@@ -299,6 +326,7 @@ func (d *device) failed(a ask, reason string) {
 		d.end()
 	case a.join && reason == logUnavailable && slow:
 		d.retry = true
+	case a.act.Kind == Step && reason == notInRoom && (d.leaving || c.stray || d != c.device || c.world.mayBePutOut()):
 	case reason == logUnavailable && slow, reason == notInRoom && (d != c.device || c.stray || c.world.mayBePutOut()):
 		d.again = append(d.again, a.act)
 	case reason == notInRoom && d.leaving: // it may have been said before it left; who left is not told again
@@ -379,6 +407,9 @@ func (d *device) check(settled bool) {
 		}
 	}
 	stays := newest && d.connected() && !d.leaving
+	if settled && stays && d.in && c.world.walks {
+		d.checkPlaces()
+	}
 	if settled && stays && c.world.lost {
 		d.compare()
 	}

@@ -8,7 +8,10 @@ import (
 	"io"
 	"slices"
 
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 )
 
@@ -30,13 +33,17 @@ func (w *World) Fingerprint() uint64 {
 	for _, g := range w.gateways {
 		_, _ = fmt.Fprintf(h, "gateway %d %t %v %v %v %v %d\n", g.host, g.opened, g.members, g.queue, g.inside, g.open,
 			len(g.devices))
+		if w.walks {
+			_, _ = fmt.Fprintf(h, "%v %v\n", g.members.Steps(), g.own)
+			g.queue.Print(h)
+		}
 		if g.stream != nil {
 			g.stream.print(h)
 		}
 	}
 	for _, c := range w.clients {
-		_, _ = fmt.Fprintf(h, "client %d %d %d %v %t %v %t %d\n", len(c.acts), c.sessions, c.rids, c.acked, c.refused,
-			c.bookmark, c.stray, c.device.link)
+		_, _ = fmt.Fprintf(h, "client %d %d %d %v %t %v %t %d %t\n", len(c.acts), c.sessions, c.rids, c.acked, c.refused,
+			c.bookmark, c.stray, c.device.link, c.dashed)
 		for _, d := range c.older {
 			d.print(h)
 		}
@@ -49,6 +56,9 @@ func (w *World) Fingerprint() uint64 {
 func (d *device) print(h io.Writer) {
 	_, _ = fmt.Fprintf(h, "device %d %s %t %t %t %t %t %t %t %t %v %v %v %v %v\n", d.gateway.index, d.session, d.skipped, d.in,
 		d.wasIn, d.away, d.over, d.unsure, d.leaving, d.retry, d.asked, d.again, d.from, d.seen, d.heard)
+	if d.client.world.walks {
+		_, _ = fmt.Fprintf(h, "%v %d %v %v %t %d\n", d.view, d.entity, d.base, d.newest, d.putBack, d.furthest)
+	}
 }
 
 func (r *relay) print(h io.Writer) {
@@ -60,6 +70,9 @@ func (r *relay) print(h io.Writer) {
 		// How many streams there have been does not matter.
 		_, _ = fmt.Fprintf(h, "%x\n", r.core.HashBy(func(id uint64) uint64 { return uint64(slices.Index(r.order, id) + 1) }))
 		printLost(h, r.core.LostNews())
+		if r.world.walks {
+			_, _ = fmt.Fprintf(h, "%x\n", r.core.HashTick())
+		}
 	}
 	if r.writing != nil {
 		r.writing.print(h)
@@ -102,12 +115,20 @@ func (s *stream) print(h io.Writer) {
 			_, _ = fmt.Fprintf(h, " opens after %d.%d.%d", p.GetEpoch(), p.GetSeq(), p.GetSub())
 			for _, rejoin := range open.GetRejoins() {
 				_, _ = fmt.Fprintf(h, " %d %d", rejoin.GetLink(), rejoin.GetJoin().GetResume().GetSeq())
+				printPlace(h, rejoin.GetState())
 			}
 		}
 		for _, in := range m.GetInputs().GetInputs() {
 			_, _ = fmt.Fprintf(h, " %d", in.GetNumber())
+			printPlace(h, in.GetState())
+		}
+		if steps := m.GetInputs().GetSteps(); steps != nil {
+			_, _ = fmt.Fprintf(h, " steps %v %v %v %v", steps.GetLinks(), steps.GetX(), steps.GetZ(), m.GetInputs().GetStepsBefore())
 		}
 		_, _ = fmt.Fprint(h, ";")
+	}
+	if s.gateway.world.walks {
+		_, _ = fmt.Fprintf(h, " %v", s.newest)
 	}
 	_, _ = fmt.Fprint(h, " down")
 	for _, m := range s.down {
@@ -116,11 +137,33 @@ func (s *stream) print(h io.Writer) {
 	_, _ = fmt.Fprintln(h)
 }
 
+// printFrame leaves out how often the room has ticked: that does not matter.
+func printFrame(h io.Writer, frame []byte) {
+	switch {
+	case len(frame) == 0:
+	case statebatch.Is(frame):
+		var batch frames.StateBatch
+		_ = batch.Read(frame)
+		_, _ = fmt.Fprint(h, batch.States)
+	case clientv1.GetRootAsServerFrame(frame, 0).BodyType() == clientv1.ServerBodySnapshot:
+		self, places := placesIn(frame)
+		_, _ = fmt.Fprint(h, read(frame), self, places)
+	default:
+		_, _ = fmt.Fprintf(h, "%x", crc32.ChecksumIEEE(frame))
+	}
+}
+
+func printPlace(h io.Writer, s *roomv1.Input_State) {
+	if p := s.GetPosition(); p != nil {
+		_, _ = fmt.Fprintf(h, " to %v %v", p.GetX(), p.GetZ())
+	}
+}
+
 func printResponse(h io.Writer, m *roomv1.AttachResponse) {
 	for _, d := range m.GetDeliveries().GetDeliveries() {
 		p := d.GetPosition()
-		_, _ = fmt.Fprintf(h, " %d.%d.%d>%v@%d %x", p.GetEpoch(), p.GetSeq(), p.GetSub(), d.GetLinks(), d.GetAnswered(),
-			crc32.ChecksumIEEE(d.GetFrame()))
+		_, _ = fmt.Fprintf(h, " %d.%d.%d>%v@%d ", p.GetEpoch(), p.GetSeq(), p.GetSub(), d.GetLinks(), d.GetAnswered())
+		printFrame(h, d.GetFrame())
 	}
 	if o := m.GetOpened(); o != nil {
 		_, _ = fmt.Fprintf(h, " opened %d", o.GetEpoch())

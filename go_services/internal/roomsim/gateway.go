@@ -5,10 +5,15 @@ import (
 	"maps"
 	"slices"
 
+	flatbuffers "github.com/google/flatbuffers/go"
+	"github.com/worldmesh/worldmesh/clients/go/statebatch"
+	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/gateway/roomlink"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"google.golang.org/protobuf/proto"
 )
 
 // gateway is the gateway's side of the room, as gateway/attachment.go drives it.
@@ -19,6 +24,8 @@ type gateway struct {
 	queue   *roomlink.Queue
 	open    map[uint64]bool // numbers of inputs that were not answered
 	devices map[uint32]*device
+	walkers map[uint32]*roomlink.Member
+	own     roomlink.Own
 	inside  map[uint32]bool
 	stream  *stream
 	host    int // the relay that the room is said to be at, or -1
@@ -32,8 +39,9 @@ type stream struct {
 	relay   *relay
 	up      []*roomv1.AttachRequest
 	down    []*roomv1.AttachResponse
-	ended   bool // no more will come down
-	dropped bool // the gateway has gone; no more will go up
+	ended   bool           // no more will come down
+	dropped bool           // the gateway has gone; no more will go up
+	newest  map[uint32]int // step of each member when it was opened, by link
 }
 
 func newGateway(w *World, index int) *gateway {
@@ -45,6 +53,7 @@ func newGateway(w *World, index int) *gateway {
 func (g *gateway) reset() {
 	g.members, g.queue, g.open = roomlink.NewMembers(), &roomlink.Queue{}, map[uint64]bool{}
 	g.devices, g.inside = map[uint32]*device{}, map[uint32]bool{}
+	g.walkers, g.own = map[uint32]*roomlink.Member{}, roomlink.Own{}
 	g.stream, g.host, g.opened = nil, -1, false
 }
 
@@ -62,7 +71,7 @@ func (g *gateway) enter(d *device, rid uint32, number uint64) uint32 {
 		User: &commonv1.PublicUser{UserId: user, Username: user}, GatewaySessionId: d.session, Resume: positionMessage(d.seen),
 	}
 	m := g.members.Enter(join)
-	g.devices[m.Link] = d
+	g.devices[m.Link], g.walkers[m.Link] = d, m
 	g.put(&roomv1.Input{Link: m.Link, Rid: rid, Number: number, Body: &roomv1.Input_Join_{Join: join}})
 	return m.Link
 }
@@ -83,6 +92,29 @@ func (g *gateway) forward(d *device, rid uint32, number uint64, act Act) {
 	g.put(in)
 }
 
+// step is inputQueue.step.
+func (g *gateway) step(d *device, move dialect.Move) {
+	m := g.walkers[d.link]
+	g.keep(m, move)
+	g.queue.Step(roomlink.Step{Link: m.Link, Move: move})
+}
+
+// askedStep is inputQueue.askedStep.
+func (g *gateway) askedStep(d *device, move dialect.Move, rid uint32, number uint64) {
+	m := g.walkers[d.link]
+	g.put(roomlink.StepInput(roomlink.Step{Link: m.Link, Move: move}, rid, number))
+	if g.world.setup.Broken != ForgetAskedSteps {
+		g.keep(m, move)
+	}
+}
+
+func (g *gateway) keep(m *roomlink.Member, move dialect.Move) {
+	known := slices.ContainsFunc(g.members.Steps(), func(s roomlink.Step) bool { return s.Link == m.Link })
+	if g.world.setup.Broken != RepeatFirstStep || !known {
+		m.Stepped(move)
+	}
+}
+
 // exit takes a device out whose connection is lost.
 func (g *gateway) exit(d *device, number uint64) {
 	g.put(&roomv1.Input{
@@ -97,7 +129,11 @@ func (g *gateway) put(in *roomv1.Input) {
 }
 
 func (g *gateway) unlink(link uint32) {
+	if m := g.walkers[link]; m != nil {
+		delete(g.own, m.Entity)
+	}
 	delete(g.devices, link)
+	delete(g.walkers, link)
 	delete(g.inside, link)
 	g.members.Leave(link)
 }
@@ -168,11 +204,21 @@ func (g *gateway) connections() []action {
 
 func (g *gateway) connection(relay int) action {
 	return action{fmt.Sprintf("gateway %d attaches at relay %d", g.index, relay), func() {
-		s := &stream{gateway: g, relay: g.world.relays[relay]}
+		s := &stream{gateway: g, relay: g.world.relays[relay], newest: map[uint32]int{}}
+		for link, d := range g.devices {
+			s.newest[link] = d.newest.N
+		}
 		g.stream, g.opened = s, false
-		g.queue.Reopen(g.members.Steps())
+		steps, place := g.members.Steps(), g.own.State
+		switch g.world.setup.Broken {
+		case ForgetSteps:
+			steps = nil
+		case ForgetPlaces:
+			place = func(uint32) *roomv1.Input_State { return nil }
+		}
+		g.queue.Reopen(steps)
 		g.spoil()
-		open := g.members.Open("room", fmt.Sprint(g.index), &roomv1.RoomConfig{}, func(uint32) *roomv1.Input_State { return nil })
+		open := proto.CloneOf(g.members.Open("room", fmt.Sprint(g.index), &roomv1.RoomConfig{}, place)) // places change
 		if g.world.setup.Broken == IgnoreSeen && open.Seen != nil {
 			open.Seen.Seq--
 		}
@@ -190,38 +236,47 @@ func (g *gateway) connection(relay int) action {
 func (g *gateway) spoil() {
 	switch g.world.setup.Broken {
 	case RepeatOutOfOrder:
-		waiting := g.take(g.queue.Len())
-		g.queue = &roomlink.Queue{}
+		waiting := g.takeInputs()
 		slices.Reverse(waiting)
 		for _, in := range waiting {
 			g.queue.Put(in)
 		}
+		g.stepAgain()
 	case ForgetUnanswered:
-		waiting := g.take(g.queue.Len())
-		g.queue = &roomlink.Queue{}
-		for _, in := range waiting {
+		for _, in := range g.takeInputs() {
 			if in.GetJoin() != nil {
 				g.queue.Put(in)
 			} else {
 				delete(g.open, in.GetNumber())
 			}
 		}
+		g.stepAgain()
 	}
 }
 
-// take is what goes up next. Nobody walks here.
-func (g *gateway) take(n int) []*roomv1.Input {
+// takeInputs empties a queue that begins a new stream.
+func (g *gateway) takeInputs() []*roomv1.Input {
 	batch := &roomv1.AttachRequest_Inputs{}
-	g.queue.Take(batch, n)
+	g.queue.Take(batch, g.queue.Len())
+	g.queue = &roomlink.Queue{}
 	return batch.GetInputs()
 }
 
+func (g *gateway) stepAgain() {
+	for _, step := range g.members.Steps() {
+		g.queue.Step(step)
+	}
+}
+
+// send sends what waits. The queue uses the memory of its messages again.
 func (g *gateway) send() {
-	inputs := g.take(16)
+	batch := &roomv1.AttachRequest_Inputs{}
+	g.queue.Take(batch, 16)
 	if !g.stream.ended {
-		g.stream.up = append(g.stream.up, &roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{
-			Inputs: &roomv1.AttachRequest_Inputs{Inputs: inputs},
-		}})
+		if batch.GetSteps() != nil {
+			batch.Steps = proto.CloneOf(batch.GetSteps())
+		}
+		g.stream.up = append(g.stream.up, &roomv1.AttachRequest{Body: &roomv1.AttachRequest_Inputs_{Inputs: batch}})
 	}
 }
 
@@ -274,6 +329,10 @@ func (g *gateway) deliver(d *roomv1.Delivery) {
 		return
 	}
 	m := d.GetMembership()
+	if member := g.walkers[m.GetLink()]; member != nil {
+		g.own.Keep(member.Entity)
+	}
+	g.learn(d.GetFrame())
 	if frame := d.GetFrame(); len(frame) > 0 {
 		links := d.GetLinks()
 		if len(links) == 0 {
@@ -292,6 +351,34 @@ func (g *gateway) deliver(d *roomv1.Delivery) {
 		g.inside[m.GetLink()] = true
 	} else {
 		g.unlink(m.GetLink())
+	}
+}
+
+// learn is fanOut.learn, of where members are.
+func (g *gateway) learn(frame []byte) {
+	switch {
+	case len(frame) == 0:
+	case statebatch.Is(frame):
+		var batch frames.StateBatch
+		if batch.Read(frame) == nil {
+			g.own.Batch(&batch)
+		}
+	default:
+		root := clientv1.GetRootAsServerFrame(frame, 0)
+		var body flatbuffers.Table
+		if !root.Body(&body) {
+			return
+		}
+		switch root.BodyType() {
+		case clientv1.ServerBodySnapshot:
+			var snapshot clientv1.Snapshot
+			snapshot.Init(body.Bytes, body.Pos)
+			g.own.Snapshot(&snapshot)
+		case clientv1.ServerBodyCorrection:
+			var correction clientv1.Correction
+			correction.Init(body.Bytes, body.Pos)
+			g.own.Correction(&correction)
+		}
 	}
 }
 

@@ -91,6 +91,67 @@ var mutants = []mutant{
 		"forget who is behind when a whisper comes", "gateway/roomlink/roomlink.go",
 		"if p := m.behind; p != nil && p.Compare(*s.seen) < 0 {", "if p := m.behind; false {",
 	},
+	{
+		"forget the newest steps when the stream is lost", "gateway/roomlink/roomlink.go",
+		"\tfor _, step := range steps {\n\t\tq.putStep(step)\n\t}\n", "",
+	},
+	{
+		"repeat a step that is to be answered as it was", "gateway/roomlink/roomlink.go",
+		"in = StepInput(step, in.GetRid(), in.GetNumber())", "_ = step",
+	},
+	{
+		"repeat a step so that its answer is none", "gateway/roomlink/roomlink.go",
+		"in = StepInput(step, in.GetRid(), in.GetNumber())", "in = StepInput(step, 0, in.GetNumber())",
+	},
+	{
+		"forget steps that are to be answered and were not sent", "gateway/roomlink/roomlink.go",
+		"\tfor _, w := range q.waiting {\n\t\tif w.input.GetNumber() != 0 {",
+		"\tfor _, w := range q.waiting {\n\t\tif w.input.GetNumber() != 0 && w.input.GetState() == nil {",
+	},
+	{
+		"send inputs before the steps that came before them", "gateway/roomlink/roomlink.go",
+		"into.StepsBefore = append(into.StepsBefore, uint32(len(steps.GetLinks())))", "into.StepsBefore = append(into.StepsBefore, 0)",
+	},
+	{
+		"play inputs before the steps that came before them", "relay/play.go",
+		"stepsTo(int(before[i]))", "_ = before",
+	},
+	{
+		"open a stream without where members were", "gateway/roomlink/roomlink.go",
+		"State: state(m.Entity),", "",
+	},
+	{
+		"do not keep where a snapshot says that its member is", "gateway/roomlink/own.go",
+		"own.told, own.state = true, frames.StateOf(&s)", "own.told = own.told || s.Entity() == 0",
+	},
+	{
+		"do not keep where a member was put back to", "gateway/roomlink/own.go",
+		"own.told, own.state = true, state", "own.told = own.told || state.Entity == 0",
+	},
+	{
+		"keep what a member made first, not last", "gateway/roomlink/roomlink.go",
+		"m.step, m.stepped = step, true", "if !m.stepped {\n\t\tm.step, m.stepped = step, true\n\t}",
+	},
+	{
+		"do not believe a gateway where its members were", "relay/room/membership.go",
+		"if s := rejoin.State; s != nil && r.contains(s.Position) {", "if s := rejoin.State; s != nil && s.Entity != 0 {",
+	},
+	{
+		"do not tell a gateway that is back of those who stand still now", "relay/room/membership.go",
+		"if len(back) > 0 {", "if len(back) < 0 {",
+	},
+	{
+		"put members back without a word", "relay/room/movement.go",
+		"r.sink.Corrected(link, m.state)", "_ = link",
+	},
+	{
+		"let members go wherever they want", "relay/room/movement.go",
+		"if allowed {", "if allowed || !allowed {",
+	},
+	{
+		"answer only the steps that are let through", "relay/room/movement.go",
+		"if in.RID != 0 {", "if in.RID != 0 && allowed {",
+	},
 }
 
 // TestMutantsAreFound builds the simulation with each bug in the cores, and looks whether the random schedules notice, that

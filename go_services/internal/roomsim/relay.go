@@ -8,6 +8,7 @@ import (
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	real "github.com/worldmesh/worldmesh/go_services/relay"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
@@ -101,6 +102,9 @@ func (r *relay) actions() []action {
 	}
 	if r.core != nil && r.swept != r.world.now {
 		all = append(all, r.action("looks at its holds and its lease", r.sweep))
+	}
+	if r.world.walks && r.core != nil && r.core.Dirty() && !r.frozen {
+		all = append(all, r.action("ticks", r.tick))
 	}
 	if r.switches != r.world.store.switches && !r.world.store.down && r.world.setup.Broken != IgnoreFailOver {
 		all = append(all, r.action("renews its lease at another server", r.renew))
@@ -424,11 +428,25 @@ func (r *relay) goLive(claim store.Claim) {
 
 // take plays the oldest message of a stream.
 func (r *relay) take(s *stream) {
-	inputs := s.up[0].GetInputs().GetInputs()
+	batch := s.up[0].GetInputs()
 	s.up = s.up[1:]
-	for _, in := range inputs {
-		r.live.Play(r.world.now, s.id, r.spoil(s, in))
+	if r.world.setup.Broken == StepsLast {
+		for i := range batch.GetStepsBefore() {
+			batch.StepsBefore[i] = 0
+		}
+		if len(batch.GetStepsBefore()) == 0 && batch.GetSteps() != nil {
+			batch.StepsBefore = make([]uint32, len(batch.GetInputs()))
+		}
 	}
+	err := r.live.Play(r.world.now, s.id, batch, func(link uint32, to frames.Vec3) { r.stepped(s, link, to) }, func(in *roomv1.Input) *roomv1.Input { return r.spoil(s, in) })
+	if err != nil {
+		r.world.fail("relay %d is sent what no gateway should send: %v", r.index, err)
+	}
+	r.changed()
+}
+
+func (r *relay) tick() {
+	r.core.Tick()
 	r.changed()
 }
 

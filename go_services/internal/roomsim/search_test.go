@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -33,6 +34,18 @@ func small(messages int, f Faults) Setup {
 	return Setup{Relays: 2, Gateways: 2, Acts: acts, Faults: f}
 }
 
+// walk is the same with two clients of whom the first makes steps.
+func walk(f Faults, reaches ...Reach) Setup {
+	return Setup{Relays: 2, Gateways: 2, Acts: numbered([][]Act{Steps(reaches...), nil}), Faults: f}
+}
+
+// walkAndTalk is the same with a message between two steps, of which the second is to be answered.
+func walkAndTalk(f Faults) Setup {
+	s := walk(f, Near, Near)
+	s.Acts[0] = slices.Insert(s.Acts[0], 1, Says("message")...)
+	return s
+}
+
 // searches are the worlds of which every interleaving is searched.
 var searches = []struct {
 	name string
@@ -53,6 +66,16 @@ var searches = []struct {
 	{name: "a message, and crashes of a relay and a gateway", Setup: small(1, Faults{Crashes: 1, GatewayCrashes: 1}), long: true},
 	{name: "a crash and a pause", Setup: small(0, Faults{Crashes: 1, Pauses: 1}), long: true},
 	{name: "a message, a pause and a fail-over", Setup: small(1, Faults{Pauses: 1, FailOvers: 1}), long: true},
+	{name: "a step and a crash", Setup: walk(Faults{Crashes: 1}, Near)},
+	{name: "a step and a crash of a gateway", Setup: walk(Faults{GatewayCrashes: 1}, Near)},
+	{name: "a step, a move and a misroute", Setup: walk(Faults{Moves: 1, Misroutes: 1}, Near)},
+	{name: "two steps and a fail-over", Setup: walk(Faults{FailOvers: 1}, Near, Near)},
+	{name: "two steps and a move", Setup: walk(Faults{Moves: 1}, Near, Near)},
+	{name: "a step that is put back, and a move", Setup: walk(Faults{Moves: 1}, Near, Far)},
+	{name: "two steps and a crash", Setup: walk(Faults{Crashes: 1}, Near, Near), long: true},
+	{name: "a step and a pause", Setup: walk(Faults{Pauses: 1}, Near), long: true},
+	{name: "a step, a message, a step, and a crash", Setup: walkAndTalk(Faults{Crashes: 1}), long: true},
+	{name: "a step, a crash and a move", Setup: walk(Faults{Crashes: 1, Moves: 1}, Near), long: true},
 }
 
 // TestEveryInterleaving looks at all that can happen. With WORLDMESH_SIM_STATES, which bounds the states of each search,
@@ -99,6 +122,12 @@ func TestTheSearchFindsKnownBugs(t *testing.T) {
 		IgnoreFailOver:    "two messages and a fail-over",
 		DropResumeReplay:  "two messages and a crash of a gateway",
 		KeyByConnection:   "two messages and a crash of a gateway",
+		ForgetSteps:       "a step and a crash",
+		ForgetPlaces:      "a step that is put back, and a move",
+		ForgetAskedSteps:  "two steps and a move",
+		RepeatFirstStep:   "two steps and a move",
+		StepsLast:         "two steps and a move",
+		SilentPutBack:     "a step that is put back, and a move",
 	} {
 		t.Run(string(bug), func(t *testing.T) {
 			for _, s := range searches {
@@ -116,6 +145,64 @@ func TestTheSearchFindsKnownBugs(t *testing.T) {
 			t.Fatalf("there is no search %q", in)
 		})
 	}
+}
+
+// TestStatesThatLookAlikeGoOnAlike is the check of the fingerprint: whenever a search comes to a state that it knows by another
+// way, what may follow must be what it knows, too.
+func TestStatesThatLookAlikeGoOnAlike(t *testing.T) {
+	names := []string{"two steps and a fail-over", "a step and a crash of a gateway"}
+	if os.Getenv("WORLDMESH_SIM_STATES") != "" {
+		names = append(names, "two messages and a fail-over", "two messages and a move", "a step and a crash", "a step that is put back, and a move")
+	}
+	for _, s := range searches {
+		if !slices.Contains(names, s.name) {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			known, again := map[uint64]string{}, 0
+			var from func(choices []int)
+			from = func(choices []int) {
+				w := reached(s.Setup, choices)
+				print, count := w.Fingerprint(), len(w.next())
+				follows := ""
+				for choice := range count {
+					if follows += followed(s.Setup, choices, choice); t.Failed() {
+						return
+					}
+				}
+				before, seen := known[print]
+				if seen {
+					if again++; before != follows {
+						t.Fatalf("what follows is\n%snot\n%safter\n%s", follows, before, w.Trace())
+					}
+					return
+				}
+				known[print] = follows
+				for choice := range count {
+					from(append(choices[:len(choices):len(choices)], choice))
+				}
+			}
+			from(nil)
+			t.Logf("%d states, and %d times again one of them", len(known), again)
+		})
+	}
+}
+
+func reached(setup Setup, choices []int) *World {
+	w := New(setup)
+	for _, choice := range choices {
+		w.do(w.next()[choice])
+	}
+	return w
+}
+
+// followed tells what follows after a choice.
+func followed(setup Setup, choices []int, choice int) string {
+	w := reached(setup, choices)
+	a := w.next()[choice]
+	w.do(a)
+	return fmt.Sprintf("%s: %x, %v\n", a.name, w.Fingerprint(), w.Check(len(w.actions()) == 0))
 }
 
 // schedule is a kind of worlds that random schedules are played in.
@@ -149,9 +236,12 @@ func (s schedule) play(seed uint64, broken Bug) Found {
 	setup := Setup{Relays: 3, Gateways: 3, Capacity: s.capacity, Faults: s.Faults, Broken: broken}
 	if s.plain {
 		setup.Relays = 2
-		setup.Acts = [][]Act{Says("a1", "a2", "a3"), Says("b1", "b2", "b3"), Says("c1", "c2"), Says("d1", "d2")}
+		setup.Acts = numbered([][]Act{
+			Says("a1", "a2", "a3"), slices.Concat(Says("b1"), Steps(Near, Near), Says("b2", "b3")),
+			slices.Concat(Steps(Near, Far, Near), Says("c1", "c2")), slices.Concat(Says("d1", "d2"), Steps(Near, Near, Far)),
+		})
 	} else {
-		setup.Acts = RandomActs(rand.New(rand.NewPCG(seed, 1)), 4, 3)
+		setup.Acts = Walking(rand.New(rand.NewPCG(seed, 2)), RandomActs(rand.New(rand.NewPCG(seed, 1)), 4, 3))
 	}
 	return Play(setup, seed, 250)
 }

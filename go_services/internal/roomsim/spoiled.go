@@ -44,6 +44,12 @@ func (s *spoiled) Removed(to room.Link, in room.In, reason commonv1.ErrorReason)
 	s.Sink.Removed(to, in, reason)
 }
 
+func (s *spoiled) Corrected(to room.Link, state frames.EntityState) {
+	if !s.has(SilentPutBack) {
+		s.Sink.Corrected(to, state)
+	}
+}
+
 // spoil is an input as a relay with a bug takes it.
 func (r *relay) spoil(s *stream, in *roomv1.Input) *roomv1.Input {
 	link, named := room.Link{Stream: s.id, ID: in.GetLink()}, room.In{RID: in.GetRid(), Number: in.GetNumber()}

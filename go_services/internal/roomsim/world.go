@@ -80,6 +80,7 @@ type World struct {
 	trimmed  bool              // the log may not go back to the beginning
 	lost     bool              // the store and a relay have forgotten something together
 	faults   Faults
+	walks    bool // somebody does
 	trace    []string
 	failure  error
 }
@@ -87,7 +88,7 @@ type World struct {
 // New makes a world whose clients are in the room, as far as it holds them.
 func New(setup Setup) *World {
 	w := &World{setup: setup, now: time.Date(2030, time.January, 1, 0, 0, 0, 0, time.UTC), era: 1, opened: map[uint64]string{}}
-	w.began = w.now
+	w.began, w.walks = w.now, setup.walks()
 	w.store = newStorage(w)
 	_ = w.store.SetEra(context.Background(), w.era, w.replicationID())
 	for i := range setup.Relays {
@@ -158,7 +159,7 @@ func (w *World) calm() bool {
 	}
 	for _, c := range w.clients {
 		for _, act := range c.acts {
-			if act.Kind != Say && act.Kind != Whisper {
+			if act.Kind != Say && act.Kind != Whisper && act.Kind != Step {
 				return false
 			}
 		}

@@ -444,6 +444,18 @@ func (m *member) frame() frames.Member {
 	return frames.Member{User: m.User, State: m.state, Values: m.values}
 }
 
+// HashTick tells apart what Hash leaves out: what the next tick tells, and for how long everybody has been able to walk.
+func (r *Room) HashTick() uint64 {
+	h := fnv.New64a()
+	for _, m := range r.members {
+		_, _ = fmt.Fprintf(h, "%d;", m.walk.last.UnixNano())
+	}
+	for _, m := range r.dirty {
+		_, _ = fmt.Fprintf(h, "%d %t;", m.Entity, m.valuesChanged == r.tick+1)
+	}
+	return h.Sum64()
+}
+
 // Hash tells apart what matters of two rooms: who is in and where, what was said, what waits.
 func (r *Room) Hash() uint64 { return r.HashBy(func(stream uint64) uint64 { return stream }) }
 
