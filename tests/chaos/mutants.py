@@ -18,11 +18,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from worldmesh_mesh.paths import BIN
 
 from tests.chaos.chaos import Size, chaotic
+from tests.chaos.generator import Result
 from tests.chaos.generator import build as build_programs
 from tests.chaos.run import NEVER, NOT_LINEARIZABLE, by_setup, run_row, say
 from tests.support.world import ROOT
@@ -77,7 +77,7 @@ MUTANTS = (
         "relay/room/log.go",
         "if len(r.held) == 0 && r.logged == r.published {",
         "if true {",
-        rows=(103, 3),
+        rows=(3, 103),
     ),
     Mutant(
         "repeats-unknown-after-takeover",
@@ -199,10 +199,10 @@ def unchanged(mutants: Sequence[Mutant]) -> dict[str, list[str]]:
     return found
 
 
-def search(mutant: Mutant) -> dict[str, Any]:
+def search(mutant: Mutant) -> Result:
     """Runs the rows that must find a mutant until one does: which, and by what."""
     began = time.monotonic()
-    found: dict[str, Any] = {"found": False}
+    found: Result = {"found": False}
     with built(mutant) as binaries:
         for setup, rows in by_setup(mutant.rows).items():
             # Each mutant has a world of its own: what it has broken stays broken.

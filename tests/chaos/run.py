@@ -67,7 +67,7 @@ SUMS = (
     "calls",
     "failed_calls",
 )
-LEAST = ("goodput", "offered", "move_spread")
+LEAST = ("goodput", "offered", "move_spread", "both_had", "stale_epochs")
 """Beginnings of figures of which the least is the worst."""
 
 
