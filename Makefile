@@ -132,6 +132,10 @@ test: build ## Everything (SERVICE=world for one service's)
 chaos: build ## Faults under load, and what was lost (ROWS=1,7 for some; see tools/chaos --help)
 	@$(ROOT)/tools/chaos
 
+.PHONY: chaos-mutants
+chaos-mutants: build ## Known bugs in the services, which faults must show: a quarter of an hour (ONLY=offline-at-once)
+	@$(PY) -m tests.chaos.mutants $(if $(ONLY),--only $(ONLY))
+
 .PHONY: bench
 bench: build ## Benchmarks beside a bare fan-out server (ONLY=rooms, rpc or presence; see bench/run --help)
 	@$(ROOT)/bench/run

@@ -194,6 +194,7 @@ func (a *attachment) serve(parent context.Context, host string) (end streamEnd) 
 	case first.GetMoved() != nil:
 		return a.movedAway(first.GetMoved(), false)
 	case !a.opened(first.GetOpened().GetEpoch()):
+		a.metrics.staleEpochs.Inc()
 		return streamEnd{err: errStale}
 	}
 	defer func(began time.Time) { end.began = began }(time.Now())

@@ -25,6 +25,7 @@ type metrics struct {
 	stepDrops prometheus.Counter
 
 	reattachments *prometheus.CounterVec
+	staleEpochs   prometheus.Counter
 	// These are looked up once, not once a frame.
 	sent       [bodies]prometheus.Counter
 	received   map[string]prometheus.Counter // by the kind of client frame; `bad` for what is none
@@ -60,11 +61,15 @@ func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 		Name: "worldmesh_gateway_reattachments_total",
 		Help: "Streams of rooms that ended while members were in: the room has moved, or its relay was lost.",
 	}, []string{"why"})
+	m.staleEpochs = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "worldmesh_gateway_stale_epochs_total",
+		Help: "Streams not taken, for their relay did not know that it had lost the room: its epoch was over.",
+	})
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "worldmesh_gateway_turns_waiting",
 		Help: "Who waits for the processor, to be let in: accepted, for a TLS handshake, or with a token.",
 	}, func() float64 { return float64(turns.Waiting()) })
-	registry.MustRegister(sockets, waiting, m.frames, m.drops, m.closes, m.rooms, m.batches, m.stepDrops, m.reattachments)
+	registry.MustRegister(sockets, waiting, m.frames, m.drops, m.closes, m.rooms, m.batches, m.stepDrops, m.reattachments, m.staleEpochs)
 	for d := range m.sockets {
 		m.sockets[d] = sockets.WithLabelValues(dialect.Dialect(d).String())
 	}

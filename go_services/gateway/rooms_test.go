@@ -316,10 +316,13 @@ func TestARelayWithAnOlderEpochIsNotBelieved(t *testing.T) {
 	l := newLab(t, nil)
 	l.relay.epoch.Store(9)
 	ann := l.enter("usr_ann", "plaza")
-	(<-l.relay.streams).end(nil)
 	l.relay.epoch.Store(8)
+	(<-l.relay.streams).end(nil)
 	old := <-l.relay.streams
 	<-old.ended // by the gateway
+	if n := counterOf(t, l.registry, "worldmesh_gateway_stale_epochs_total"); n == 0 {
+		t.Error("it is not counted")
+	}
 	l.relay.epoch.Store(10)
 	ann.say(`{"rid":3,"chat":{"text":"still here"}}`)
 	ann.hears("still here")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from worldmesh_mesh.catalogue import CatalogueError, load_catalogue
 from worldmesh_mesh.overrides import check_overrides, load_overrides
-from worldmesh_mesh.paths import CATALOGUE
-from worldmesh_mesh.processes import environment
+from worldmesh_mesh.paths import BIN, CATALOGUE
+from worldmesh_mesh.processes import Programs, environment, processes
 from worldmesh_mesh.topology import MAX_INSTANCES, Topology, TopologyError, make_topology
 from worldmesh_mesh.web import web_files
 
@@ -90,6 +90,15 @@ def test_a_file_gives_services_and_single_instances_settings_of_their_own(tmp_pa
     leases = [environment(world, i)["WORLDMESH_RELAY_LEASE"] for i in world.of("relay")]
     assert leases == ["6s", "3s"]
     assert "WORLDMESH_RELAY_HOLD" not in environment(world, world.of("gateway")[0])
+
+
+def test_go_services_are_started_from_the_folder_that_is_asked_for(tmp_path: Path) -> None:
+    world = make_topology(SERVICES, base=8000, data=Path("/data"), environ={"WORLDMESH_BIN": str(tmp_path)})
+    config = str(processes(world, Programs(Path("/mongod"), Path("/valkey"), Path("/envoy"))))
+    assert f"'exec {tmp_path}/relay'" in config
+    assert str(BIN) not in config
+    with pytest.raises(TopologyError, match="WORLDMESH_BIN=/nowhere: there is no such folder"):
+        make_topology(SERVICES, base=8000, data=Path("/data"), environ={"WORLDMESH_BIN": "/nowhere"})
 
 
 @pytest.mark.parametrize("text", ["relay-7: {A: b}", "[relay]", "relay: 5", "{"])

@@ -33,6 +33,19 @@ class Sample:
         return sum(values.get(name, 0.0) for values in self.values.values())
 
 
+def risen(samples: Sequence[Sample], name: str) -> float:
+    """By how much a counter has risen, summed over instances; one that has begun anew counts from 0."""
+    total = 0.0
+    last: dict[str, float] = {}
+    for one in samples:
+        for instance, values in one.values.items():
+            now = values.get(name, 0.0)
+            before = last.get(instance, now)
+            total += now - before if now >= before else now
+            last[instance] = now
+    return total
+
+
 def sample(http: httpx.Client, scene: Scene, instances: Sequence[str]) -> Sample:
     """Asks now."""
     values = {}

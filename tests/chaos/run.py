@@ -21,6 +21,10 @@ NEVER = ("lost", "twice", "disorder", "split", "unanswered", "wrong_members", "w
 """What must not happen in any row."""
 
 
+NOT_LINEARIZABLE = "what relays were told of Redis is not linearizable"
+"""How that begins which is said of a wrong history."""
+
+
 def say(line: str) -> None:
     """Progress, on standard error."""
     print(line, file=sys.stderr, flush=True)
@@ -41,7 +45,7 @@ def broken(row: Row, result: Result) -> list[str]:
     if longest > (allowed := row.longest_ms or row.live_ms):
         wrong.append(f"somebody was answered after {longest:.0f} ms, not {allowed:.0f}")
     if not result["linearizable"]:
-        wrong.append(f"what relays were told of Redis is not linearizable: {result['history_why']}")
+        wrong.append(f"{NOT_LINEARIZABLE}: {result['history_why']}")
     if result["most_reconnects"] > row.reconnects:
         wrong.append(f"a client had to come back {result['most_reconnects']} times")
     return wrong + row.check(result)
@@ -63,7 +67,7 @@ SUMS = (
     "calls",
     "failed_calls",
 )
-LEAST = ("goodput", "offered", "move_spread")
+LEAST = ("goodput", "offered", "move_spread", "both_had", "stale_epochs")
 """Beginnings of figures of which the least is the worst."""
 
 

@@ -1,13 +1,13 @@
-"""A second mesh Envoy beside a world, as on another machine: its way to one relay goes through the fault proxy."""
+"""A second mesh Envoy beside a world, as on another machine: its ways to relays go through the fault proxy."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from worldmesh_mesh.catalogue import load_catalogue
 from worldmesh_mesh.contract import load_methods
@@ -18,25 +18,33 @@ from worldmesh_mesh.paths import CATALOGUE, DESCRIPTORS
 from worldmesh_mesh.render import envoy_path
 from worldmesh_mesh.topology import HOST, Topology, make_topology
 
-from tests.chaos.network import FIRST_PORT, Link
+from tests.chaos.network import FIRST_PORT
 from tests.support.world import SCALE
-
-GATEWAY, RELAY = "gateway-1", "relay-0"
-WAY = Link(GATEWAY, RELAY)
-"""The only link of a world with this mesh."""
 
 _MESH, _ADMIN = 620, 621
 _FOLDER = "second"
 _PROXY_ADDRESS = "envoy.http11_proxy_transport_socket.proxy_address"
 
 
+Settings: TypeAlias = dict[str, dict[str, str]]
+"""By instance: what it must be told."""
+
+
+def second_mesh(
+    callers: Sequence[str], relays: Sequence[str]
+) -> Callable[[int, Path], AbstractContextManager[Settings]]:
+    """For a `Setup.beside`: instances that go by the second mesh, and relays to which its ways may be made bad. The
+    links to those must be the first of the world's, in the same order."""
+    return lambda base, data: _running(base, data, callers, relays)
+
+
 @contextmanager
-def second_mesh(base: int, data: Path) -> Iterator[dict[str, dict[str, str]]]:
-    """Runs it from when the world's files are there; a gateway goes by it."""
+def _running(base: int, data: Path, callers: Sequence[str], relays: Sequence[str]) -> Iterator[Settings]:
+    """Runs it from when the world's files are there."""
     topology = make_topology(load_catalogue(CATALOGUE), base=base, data=data, environ=SCALE)
     (data / _FOLDER).mkdir()
     (data / _FOLDER / "mesh.json").write_text(json.dumps(_config(topology)))
-    (data / _FOLDER / "relay.json").write_text(json.dumps(_relays(topology)))
+    (data / _FOLDER / "relay.json").write_text(json.dumps(_relays(topology, relays)))
     with (data / _FOLDER / "envoy.log").open("wb") as log:
         options = ["--config-path", f"{_FOLDER}/mesh.json", "--disable-hot-restart", "--concurrency", "1"]
         when_there = 'until [ -e where.json ]; do sleep 0.1; done; exec "$@"'
@@ -44,7 +52,7 @@ def second_mesh(base: int, data: Path) -> Iterator[dict[str, dict[str, str]]]:
             ["bash", "-c", when_there, "-", envoy_path(), *options], cwd=data, stdout=log, stderr=log
         )
     try:
-        yield {GATEWAY: {"WORLDMESH_MESH_ADDR": f"{HOST}:{base + _MESH}"}}
+        yield {caller: {"WORLDMESH_MESH_ADDR": f"{HOST}:{base + _MESH}"} for caller in callers}
     finally:
         process.terminate()
         process.wait()
@@ -69,11 +77,12 @@ def _config(topology: Topology) -> dict[str, Any]:
     return config
 
 
-def _relays(topology: Topology) -> dict[str, Any]:
-    """The endpoints of relays; one of them is to be reached by the fault proxy."""
+def _relays(topology: Topology, by_proxy: Sequence[str]) -> dict[str, Any]:
+    """The endpoints of relays; some of them are to be reached by the fault proxy."""
     found: dict[str, Any] = json.loads(json.dumps(endpoints(topology, "relay")))
-    number = [i.name for i in topology.of("relay")].index(RELAY)
-    by_proxy = typed("config.core.v3.Address", **address(topology.base + FIRST_PORT))
-    endpoint = found["resources"][0]["endpoints"][0]["lb_endpoints"][number]
-    endpoint["metadata"] = {"typed_filter_metadata": {_PROXY_ADDRESS: by_proxy}}
+    names = [i.name for i in topology.of("relay")]
+    for n, relay in enumerate(by_proxy):
+        proxy = typed("config.core.v3.Address", **address(topology.base + FIRST_PORT + n))
+        endpoint = found["resources"][0]["endpoints"][0]["lb_endpoints"][names.index(relay)]
+        endpoint["metadata"] = {"typed_filter_metadata": {_PROXY_ADDRESS: proxy}}
     return found

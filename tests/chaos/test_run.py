@@ -12,6 +12,7 @@ from tests.chaos import page
 from tests.chaos import run as runner
 from tests.chaos.chaos import Chaos, Size
 from tests.chaos.generator import Result
+from tests.chaos.metrics import Sample, risen
 from tests.chaos.presence import Change, told
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.calls import Called, figures
@@ -205,6 +206,37 @@ def test_who_is_cut_off_waits_and_the_others_do_not(number: int) -> None:
     assert ROWS[number].check(well) == []
     for wrong in ({"others_live_p99_ms": 5000.0}, {"others_state_silence_p99_ms": 5000.0}, {"went": 1}):
         assert len(ROWS[number].check(well | wrong)) == 1
+
+
+def test_two_relays_had_the_same_rooms_and_one_was_not_believed() -> None:
+    well: Result = {"both_had": 3.0, "stale_epochs": 3.0, "had": 3.0}
+    well |= {"ended: fenced": 2.0, "ended: taken": 1.0, "ended: lease lost": 0.0}
+    assert ROWS[5].check(well) == []
+    for wrong in ({"both_had": 0.0}, {"stale_epochs": 0.0}, {"ended: fenced": 1.0}):
+        assert len(ROWS[5].check(well | wrong)) == 1
+
+
+def test_where_little_was_to_be_seen_in_one_run_that_is_what_counts() -> None:
+    runs: list[Result] = [{"both_had": 3.0, "stale_epochs": 4.0}, {"both_had": 0.0, "stale_epochs": 5.0}]
+    assert merged(runs) == {"seeds": 2, "both_had": 0.0, "stale_epochs": 4.0}
+
+
+def test_a_relay_that_ends_hands_its_rooms_over() -> None:
+    assert ROWS[104].check({"claimed": 3.0, "by_force": 0.0}) == []
+    assert ROWS[104].check({"claimed": 2.0, "by_force": 1.0}) == ["rooms taken by force 1"]
+    assert len(ROWS[104].check({"claimed": 0.0, "by_force": 0.0})) == 1
+
+
+@pytest.mark.parametrize(("after", "kept"), [(12_900.0, True), (13_100.0, False), (-1.0, False)])
+def test_a_relay_that_hears_nothing_of_redis_fences_itself_in_time(after: float, kept: bool) -> None:
+    assert (ROWS[3].check({"fenced_ms": after}) == []) is kept
+
+
+def test_a_counter_goes_on_when_its_process_has_begun_anew() -> None:
+    counts = [{"a": 5.0, "b": 1.0}, {"a": 7.0}, {"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 4.0}]
+    samples = [Sample(0, {name: {"n": count} for name, count in each.items()}) for each in counts]
+    assert risen(samples, "n") == (7 - 5) + 1 + (4 - 1)
+    assert risen(samples, "of which nobody knows") == 0
 
 
 def test_rows_are_asked_for_by_their_numbers() -> None:

@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="worldmesh_mesh",
         description=__doc__,
         epilog="Settings: WORLDMESH_PORT_BASE (8000), WORLDMESH_DATA (.data), RELAYS, GATEWAYS, PRESENCE (1), "
-        "OTEL_EXPORTER_OTLP_ENDPOINT, WORLDMESH_OVERRIDES (a file of settings for services or single instances).",
+        "OTEL_EXPORTER_OTLP_ENDPOINT, WORLDMESH_OVERRIDES (a file of settings for services or single instances), "
+        "WORLDMESH_BIN (.build/bin).",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start the world and stay until Ctrl-C")

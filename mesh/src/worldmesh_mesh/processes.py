@@ -8,7 +8,7 @@ from pathlib import Path
 from .envoy.basics import Json
 from .envoy.edge import PROXY as EDGE_PROXY
 from .envoy.mesh import PROXY as MESH_PROXY
-from .paths import BIN, DESCRIPTORS, PYTHON
+from .paths import DESCRIPTORS, PYTHON
 from .topology import EDGE, EDGE_ADMIN, EDGE_PLAIN, HOST, MESH, MESH_ADMIN, MONGO, REDIS, Instance, Topology
 
 MARK = "WORLDMESH_WORLD"
@@ -142,7 +142,8 @@ def _instance(topology: Topology, i: Instance) -> Json:
     needs = {MESH_PROXY: "process_healthy"} if i.service.sockets else {}
     if i.service.mongo:
         needs["mongo-init"] = "process_completed_successfully"
-    command = f"{PYTHON} -m worldmesh_{i.service.name}" if i.service.language == "python" else str(BIN / i.service.name)
+    name = i.service.name
+    command = f"{PYTHON} -m worldmesh_{name}" if i.service.language == "python" else str(topology.go_services / name)
     return {
         "command": f"exec {command}",
         "environment": [f"{key}={value}" for key, value in environment(topology, i).items()],

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .catalogue import Service
+from .paths import BIN
 
 HOST = "127.0.0.1"
 
@@ -81,6 +82,8 @@ class Topology:
     otlp_endpoint: str = ""
     limits: Limits = PRODUCTION
     overrides: Overrides = field(default_factory=dict)
+    go_services: Path = BIN
+    """The folder of the services that are written in Go."""
 
     def port(self, offset: int) -> int:
         """A port by its offset."""
@@ -166,7 +169,15 @@ def make_topology(
         otlp_endpoint=_otlp_endpoint(environ),
         limits=DEVELOPMENT if development else PRODUCTION,
         overrides=overrides or {},
+        go_services=_go_services(environ),
     )
+
+
+def _go_services(environ: Mapping[str, str]) -> Path:
+    folder = Path(environ.get("WORLDMESH_BIN") or BIN).absolute()
+    if not folder.is_dir() and folder != BIN:
+        raise TopologyError(f"WORLDMESH_BIN={folder}: there is no such folder")
+    return folder
 
 
 def _otlp_endpoint(environ: Mapping[str, str]) -> str:

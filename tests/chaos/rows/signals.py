@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from tests.chaos.generator import Result
-from tests.chaos.metrics import Sample, counting
+from tests.chaos.metrics import Sample, counting, risen
 from tests.chaos.presence import presence, rebuilt
 from tests.support.world import World
 
@@ -106,6 +106,21 @@ def all_ended(result: Result) -> list[str]:
     return [] if ended == result["had"] > 0 else [f"of the {result['had']:.0f} rooms that it had it ended {ended:.0f}"]
 
 
+CLAIMS = 'worldmesh_relay_claims_total{outcome="%s"}'
+
+
+def claimed(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
+    """How many rooms relays have claimed after the mark that were free, and that another had who did not answer."""
+    since = [s for s in samples if s.at >= scene.load.marked]
+    return {"claimed": risen(since, CLAIMS % "granted"), "by_force": risen(since, CLAIMS % "stolen")}
+
+
+def handed_over(result: Result) -> list[str]:
+    """The relay that ended has given its rooms away: nobody had to find that it is gone."""
+    wrong = [] if result["claimed"] + result["by_force"] else ["it had no rooms"]
+    return wrong + ([f"rooms taken by force {result['by_force']:.0f}"] if result["by_force"] else [])
+
+
 LEASE_MS = 8_000
 """How long presence keeps the sessions of a gateway that is gone."""
 
@@ -171,6 +186,17 @@ ROWS = (
         seconds=16,
         around=(counting(RELAYS, woken),),
         check=all_ended,
+    ),
+    Row(
+        104,
+        "relay SIGTERM",
+        end(RELAY),
+        f"its rooms are handed over ≤ 1 s, none is taken by force, nobody waits longer than 3 s; {NONE_LOST}",
+        1000,
+        longest_ms=3000,
+        seconds=8,
+        around=(counting(RELAYS, claimed),),
+        check=handed_over,
     ),
     Row(
         7,
