@@ -92,7 +92,7 @@ func (c *client) actionOf(act Act) []action {
 		return leaveOut
 	case act.Kind == Drop:
 		return next("loses its connection", d.drop)
-	case !d.in:
+	case !d.in && act.Kind != Step: // who moves need not wait for the snapshot
 		return nil
 	}
 	switch act.Kind {

@@ -70,7 +70,7 @@ var searches = []struct {
 	{name: "a step and a crash of a gateway", Setup: walk(Faults{GatewayCrashes: 1}, Near)},
 	{name: "a step, a move and a misroute", Setup: walk(Faults{Moves: 1, Misroutes: 1}, Near)},
 	{name: "two steps and a fail-over", Setup: walk(Faults{FailOvers: 1}, Near, Near)},
-	{name: "two steps and a move", Setup: walk(Faults{Moves: 1}, Near, Near)},
+	{name: "two steps and a move", Setup: walk(Faults{Moves: 1}, Near, Near), long: true},
 	{name: "a step that is put back, and a move", Setup: walk(Faults{Moves: 1}, Near, Far)},
 	{name: "two steps and a crash", Setup: walk(Faults{Crashes: 1}, Near, Near), long: true},
 	{name: "a step and a pause", Setup: walk(Faults{Pauses: 1}, Near), long: true},
@@ -269,6 +269,7 @@ func TestRandomSchedules(t *testing.T) {
 func TestKnownBugsAreFound(t *testing.T) {
 	for _, bug := range Bugs {
 		t.Run(string(bug), func(t *testing.T) {
+			t.Parallel()
 			played := 0
 			for seed := range uint64(1000) {
 				for _, s := range schedules {
