@@ -36,7 +36,7 @@ have had no time to do harm."""
 
 WRONG = (*NEVER, "gaps", NOT_LINEARIZABLE)
 """How that begins which a bug in who owns rooms, and in what is heard, may show in."""
-UNSTEADY = ("flapped", "back_once", "gone_once", "gone_wrong")
+UNSTEADY = ("flapped", "back_once", "gone_once", "gone_wrong", "said_offline")
 """The same of a bug in who is said to be online."""
 
 
