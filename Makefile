@@ -133,7 +133,7 @@ chaos: build ## Faults under load, and what was lost (ROWS=1,7 for some; see too
 	@$(ROOT)/tools/chaos
 
 .PHONY: chaos-mutants
-chaos-mutants: build ## Known bugs in the services, which faults must show: a quarter of an hour (ONLY=offline-at-once)
+chaos-mutants: build ## Known bugs in the services, which faults must show: half an hour (ONLY=offline-at-once)
 	@$(PY) -m tests.chaos.mutants $(if $(ONLY),--only $(ONLY))
 
 .PHONY: bench

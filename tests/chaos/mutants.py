@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +36,8 @@ have had no time to do harm."""
 
 WRONG = (*NEVER, "gaps", NOT_LINEARIZABLE)
 """How that begins which a bug in who owns rooms, and in what is heard, may show in."""
+UNSTEADY = ("flapped", "back_once", "gone_once", "gone_wrong", "said_offline")
+"""The same of a bug in who is said to be online."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,22 @@ MUTANTS = (
         rows=(2,),
     ),
     Mutant(
+        "newest-steps-forgotten",
+        "gateway",
+        "gateway/attachment.go",
+        "a.inputs.reopen(a.members.Steps)",
+        "a.inputs.reopen(func() []roomlink.Step { return nil })",
+        rows=(1,),
+    ),
+    Mutant(
+        "members-not-kept",
+        "relay",
+        "relay/store/append.lua",
+        "redis.call('HSET', KEYS[3], ARGV[i + 6], ARGV[i + 7])",
+        "",
+        rows=(1,),
+    ),
+    Mutant(
         "resume-one-too-late",
         "relay",
         "relay/room/log.go",
@@ -152,7 +172,25 @@ MUTANTS = (
         "s.gateways[number].lostAt = now",
         "s.gateways[number].lostAt = now.Add(-s.cfg.Lease)",
         rows=(7,),
-        shown=("flapped", "back_once", "gone_wrong"),
+        shown=UNSTEADY,
+    ),
+    Mutant(
+        "offline-never",
+        "presence",
+        "presence/shard/shard.go",
+        "!lost.IsZero() && now.Sub(lost) >= s.cfg.Lease",
+        "!lost.IsZero() && now.Before(lost)",
+        rows=(7,),
+        shown=UNSTEADY,
+    ),
+    Mutant(
+        "offline-before-all-are-known",
+        "presence",
+        "presence/shard/shard.go",
+        "cfg: cfg, began: now, records: newRecords(),",
+        "cfg: cfg, began: now, settled: true, records: newRecords(),",
+        rows=(13,),
+        shown=UNSTEADY,
     ),
 )
 
@@ -200,22 +238,29 @@ def unchanged(mutants: Sequence[Mutant]) -> dict[str, list[str]]:
 
 
 def search(mutant: Mutant) -> Result:
-    """Runs the rows that must find a mutant until one does: which, and by what."""
+    """Whether a mutant is found, by which row and by what. One that does not build, or whose world does not start, is
+    not: that would be noticed without rows."""
     began = time.monotonic()
     found: Result = {"found": False}
-    with built(mutant) as binaries:
-        for setup, rows in by_setup(mutant.rows).items():
-            # Each mutant has a world of its own: what it has broken stays broken.
-            with chaotic(
-                dataclasses.replace(setup, scale={**setup.scale, "WORLDMESH_BIN": str(binaries)}), SIZE
-            ) as chaos:
-                for row, seed in ((row, seed) for seed in range(SEEDS) for row in rows):
-                    if by := proof(mutant.shown, run_row(chaos, row, range(seed, seed + 1))["broken"]):
-                        found = {"found": True, "row": row.number, "seed": seed, "by": by}
-                        break
-            if found["found"]:
-                break
+    try:
+        with built(mutant) as binaries:
+            found |= _found(mutant, binaries) or {}
+    except Exception as error:  # the other mutants are searched for all the same
+        say(f"{mutant.name}: {traceback.format_exc()}")
+        found["error"] = repr(error)[:200]
     return found | {"seconds": round(time.monotonic() - began)}
+
+
+def _found(mutant: Mutant, binaries: Path) -> Result | None:
+    """Runs the rows that must find a mutant until one does."""
+    for setup, rows in by_setup(mutant.rows).items():
+        # Each mutant has worlds of its own: what it has broken stays broken.
+        scale = {**setup.scale, "WORLDMESH_BIN": str(binaries)}
+        with chaotic(dataclasses.replace(setup, scale=scale), SIZE) as chaos:
+            for row, seed in itertools.product(rows, range(SEEDS)):
+                if by := proof(mutant.shown, run_row(chaos, row, range(seed, seed + 1))["broken"]):
+                    return {"found": True, "row": row.number, "seed": seed, "by": by}
+    return None
 
 
 def named(names: Sequence[str]) -> list[Mutant]:

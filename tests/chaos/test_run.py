@@ -173,9 +173,9 @@ def test_of_a_gateway_that_is_cut_off_all_users_expire() -> None:
 
 
 def test_presence_that_never_was_away_was_not_rebuilt() -> None:
-    well: Result = {"flapped": 0, "back_once": 0, "gone_once": 0, "rebuilt_ms": 2700.0}
+    well: Result = {"flapped": 0, "back_once": 0, "gone_once": 0, "said_offline": 0, "rebuilt_ms": 2700.0}
     assert ROWS[13].check(well) == []
-    for wrong in ({"rebuilt_ms": 0.0}, {"rebuilt_ms": 5001.0}, {"flapped": 1}):
+    for wrong in ({"rebuilt_ms": 0.0}, {"rebuilt_ms": 5001.0}, {"flapped": 1}, {"said_offline": 1}):
         assert len(ROWS[13].check(well | wrong)) == 1
 
 

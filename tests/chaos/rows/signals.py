@@ -138,7 +138,7 @@ def gone_once(result: Result) -> list[str]:
 
 def nobody_flaps(result: Result) -> list[str]:
     """Nobody is said to be offline, and whoever asks for it soon hears who is online."""
-    wrong = [f"{what} {result[what]}" for what in ("flapped", "back_once", "gone_once") if result[what]]
+    wrong = [f"{what} {result[what]}" for what in ("flapped", "back_once", "gone_once", "said_offline") if result[what]]
     if not result["rebuilt_ms"]:
         wrong.append("presence was not away")
     return wrong + ([f"presence knew all after {result['rebuilt_ms']:.0f} ms"] if result["rebuilt_ms"] > 5000 else [])
