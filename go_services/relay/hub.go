@@ -144,6 +144,7 @@ func (h *hub) revive(id string, cfg *roomv1.RoomConfig, claim store.Claim) (live
 		if p := recover(); p != nil {
 			h.log.Error("the room panicked", "room", id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			h.metrics.ends.WithLabelValues(endPanicked).Inc()
+			h.running.Go(func() { h.release(id, claim) }) // a relay of another build may know better
 			err = errPanicked
 		}
 	}()

@@ -80,6 +80,7 @@ type liveRoom struct {
 // playing is what the core is at.
 type playing struct {
 	link   room.Link
+	step   bool                      // a step of those that come as lists
 	in     *roomv1.Input             // nil if that is no input, or the room is at rest
 	record *roomv1.RoomRecord_Played // of the batch so far; nil if the room is not recorded
 }
@@ -92,7 +93,6 @@ func newLiveRoom(id string, h *hub, cfg *roomv1.RoomConfig, claim store.Claim) *
 	}
 	l.out = &sink{room: l, encode: frames.NewEncoder()}
 	l.clock = newClock(h.wall())
-	l.record = newRecorder(h.recordings, id, cfg, h.hold, l.clock.begin, past, h.log)
 	l.core = room.New(id, roomConfig(cfg, h.hold), l.out, l.clock.begin, past)
 	l.phase = phaseOf(id, l.core.TickInterval())
 	l.tempo = tempo{nominal: l.core.TickInterval(), began: l.clock.begin}
@@ -100,27 +100,35 @@ func newLiveRoom(id string, h *hub, cfg *roomv1.RoomConfig, claim store.Claim) *
 	l.timer.Stop()
 	l.confirmed = time.Now()
 	l.count()
+	l.record = newRecorder(h.recordings, id, cfg, h.hold, l.clock.begin, past, h.log) // last: what panics has no file
 	return l
+}
+
+// locked runs a function under the room's lock, and contains its panics.
+func (l *liveRoom) locked(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.contain()
+	f()
 }
 
 // do runs a function on the core, has the log written, and arms the tick if there is something to send then. It does
 // nothing if the room is not here any more.
 func (l *liveRoom) do(f func(now time.Time, core *room.Room)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended {
-		return
-	}
-	defer l.contain()
-	now := l.clock.now()
-	if l.writing && time.Since(l.since) > stallTime {
-		l.logWorks(now, false)
-	}
-	f(now, l.core)
-	l.count()
-	l.arm(now)
-	l.write(now)
-	l.tempo.worked(l.clock.now().Sub(now))
+	l.locked(func() {
+		if l.ended {
+			return
+		}
+		now := l.clock.now()
+		if l.writing && time.Since(l.since) > stallTime {
+			l.logWorks(now, false)
+		}
+		f(now, l.core)
+		l.count()
+		l.arm(now)
+		l.write(now)
+		l.tempo.worked(l.clock.now().Sub(now))
+	})
 }
 
 // logWorks lets the room take what is ordered, or refuse it.
@@ -169,13 +177,12 @@ func (l *liveRoom) arm(now time.Time) {
 	l.timer.Reset(l.due.Sub(now))
 }
 
-func (l *liveRoom) tick() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (l *liveRoom) tick() { l.locked(l.tickIfDue) }
+
+func (l *liveRoom) tickIfDue() {
 	if l.ended || l.due.IsZero() {
 		return
 	}
-	defer l.contain()
 	now := l.clock.now()
 	switch early := l.due.Sub(now); {
 	case early > 0: // the timer was for the tick before, which did not wait for it
@@ -304,20 +311,21 @@ func (l *liveRoom) hasWork() bool { return len(l.unwritten) > 0 || l.era != 0 ||
 func (l *liveRoom) next() (b batch, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer l.contain()
 	if l.ended || !l.hasWork() {
 		l.writing = false
 		return batch{}, false
 	}
 	l.since = time.Now()
-	b = batch{owner: l.owner, era: l.era, now: l.clock.now(), last: l.frozen}
+	next := batch{owner: l.owner, era: l.era, now: l.clock.now(), last: l.frozen}
 	if l.era != 0 { // the rest comes next
-		return b, true
+		return next, true
 	}
-	b.entries, b.lost = l.unwritten, l.core.LostNews()
-	if b.last {
-		b.lost = l.core.LostToAll(b.now)
+	next.entries, next.lost = l.unwritten, l.core.LostNews()
+	if next.last {
+		next.lost = l.core.LostToAll(next.now)
 	}
-	return b, true
+	return next, true
 }
 
 func (l *liveRoom) appendOnce(b batch) error {
@@ -349,34 +357,35 @@ func (l *liveRoom) logged(b batch) {
 
 // stalled lets the room refuse what is ordered until the log can be written to again.
 func (l *liveRoom) stalled(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended {
-		return
-	}
-	l.logWorks(l.clock.now(), false)
-	if !l.stalling { // said once
-		l.stalling = true
-		l.log.Warn("the room's log can not be written to", "room", l.id, "error", err.Error())
-	}
+	l.locked(func() {
+		if l.ended {
+			return
+		}
+		l.logWorks(l.clock.now(), false)
+		if !l.stalling { // said once
+			l.stalling = true
+			l.log.Warn("the room's log can not be written to", "room", l.id, "error", err.Error())
+		}
+	})
 }
 
 // wantEra has the room claimed again, if it is not of the era already.
 func (l *liveRoom) wantEra(era uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.ended && era > l.owner.Epoch/store.EpochsPerEra {
-		l.era = era
-		l.write(l.clock.now())
-	}
+	l.locked(func() {
+		if !l.ended && era > l.owner.Epoch/store.EpochsPerEra {
+			l.era = era
+			l.write(l.clock.now())
+		}
+	})
 }
 
 // claimAgain takes a newer era for a room that is here, and tells the store again what it may have forgotten.
 func (l *liveRoom) claimAgain(era uint64) error {
-	l.mu.Lock()
-	q := store.ClaimRequest{Room: l.id, Owner: l.owner, Held: l.owner.Epoch, Era: era}
-	q.Past = l.core.Past()
-	l.mu.Unlock()
+	q := store.ClaimRequest{Room: l.id, Era: era}
+	l.locked(func() { q.Owner, q.Held, q.Past = l.owner, l.owner.Epoch, l.core.Past() })
+	if q.Held == 0 {
+		return nil // it has just panicked
+	}
 	ctx, cancel := context.WithTimeout(l.hub.ctx, storeTimeout)
 	defer cancel()
 	claim, err := l.hub.tenure.store.Claim(ctx, q)
@@ -387,17 +396,19 @@ func (l *liveRoom) claimAgain(era uint64) error {
 		return store.ErrFenced
 	}
 	l.metrics.claims.WithLabelValues("again").Inc()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.contain()
-	l.owner = claim.Owner
-	l.record.step(l.clock.now(), &roomv1.RoomRecord{
-		Step: &roomv1.RoomRecord_Reclaimed_{Reclaimed: &roomv1.RoomRecord_Reclaimed{Epoch: claim.Owner.Epoch}},
+	l.locked(func() {
+		if l.ended {
+			return
+		}
+		l.owner = claim.Owner
+		l.record.step(l.clock.now(), &roomv1.RoomRecord{
+			Step: &roomv1.RoomRecord_Reclaimed_{Reclaimed: &roomv1.RoomRecord_Reclaimed{Epoch: claim.Owner.Epoch}},
+		})
+		l.core.Reclaimed(claim.Owner.Epoch)
+		if l.era <= era {
+			l.era = 0
+		}
 	})
-	l.core.Reclaimed(claim.Owner.Epoch)
-	if l.era <= era {
-		l.era = 0
-	}
 	return nil
 }
 
@@ -468,14 +479,18 @@ func (l *liveRoom) play(s *stream, batch *roomv1.AttachRequest_Inputs, valid fun
 		}
 		walked := len(batch.GetSteps().GetLinks()) > 0
 		inOrder(batch, func(link uint32, move room.Move) {
-			core.Move(now, room.Link{Stream: s.id, ID: link}, room.In{}, move)
+			l.playing.link, l.playing.step = room.Link{Stream: s.id, ID: link}, true
+			core.Move(now, l.playing.link, room.In{}, move)
+			l.playing.step = false
 		}, func(link uint32) {
 			l.out.Failed(room.Link{Stream: s.id, ID: link}, room.In{},
 				commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD, "a part of the step is out of its bounds")
 		}, func(i int, in *roomv1.Input) {
 			link, span := room.Link{Stream: s.id, ID: in.GetLink()}, inputSpan(l.id, in)
 			defer span.End()
+			l.playing.link, l.playing.in = link, in
 			if !valid(link, in) {
+				l.playing.in = nil
 				return
 			}
 			walked = walked || in.GetState() != nil
@@ -485,7 +500,6 @@ func (l *liveRoom) play(s *stream, batch *roomv1.AttachRequest_Inputs, valid fun
 					record.StepsBefore = append(record.StepsBefore, before[i])
 				}
 			}
-			l.playing.link, l.playing.in = link, in
 			apply(core, now, link, in)
 			l.playing.in = nil
 		})
@@ -526,16 +540,19 @@ func (l *liveRoom) idle() (idle bool) {
 // giveAway writes what waits, releases the room, and sends its gateways to another relay; an empty address lets them go
 // wherever they get to. What comes in meanwhile is not taken: the gateways repeat it there.
 func (l *liveRoom) giveAway(ctx context.Context, to, why string) {
-	l.mu.Lock()
-	if l.frozen || l.ended {
-		l.mu.Unlock()
+	mine := false
+	l.locked(func() {
+		if l.frozen || l.ended {
+			return
+		}
+		mine, l.frozen = true, true
+		l.metrics.leaving.Inc()
+		l.tellsLost = l.core.Len() > 0
+		l.write(l.clock.now())
+	})
+	if !mine {
 		return
 	}
-	l.frozen = true
-	l.metrics.leaving.Inc()
-	l.tellsLost = l.core.Len() > 0
-	l.write(l.clock.now())
-	l.mu.Unlock()
 	l.settle(ctx)
 	err := l.release(ctx)
 	if errors.Is(err, store.ErrForgotten) { // the store must learn everything again first
@@ -555,10 +572,11 @@ var errWaiting = errors.New("the log can not be written to")
 
 // release lets another relay claim the room.
 func (l *liveRoom) release(ctx context.Context) error {
-	l.mu.Lock()
-	owner, last, waiting := l.owner, l.core.Position(), l.core.Waiting()
-	l.mu.Unlock()
-	if waiting > 0 {
+	var owner store.Owner
+	var last frames.LogPosition
+	waiting := true
+	l.locked(func() { owner, last, waiting = l.owner, l.core.Position(), l.core.Waiting() > 0 })
+	if waiting {
 		return errWaiting
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
@@ -568,10 +586,9 @@ func (l *liveRoom) release(ctx context.Context) error {
 
 // ownership is whose the room is as far as is known here, and the newest place that members know of: the store must know
 // both, too.
-func (l *liveRoom) ownership() store.Ownership {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return store.Ownership{Owner: l.owner, Last: l.core.Position()}
+func (l *liveRoom) ownership() (o store.Ownership) {
+	l.locked(func() { o = store.Ownership{Owner: l.owner, Last: l.core.Position()} })
+	return o
 }
 
 // confirm takes the store's word on who owns the room; false if the room is not owned any more as it was when the store was
@@ -602,23 +619,22 @@ func (l *liveRoom) settle(ctx context.Context) {
 	}
 }
 
-func (l *liveRoom) waits() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return !l.ended && (l.core.Waiting() > 0 || l.era != 0 || l.tellsLost)
+func (l *liveRoom) waits() (waits bool) {
+	l.locked(func() { waits = !l.ended && (l.core.Waiting() > 0 || l.era != 0 || l.tellsLost) })
+	return waits
 }
 
 // end ends the room here: its gateways attach elsewhere.
 func (l *liveRoom) end(to, why string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ended {
-		return
-	}
-	if l.record != nil {
-		l.record.end(l.clock.now(), l.core.Hash())
-	}
-	l.endLocked(why, func(s *stream) { s.move(&roomv1.AttachResponse_Moved{RelayAddress: to}) })
+	l.locked(func() {
+		if l.ended {
+			return
+		}
+		if l.record != nil {
+			l.record.end(l.clock.now(), l.core.Hash())
+		}
+		l.endLocked(why, func(s *stream) { s.move(&roomv1.AttachResponse_Moved{RelayAddress: to}) })
+	})
 }
 
 func (l *liveRoom) endLocked(why string, tell func(*stream)) {
@@ -640,17 +656,24 @@ func (l *liveRoom) endLocked(why string, tell func(*stream)) {
 }
 
 // contain ends a room whose core panics, for nobody knows what state that is in. All that was answered is in the log, out of
-// which the room lives again; the input at which it happened is refused, so that no gateway repeats it; other rooms
-// notice nothing. The room's lock is held.
+// which the room lives again, and other rooms notice nothing. What the core was at comes from a gateway that would repeat it:
+// an input is refused, and a step, of which gateways keep the newest, puts its member out. The room's lock is held.
 func (l *liveRoom) contain() {
 	p := recover()
 	if p == nil {
 		return
 	}
 	l.log.Error("the room panicked", "room", l.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	if at := l.playing; at.in != nil {
-		l.out = &sink{room: l, encode: frames.NewEncoder()} // the other may have been in the middle of a frame
-		l.out.refuse(at.link, at.in, commonv1.ErrorReason_ERROR_REASON_INTERNAL, "the room failed at this")
+	if l.ended {
+		return
+	}
+	l.out = &sink{room: l, encode: frames.NewEncoder()} // the other may have been in the middle of a frame
+	const reason = commonv1.ErrorReason_ERROR_REASON_INTERNAL
+	switch at := l.playing; {
+	case at.step || at.in.GetState() != nil:
+		l.out.Removed(at.link, room.In{Number: at.in.GetNumber()}, reason)
+	case at.in != nil:
+		l.out.refuse(at.link, at.in, reason, "the room failed at this")
 	}
 	l.recordPlayed(l.clock.now())
 	l.record.close()

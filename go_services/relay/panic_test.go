@@ -14,13 +14,21 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
+	"github.com/worldmesh/worldmesh/go_services/relay/store"
 	"google.golang.org/grpc/codes"
 )
 
 // defective is a sink that panics where a test says.
 type defective struct {
 	room.Sink
-	atRefusal, atTick bool
+	atRefusal, atTick, atCorrection bool
+}
+
+func (d *defective) Corrected(to room.Link, state frames.EntityState) {
+	if d.atCorrection {
+		panic("a defect")
+	}
+	d.Sink.Corrected(to, state)
 }
 
 func (d *defective) Failed(to room.Link, in room.In, reason commonv1.ErrorReason, message string) {
@@ -144,6 +152,64 @@ func TestTheRecordingOfARoomThatPanickedHasTheInputThatDidIt(t *testing.T) {
 	}
 }
 
+// Gateways keep the newest step of each member, and would repeat it.
+func TestWhoWalksAsTheRoomPanicsIsPutOut(t *testing.T) {
+	for name, asked := range map[string]bool{"unasked": false, "asked": true} {
+		t.Run(name, func(t *testing.T) {
+			live, streams := defectiveRoom(t, leasedHub(t), &defective{atCorrection: true})
+			far := step(4000)
+			far.Link = 1
+			batch := &roomv1.AttachRequest_Inputs{Steps: stepsOf(far)}
+			if asked {
+				far.Rid, far.Number = 4, 9
+				batch = batchOf(far)
+			}
+			live.play(streams[0], batch, anything)
+			all, err := ending(t, streams[0])
+			last := all[len(all)-1]
+			out := last.GetMembership().GetLink() == 1 && last.GetMembership().GetRemoved() == commonv1.ErrorReason_ERROR_REASON_INTERNAL
+			if !errors.Is(err, errPanicked) || !out || last.GetAnswered() != far.GetNumber() {
+				t.Errorf("it ends with %v, %v", last, err)
+			}
+			if others, _ := ending(t, streams[1]); slices.ContainsFunc(others, isRemoval) {
+				t.Errorf("somebody else is put out: %v", others)
+			}
+		})
+	}
+}
+
+func isRemoval(d *roomv1.Delivery) bool {
+	return d.GetMembership().GetRemoved() != commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED
+}
+
+// A core is asked by others than its gateways: by whoever writes its log, sweeps it, or gives it away.
+func TestARoomWhoseCoreIsBrokenEndsWhoeverAsksIt(t *testing.T) {
+	for name, ask := range map[string]func(*liveRoom){
+		"the writer":              func(l *liveRoom) { l.tellsLost = true; _, _ = l.next() },
+		"the writer that fails":   func(l *liveRoom) { l.stalled(errWaiting) },
+		"a newer era":             func(l *liveRoom) { l.wantEra(7) },
+		"a claim":                 func(l *liveRoom) { _ = l.claimAgain(7) },
+		"the sweep":               func(l *liveRoom) { l.idle() },
+		"who compares the owners": func(l *liveRoom) { l.ownership() },
+		"who gives it away":       func(l *liveRoom) { l.giveAway(context.Background(), "", endDrained) },
+		"who waits":               func(l *liveRoom) { l.settle(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := leasedHub(t)
+			live, streams := defectiveRoom(t, h, &defective{})
+			live.core = nil
+			ask(live)
+			if _, err := ending(t, streams[0]); !errors.Is(err, errPanicked) {
+				t.Errorf("its stream ends with %v", err)
+			}
+			ask(live) // nothing is ended twice
+			if h.find("room_a") != nil {
+				t.Error("it is still here")
+			}
+		})
+	}
+}
+
 func TestARoomThatPanicsAtATickEnds(t *testing.T) {
 	h := leasedHub(t)
 	live, streams := defectiveRoom(t, h, &defective{atTick: true})
@@ -170,4 +236,9 @@ func TestARoomThatCanNotBeMadeOfItsLogEndsNoOther(t *testing.T) {
 	if _, err := h.open(ctx, "room_b", smallRoom()); err != nil {
 		t.Error(err)
 	}
+	until(t, "another relay may have it", func() bool {
+		q := store.ClaimRequest{Room: "room_a", Owner: store.Owner{Relay: "relay-1", Incarnation: "1"}}
+		claim, err := h.tenure.store.Claim(ctx, q)
+		return err == nil && claim.Granted
+	})
 }
