@@ -89,7 +89,7 @@ func (a *attachment) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer a.ended(a)
-	defer a.contain(ctx)
+	defer a.contain()
 	a.mu.Lock()
 	a.cancel = cancel
 	a.mu.Unlock()
@@ -121,13 +121,19 @@ func (a *attachment) run(ctx context.Context) {
 	}
 }
 
-// contain gives the room up at this gateway if its attachment panics. Its members are told, and may join again; other
-// rooms notice nothing.
-func (a *attachment) contain(ctx context.Context) {
-	if p := recover(); p != nil {
-		a.log.ErrorContext(ctx, "the gateway panicked at a room", "room", a.roomID,
-			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+// contain gives the room up at this gateway if what has to do with it panics. Its members are told, and may join again; other
+// rooms notice nothing. The attachment's lock is not held.
+func (a *attachment) contain() {
+	p := recover()
+	if p == nil {
+		return
 	}
+	a.log.Error("the gateway panicked at a room", "room", a.roomID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	a.metrics.panics.WithLabelValues("room").Inc()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fan.all = outgoing{} // it may be what is held, which is not to be tried again
+	a.overLocked()
 }
 
 // streamEnd is how a stream ended.
@@ -212,6 +218,7 @@ func (a *attachment) follow(
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
+		defer a.contain()
 		a.inputs.sendTo(ctx, stream)
 	}()
 	defer func() {
@@ -321,6 +328,7 @@ func (a *attachment) unlinkLocked(link uint32) {
 }
 
 func (a *attachment) endIfEmpty() {
+	defer a.contain()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.idle = nil

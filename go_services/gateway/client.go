@@ -138,6 +138,7 @@ func (c *client) contain(ctx context.Context) {
 	}
 	c.gateway.log.ErrorContext(ctx, "the gateway panicked at a client's frame", "session", c.session.ID,
 		"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	c.gateway.metrics.panics.WithLabelValues("socket").Inc()
 	c.do(ctx, c.with(func(s *session.Session) []session.Action {
 		return s.Violated(socket.CloseInternal, commonv1.ErrorReason_ERROR_REASON_INTERNAL, "the gateway failed at this")
 	}))
@@ -174,6 +175,7 @@ func (c *client) frame(ctx context.Context, now time.Time, frame dialect.ClientF
 
 // tick looks at what time alone changes; not while a frame is acted on, which is as good as time.
 func (c *client) tick(ctx context.Context, now time.Time) {
+	defer c.contain(ctx)
 	if !c.acting.TryLock() {
 		return
 	}
@@ -274,9 +276,10 @@ func (c *client) call(ctx context.Context, a session.Call) {
 		defer c.contain(ctx)
 		ctx := trace.ContextWithSpan(life, span)
 		answer, err := c.gateway.caller.answer(ctx, user, c.socket.Dialect, a.RID, a.Body)
-		c.mu.Lock()
-		c.session.CallDone()
-		c.mu.Unlock()
+		c.with(func(s *session.Session) []session.Action {
+			s.CallDone()
+			return nil
+		})
 		if err != nil {
 			c.gateway.log.ErrorContext(ctx, "encode the answer to a call", "method", a.Body.Method, "error", err.Error())
 			return

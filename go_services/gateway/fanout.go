@@ -169,6 +169,7 @@ func (a *attachment) writeSoon() {
 	a.news = now.Add(wait)
 	if a.soon == nil {
 		a.soon = time.AfterFunc(wait, func() {
+			defer a.contain()
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.writeHeld(false)
@@ -256,6 +257,7 @@ func (a *attachment) readOn(links []uint32, n news) {
 
 // catchUp asks the room for what a member's socket had no room for.
 func (a *attachment) catchUp(link uint32) {
+	defer a.contain()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if m := a.links[link]; m != nil {

@@ -26,6 +26,7 @@ type metrics struct {
 
 	reattachments *prometheus.CounterVec
 	staleEpochs   prometheus.Counter
+	panics        *prometheus.CounterVec
 	// These are looked up once, not once a frame.
 	sent       [bodies]prometheus.Counter
 	received   map[string]prometheus.Counter // by the kind of client frame; `bad` for what is none
@@ -65,11 +66,16 @@ func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 		Name: "worldmesh_gateway_stale_epochs_total",
 		Help: "Streams not taken, for their relay did not know that it had lost the room: its epoch was over.",
 	})
+	m.panics = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "worldmesh_gateway_panics_total",
+		Help: "Defects of the gateway that were contained, by what ended: a socket, or a room at this gateway.",
+	}, []string{"at"})
 	waiting := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "worldmesh_gateway_turns_waiting",
 		Help: "Who waits for the processor, to be let in: accepted, for a TLS handshake, or with a token.",
 	}, func() float64 { return float64(turns.Waiting()) })
-	registry.MustRegister(sockets, waiting, m.frames, m.drops, m.closes, m.rooms, m.batches, m.stepDrops, m.reattachments, m.staleEpochs)
+	registry.MustRegister(sockets, waiting, m.frames, m.drops, m.closes, m.rooms, m.batches, m.stepDrops, m.reattachments,
+		m.staleEpochs, m.panics)
 	for d := range m.sockets {
 		m.sockets[d] = sockets.WithLabelValues(dialect.Dialect(d).String())
 	}

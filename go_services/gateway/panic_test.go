@@ -45,20 +45,70 @@ func TestACallAtWhichTheGatewayPanicsEndsItsSocketAlone(t *testing.T) {
 	l.until("she is out", func() bool { return l.count.Load() == 0 })
 }
 
-func TestARoomAtWhichTheGatewayPanicsIsGivenUpAlone(t *testing.T) {
-	l := newLab(t, nil)
+func TestWhoseSocketAPanicHasClosedMayComeBack(t *testing.T) {
+	l := newLab(t, func(g *Gateway) { delete(g.metrics.received, "emote") })
 	ann := l.enter("usr_ann", "plaza")
-	bob := l.enter("usr_bob", "garden")
-	l.mu.Lock()
-	plaza := l.attachments["plaza"]
-	l.mu.Unlock()
-	plaza.mu.Lock()
-	plaza.members = nil
-	plaza.mu.Unlock()
-	(<-l.relay.streams).deliver(stateOf(1, 7, 1.5))
-	ann.hears(`{"room_left":{"room_id":"plaza","reason":"ROOM_UNAVAILABLE"}}`)
-	ann.say(`{"rid":3,"join":{"room_id":"plaza"}}`)
-	ann.hears(`"rid":3,"snapshot"`)
-	bob.say(`{"rid":3,"ping":{}}`)
-	bob.hears(`"rid":3,"pong"`)
+	stream := <-l.relay.streams
+	ann.say(`{"rid":3,"emote":{"emote_id":"wave"}}`)
+	ann.closed(1011, "INTERNAL")
+	for {
+		for _, in := range (<-stream.messages).GetInputs() {
+			if in.GetLeave() != nil {
+				t.Fatal("she has left for good")
+			}
+			if in.GetDetach() != nil {
+				return // her place is kept
+			}
+		}
+	}
+}
+
+func TestARoomAtWhichTheGatewayPanicsIsGivenUpAlone(t *testing.T) {
+	for name, fail := range map[string]func(*attachment, *fakeStream){
+		"at what the relay says": func(a *attachment, relay *fakeStream) {
+			a.mu.Lock()
+			a.members = nil
+			a.mu.Unlock()
+			relay.deliver(stateOf(1, 7, 1.5))
+		},
+		"as it writes": func(a *attachment, relay *fakeStream) {
+			a.mu.Lock()
+			a.inside[0].socket = nil
+			a.mu.Unlock()
+			relay.deliver(stateOf(1, 7, 1.5))
+		},
+		"as it writes what was held": func(a *attachment, _ *fakeStream) {
+			a.mu.Lock()
+			a.inside[0].socket = nil
+			a.fan.all.add(stateOf(1, 7, 1.5).GetFrame())
+			a.writeSoon()
+			a.mu.Unlock()
+		},
+		"as it asks for what was missed": func(a *attachment, _ *fakeStream) {
+			a.mu.Lock()
+			m := a.inside[0]
+			m.missed, m.socket = true, nil
+			a.mu.Unlock()
+			a.catchUp(m.Link)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, nil)
+			ann := l.enter("usr_ann", "plaza")
+			relay := <-l.relay.streams
+			bob := l.enter("usr_bob", "garden")
+			l.mu.Lock()
+			plaza := l.attachments["plaza"]
+			l.mu.Unlock()
+			fail(plaza, relay)
+			ann.hears(`{"room_left":{"room_id":"plaza","reason":"ROOM_UNAVAILABLE"}}`)
+			if n := counterOf(t, l.registry, "worldmesh_gateway_panics_total"); n != 1 {
+				t.Errorf("%v panics are counted", n)
+			}
+			ann.say(`{"rid":3,"join":{"room_id":"plaza"}}`)
+			ann.hears(`"rid":3,"snapshot"`)
+			bob.say(`{"rid":3,"ping":{}}`)
+			bob.hears(`"rid":3,"pong"`)
+		})
+	}
 }

@@ -49,7 +49,11 @@ func (o Own) Snapshot(snapshot *clientv1.Snapshot) {
 
 // Correction takes where a member was put back to: a step before may have brought it there, of which no tick has told.
 func (o Own) Correction(c *clientv1.Correction) {
-	state := frames.StateOf(c.State(nil))
+	told := c.State(nil)
+	if told == nil {
+		return
+	}
+	state := frames.StateOf(told)
 	if own := o[state.Entity]; own != nil {
 		own.told, own.state = true, state
 	}

@@ -10,6 +10,7 @@ import (
 // Close codes of RFC 6455 that the protocol uses beside its own.
 const (
 	closePolicyViolation gatewayv1.CloseCode = 1008
+	closeInternal        gatewayv1.CloseCode = 1011
 	closeTooLarge        gatewayv1.CloseCode = 1009
 )
 
@@ -28,7 +29,7 @@ func (s *Session) fatal(closeCode gatewayv1.CloseCode, reason commonv1.ErrorReas
 // comesBack says whether a client that was closed with a code is to come back as it is.
 func comesBack(c gatewayv1.CloseCode) bool {
 	switch c {
-	case gatewayv1.CloseCode_CLOSE_CODE_DRAINING, gatewayv1.CloseCode_CLOSE_CODE_SLOW_CONSUMER,
+	case closeInternal, gatewayv1.CloseCode_CLOSE_CODE_DRAINING, gatewayv1.CloseCode_CLOSE_CODE_SLOW_CONSUMER,
 		gatewayv1.CloseCode_CLOSE_CODE_HEARTBEAT_TIMEOUT, gatewayv1.CloseCode_CLOSE_CODE_OVERLOADED,
 		gatewayv1.CloseCode_CLOSE_CODE_RATE_LIMITED, gatewayv1.CloseCode_CLOSE_CODE_UNAVAILABLE,
 		gatewayv1.CloseCode_CLOSE_CODE_TOKEN_EXPIRED:
