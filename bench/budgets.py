@@ -1,4 +1,4 @@
-"""What Worldmesh means to cost at most: docs/benchmarks.md has the same figures beside a run's.
+"""What Worldmesh means to cost at most, of the figures that a run gives: docs/benchmarks.md has them, and some more.
 
 A budget is told and not enforced: what fails a run is a figure that has become worse (see baseline.py).
 """

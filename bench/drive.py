@@ -2,7 +2,7 @@
 
 Fails if a figure is more than 20 % worse than bench/baseline.json has it for this kind of machine, or 1 % where it is
 the share that comes; `--renew` writes what was measured there. Budgets that are not kept are told. The figures and the
-profiles are kept in .build/bench/runs/.
+profiles are kept in .build/bench-runs/.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bench.baseline import busy, machine, of_machine, regressions, renewed, unju
 from tests.support.world import World, running_world  # noqa: E402
 
 BIN = ROOT / ".build/bench"
-RUNS = BIN / "runs"
+RUNS = ROOT / ".build/bench-runs"
 BASELINE = ROOT / "bench/baseline.json"
 SECONDS = 8.0
 SERVERS = ("gateway-0", "envoy-mesh", "relay-0")

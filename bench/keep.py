@@ -26,17 +26,17 @@ def commit(root: Path) -> str:
 
 
 def folder(runs: Path, of: str, now: datetime | None = None) -> Path:
-    """Makes the folder of a run of this commit, and room for it."""
+    """Makes the folder of a run of this commit."""
     now = now or datetime.now(UTC)
     made = runs / f"{now:%Y-%m-%dT%H%M%S}-{of}"
     made.mkdir(parents=True)
-    # Their names begin with when they were, so the newest sort last.
-    for old in sorted(runs.iterdir())[:-RUNS]:
-        shutil.rmtree(old)
     return made
 
 
 def write(run: Path, kind: str, of: str, results: Mapping[str, object], over: Mapping[str, float]) -> None:
-    """Writes what a run came to, on what machine and of what commit."""
+    """Writes what a run came to, on what machine and of what commit, and removes the oldest of too many."""
     kept = {"machine": kind, "commit": of, "over_budget": over, "figures": results}
     (run / RESULT).write_text(json.dumps(kept, indent=2) + "\n")
+    # Their names begin with when they were, so the newest sort last. A run that was not ended counts for none.
+    for old in sorted(done.parent for done in run.parent.glob(f"*/{RESULT}"))[:-RUNS]:
+        shutil.rmtree(old)

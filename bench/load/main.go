@@ -29,7 +29,7 @@ type Plan struct {
 	PIDs    []int
 	// Metrics are the servers' pages of metrics, by pid; empty for those without.
 	Metrics []string
-	// Profiles are CPU profiles to take while the window is open: file to URL.
+	// Profiles are to be taken while the window is open: file to URL.
 	Profiles map[string]string
 	// HeapProfile is a file for what presence holds; none if empty.
 	HeapProfile string

@@ -68,7 +68,7 @@ func readMetric(url, name string) (float64, error) {
 	return 0, errors.Join(lines.Err(), fmt.Errorf("%s has no %s", url, name))
 }
 
-// profile begins to take the CPU profiles of a plan, for as long as its window is open, and returns what waits for them.
+// profile begins to take the profiles of a plan, for as long as its window is open, and returns what waits for them.
 func profile(p Plan) (wait func() error) {
 	var group errgroup.Group
 	for file, url := range p.Profiles {

@@ -15,9 +15,13 @@ NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 def test_a_run_has_a_folder_of_its_own_and_the_oldest_go(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
+    unended = keep.folder(runs, "abc", NOON - timedelta(days=1))
+    (runs / "notes.txt").touch()
     made = [keep.folder(runs, "abc", NOON + timedelta(seconds=n)) for n in range(keep.RUNS + 2)]
     assert made[0].name == "2026-11-29T120000-abc"
-    assert sorted(runs.iterdir()) == made[2:]
+    for run in made:
+        keep.write(run, "a machine", "abc", {}, {})
+    assert sorted(runs.iterdir()) == [unended, *made[2:], runs / "notes.txt"]
 
 
 def test_what_was_measured_is_kept_with_what_measured_it(tmp_path: Path) -> None:

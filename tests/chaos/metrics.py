@@ -16,6 +16,8 @@ from tests.chaos.rows.row import Scene
 
 _LINE = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
+_BEGAN = "process_start_time_seconds"
+
 Values: TypeAlias = Mapping[str, float]
 """By the metric's name with its labels, as it is written: `closes_total{code="4002"}`."""
 
@@ -36,14 +38,20 @@ class Sample:
 def risen(samples: Sequence[Sample], name: str) -> float:
     """By how much a counter has risen, summed over instances; one that has begun anew counts from 0."""
     total = 0.0
-    last: dict[str, float] = {}
+    last: dict[str, tuple[float, float]] = {}
     for one in samples:
         for instance, values in one.values.items():
-            now = values.get(name, 0.0)
-            before = last.get(instance, now)
-            total += now - before if now >= before else now
-            last[instance] = now
+            began, now = values.get(_BEGAN, 0.0), values.get(name, 0.0)
+            began_before, before = last.get(instance, (began, now))
+            total += now - before if began == began_before else now
+            last[instance] = began, now
     return total
+
+
+def around_mark(samples: Sequence[Sample], marked: float) -> Sequence[Sample]:
+    """Those since the mark, and the last before it: what happens before the next must count."""
+    before = [s for s in samples if s.at < marked]
+    return [*before[-1:], *(s for s in samples if s.at >= marked)]
 
 
 def sample(http: httpx.Client, scene: Scene, instances: Sequence[str]) -> Sample:

@@ -233,7 +233,7 @@ def unchanged(mutants: Sequence[Mutant]) -> dict[str, list[str]]:
         with chaotic(setup, SIZE) as chaos:
             for row in rows:
                 shown = [word for m in mutants if row.number in m.rows for word in m.shown]
-                found[str(row.number)] = proof(shown, run_row(chaos, row, range(1))["broken"])
+                found[str(row.number)] = proof(shown, run_row(chaos, row, range(SEEDS))["broken"])
     return found
 
 

@@ -12,7 +12,7 @@ from tests.chaos import page
 from tests.chaos import run as runner
 from tests.chaos.chaos import Chaos, Size
 from tests.chaos.generator import Result
-from tests.chaos.metrics import Sample, risen
+from tests.chaos.metrics import Sample, around_mark, risen
 from tests.chaos.presence import Change, told
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.calls import Called, figures
@@ -233,10 +233,20 @@ def test_a_relay_that_hears_nothing_of_redis_fences_itself_in_time(after: float,
 
 
 def test_a_counter_goes_on_when_its_process_has_begun_anew() -> None:
-    counts = [{"a": 5.0, "b": 1.0}, {"a": 7.0}, {"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 4.0}]
-    samples = [Sample(0, {name: {"n": count} for name, count in each.items()}) for each in counts]
-    assert risen(samples, "n") == (7 - 5) + 1 + (4 - 1)
+    # By instance: when its process began, and how much it has counted.
+    counts = [{"a": (1, 5), "b": (1, 1)}, {"a": (1, 7)}, {"a": (2, 1), "b": (1, 2)}, {"a": (3, 4), "b": (1, 4)}]
+    samples = [
+        Sample(0, {name: {"process_start_time_seconds": began, "n": count} for name, (began, count) in each.items()})
+        for each in counts
+    ]
+    assert risen(samples, "n") == (7 - 5) + 1 + 4 + (4 - 1)
     assert risen(samples, "of which nobody knows") == 0
+
+
+def test_what_happens_before_the_first_sample_after_the_mark_counts() -> None:
+    samples = [Sample(at, {"a": {"n": n}}) for at, n in ((1.0, 3.0), (2.0, 5.0), (3.0, 9.0), (4.0, 9.0))]
+    assert risen(around_mark(samples, 2.5), "n") == 4
+    assert around_mark([], 2.5) == []
 
 
 def test_rows_are_asked_for_by_their_numbers() -> None:

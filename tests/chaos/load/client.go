@@ -291,8 +291,15 @@ func (c *client) snapshot(t flatbuffers.Table) error {
 	var s clientv1.Snapshot
 	s.Init(t.Bytes, t.Pos)
 	at := position{s.Epoch(), s.Seq(), s.Sub()}
-	if s.Gap() && c.seen != nil {
-		c.gaps = append(c.gaps, gap{*c.seen, at})
+	if s.Gap() {
+		missed := gap{upTo: at}
+		if c.seen != nil {
+			missed.after = *c.seen
+		} else { // it has missed nothing
+			c.disorder++
+			c.load.note("disorder", errors.New("a gap for somebody who had seen nothing"))
+		}
+		c.gaps = append(c.gaps, missed)
 	} else if c.seen != nil && at != *c.seen {
 		c.disorder++
 	}

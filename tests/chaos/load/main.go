@@ -43,6 +43,8 @@ type plan struct {
 	Mortal int `json:"mortal"`
 	// Patience is how many seconds clients wait for a word before they go elsewhere; 0: twice the heartbeat.
 	Patience float64 `json:"patience"`
+	// Gaps says that clients may be told that they have missed something: that is not lost, then.
+	Gaps bool `json:"gaps"`
 	// Besides is how many members each room has who are not this program's.
 	Besides int `json:"besides"`
 	// Settle is for how many seconds `calm` waits at most.

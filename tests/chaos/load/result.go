@@ -128,7 +128,7 @@ func (l *load) result() result {
 		for text := range done[c.room] {
 			switch n := c.heard[text]; {
 			case n == 0 && c.late && c.room.saidBefore(text, c.since):
-			case n == 0 && c.toldOf(places[c.room], text):
+			case n == 0 && l.plan.Gaps && c.toldOf(places[c.room], text):
 			case n == 0:
 				r.Lost++
 			case n > 1:

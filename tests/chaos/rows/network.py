@@ -286,7 +286,7 @@ ROWS = (
         seconds=30,
         gaps=True,
         setup=SMALL_QUEUES,
-        crowd={"slow": [0, 0], "words": 40, "rate": 1},
+        crowd={"slow": [0, 0], "words": 40, "rate": 1, "gaps": True},
         around=(counting(GATEWAYS, dropped),),
         check=overflown,
     ),

@@ -77,7 +77,9 @@ def _stale(_: Scene, samples: Sequence[Sample]) -> dict[str, float]:
 def _both_had(result: Result) -> list[str]:
     """Two relays had rooms at the same time, a gateway was told so by the one that had lost them, and that one has
     ended all of them."""
-    wrong = [] if result["both_had"] > 0 else ["no two relays had a room at once"]
+    wrong = []
+    if result["both_had"] < (least := max(1.0, result["had"] / 2)):
+        wrong.append(f"of {result['had']:.0f} rooms two relays had {result['both_had']:.0f} at once, not {least:.0f}")
     wrong += [] if result["stale_epochs"] > 0 else ["no gateway was told of a room in an epoch that was over"]
     return wrong + all_ended(result)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from tests.chaos.generator import Result
-from tests.chaos.metrics import Sample, counting, risen
+from tests.chaos.metrics import Sample, around_mark, counting, risen
 from tests.chaos.presence import presence, rebuilt
 from tests.support.world import World
 
@@ -111,7 +111,7 @@ CLAIMS = 'worldmesh_relay_claims_total{outcome="%s"}'
 
 def claimed(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
     """How many rooms relays have claimed after the mark that were free, and that another had who did not answer."""
-    since = [s for s in samples if s.at >= scene.load.marked]
+    since = around_mark(samples, scene.load.marked)
     return {"claimed": risen(since, CLAIMS % "granted"), "by_force": risen(since, CLAIMS % "stolen")}
 
 
