@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -22,7 +23,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-var errDiffers = errors.New("it comes to another state than the relay did")
+var (
+	errDiffers = errors.New("it comes to another state than the relay did")
+	errPanics  = errors.New("the room panics, which may be why there is the recording")
+)
 
 func main() {
 	verbose := flag.Bool("v", false, "tell every step")
@@ -56,13 +60,21 @@ func main() {
 	}
 }
 
-func play(out io.Writer, path string, verbose bool) error {
+func play(out io.Writer, path string, verbose bool) (err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = file.Close() }()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v\n%s", errPanics, p, debug.Stack())
+		}
+	}()
 	done, err := relay.Replay(file, &nowhere{}, func(record *roomv1.RoomRecord) {
+		if begin := record.GetBegin(); begin != nil {
+			fmt.Fprintf(out, "room %s, epoch %d, of a relay built of %s\n", begin.GetRoomId(), begin.GetEpoch(), begin.GetBuild())
+		}
 		if verbose {
 			fmt.Fprintln(out, time.Unix(0, record.GetTimeNs()).UTC().Format(time.RFC3339Nano), text(record))
 		}
@@ -70,8 +82,8 @@ func play(out io.Writer, path string, verbose bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d records of a relay built of %s; epoch %d, %d members, events up to %v; state %016x\n",
-		done.Records, done.Build, done.Room.Epoch(), done.Room.Len(), done.Room.Position(), done.Hash)
+	fmt.Fprintf(out, "%d records; epoch %d, %d members, events up to %v; state %016x\n",
+		done.Records, done.Room.Epoch(), done.Room.Len(), done.Room.Position(), done.Hash)
 	switch {
 	case done.Cut:
 		fmt.Fprintln(out, "the recording ends within a record, which is left out: the relay was killed, or is still at it")
