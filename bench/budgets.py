@@ -17,6 +17,9 @@ AT_MOST = {
     "idle_kb": 12.0,
     "idle_kb_tls": 24.0,
     "bytes_per_s_20_walk": 1000.0,
+    "relay_allocs_per_delivery": 0.0,
+    "rpc_go_envoy_to_direct": 3.0,
+    "rpc_python_envoy_to_direct": 3.0,
     "presence_rebuild_1m_ms": 5000.0,
 }
 AT_LEAST = {

@@ -194,6 +194,7 @@ class Rooms:
         else:
             out["relay_deliveries_per_core_s"] = round(deliveries / max(of_server["relay-0"], 0.01))
             out["allocs_per_delivery"] = round(sum(allocated.values()) / deliveries, 4)
+            out["relay_allocs_per_delivery"] = round(allocated["relay-0"] / deliveries, 4)
             out["allocs_per_delivery_by_server"] = {s: round(n / deliveries, 4) for s, n in allocated.items() if n}
         return out
 
@@ -232,7 +233,11 @@ def rpc(world: World) -> Result:
     services = where["services"]
     target = {"identity": services["identity-0"], "relay": services["relay-0"], "mesh": where["mesh"]}
     done = load({"Mode": "rpc", "Certs": where["certs"], "Calls": 3000, "Target": target})
-    return {f"rpc_{name}_{q}": round(v, 0) for name, latency in sorted(done.items()) for q, v in latency.items()}
+    out: Result = {f"rpc_{name}_{q}": round(v, 0) for name, latency in sorted(done.items()) for q, v in latency.items()}
+    for language in ("go", "python"):
+        by_envoy, direct = (out[f"rpc_{language}_{way}_p50_us"] for way in ("envoy", "direct"))
+        out[f"rpc_{language}_envoy_to_direct"] = round(by_envoy / direct, 2)
+    return out
 
 
 def presence(world: World, kept: Path) -> Result:
