@@ -133,6 +133,8 @@ func (a *attachment) contain() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.fan.all = outgoing{} // it may be what is held, which is not to be tried again
+	clear(a.inside)
+	a.inside = nil
 	a.overLocked()
 }
 
@@ -303,6 +305,7 @@ func (a *attachment) enter(c *client, join *roomv1.Input) bool {
 
 // unlink takes a client out; the attachment ends if nobody comes for a while.
 func (a *attachment) unlink(link uint32) {
+	defer a.contain()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.unlinkLocked(link)
@@ -316,7 +319,7 @@ func (a *attachment) unlinkLocked(link uint32) {
 	delete(a.links, link)
 	delete(a.fan.own, m.Entity)
 	a.members.Leave(link)
-	if m.index >= 0 {
+	if m.index >= 0 && len(a.inside) > 0 { // nobody is, once it is over
 		last := a.inside[len(a.inside)-1]
 		a.inside[m.index], last.index = last, m.index
 		a.inside[len(a.inside)-1] = nil
@@ -351,15 +354,24 @@ func (a *attachment) overLocked() {
 	}
 }
 
+// writeLast writes what is held, before nothing is any more.
+func (a *attachment) writeLast() {
+	defer a.contain()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.overLocked()
+	a.writeHeld(false)
+}
+
 // finish closes the attachment for good and returns who was still in.
 func (a *attachment) finish() []*member {
+	a.writeLast()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.overLocked()
 	if a.idle != nil {
 		a.idle.Stop()
 	}
-	a.writeHeld(false)
 	if a.soon != nil {
 		a.soon.Stop()
 	}

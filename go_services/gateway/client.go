@@ -58,11 +58,23 @@ func (c *client) serve(ctx context.Context) {
 	for err == nil {
 		err = c.socket.Read(handle)
 	}
-	c.ended(err)
-	c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.Closed(c.socket.LeftFirst()) }))
+	c.over(ctx, err)
 	if c.end != nil {
 		c.end()
 	}
+}
+
+// over takes the client out, whose socket has ended.
+func (c *client) over(ctx context.Context, err error) {
+	defer c.contain(ctx)
+	c.ended(err)
+	c.do(ctx, c.with(func(s *session.Session) []session.Action { return s.Closed(c.socket.LeftFirst()) }))
+}
+
+// act does what somebody else than the client has its session do.
+func (c *client) act(ctx context.Context, f func(*session.Session) []session.Action) {
+	defer c.contain(ctx)
+	c.do(ctx, c.with(f))
 }
 
 // ended closes a socket whose client broke the rules, and counts one whose client went away.
@@ -139,6 +151,12 @@ func (c *client) contain(ctx context.Context) {
 	c.gateway.log.ErrorContext(ctx, "the gateway panicked at a client's frame", "session", c.session.ID,
 		"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	c.gateway.metrics.panics.WithLabelValues("socket").Inc()
+	defer func() {
+		_ = recover() // it may fail at the same again: then it has no last word
+		if !c.socket.Closed() {
+			c.socket.Abort()
+		}
+	}()
 	c.do(ctx, c.with(func(s *session.Session) []session.Action {
 		return s.Violated(socket.CloseInternal, commonv1.ErrorReason_ERROR_REASON_INTERNAL, "the gateway failed at this")
 	}))
@@ -305,6 +323,7 @@ func (c *client) became(ctx context.Context, m *member, what *roomv1.Membership)
 
 // roomLost takes the news that no relay has the room, if the client still is where it was.
 func (c *client) roomLost(ctx context.Context, was *place) {
+	defer c.contain(ctx)
 	c.out(ctx, was, (*session.Session).RoomLost)
 }
 

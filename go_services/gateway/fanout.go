@@ -95,7 +95,7 @@ func (a *attachment) deliver(ctx context.Context, d *roomv1.Delivery) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.members.Accept(d) {
+	if a.over || !a.members.Accept(d) {
 		return
 	}
 	m := a.links[d.GetMembership().GetLink()]
@@ -210,6 +210,7 @@ func (a *attachment) writeHeld(state bool) {
 // admit lets a member hear what the room says to all, or no longer hear anything.
 func (a *attachment) admit(m *member, what *roomv1.Membership) {
 	if _, in := what.GetOutcome().(*roomv1.Membership_JoinedEntity); !in {
+		a.inputs.putOut(m.Link)
 		a.unlinkLocked(m.Link)
 		return
 	}

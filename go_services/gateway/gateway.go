@@ -130,7 +130,7 @@ func (g *Gateway) ready(c *client) {
 	g.sessions[sessionID] = append(g.sessions[sessionID], c)
 	g.mu.Unlock()
 	if g.revoked.has(sessionID) {
-		c.do(g.ctx, c.with((*session.Session).Revoked))
+		c.act(g.ctx, (*session.Session).Revoked)
 	}
 }
 
@@ -166,7 +166,7 @@ func (g *Gateway) revoke(sessionID string) {
 	clients := slices.Clone(g.sessions[sessionID])
 	g.mu.Unlock()
 	for _, c := range clients {
-		c.do(g.ctx, c.with((*session.Session).Revoked))
+		c.act(g.ctx, (*session.Session).Revoked)
 	}
 }
 
@@ -184,12 +184,12 @@ func (g *Gateway) drain(ctx context.Context) {
 				case <-every.C:
 				}
 			}
-			c.do(ctx, c.with((*session.Session).Drain))
+			c.act(ctx, (*session.Session).Drain)
 		}
 	}
 	for g.count.Load() > 0 && ctx.Err() == nil {
 		for _, c := range g.all() { // also those that were shaking hands
-			c.do(ctx, c.with((*session.Session).Drain))
+			c.act(ctx, (*session.Session).Drain)
 		}
 		_ = kit.Sleep(ctx, 20*time.Millisecond)
 	}

@@ -92,6 +92,13 @@ func (q *inputQueue) answered(number uint64) {
 	q.queue.Answered(number)
 }
 
+// putOut takes note that a member is out.
+func (q *inputQueue) putOut(link uint32) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.queue.PutOut(link)
+}
+
 // reopen has all be sent on the next stream that was not answered, and the newest steps.
 func (q *inputQueue) reopen(steps func() []roomlink.Step) {
 	q.mu.Lock()

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
@@ -83,6 +85,18 @@ func TestARoomAtWhichTheGatewayPanicsIsGivenUpAlone(t *testing.T) {
 			a.fan.all.add(stateOf(1, 7, 1.5).GetFrame())
 			a.writeSoon()
 			a.mu.Unlock()
+		},
+		"as it writes, and more has come": func(a *attachment, relay *fakeStream) {
+			a.mu.Lock()
+			a.inside[0].socket = nil
+			a.inside[0].from = 1
+			a.fan.all.add(stateOf(1, 7, 1.5).GetFrame())
+			a.writeSoon()
+			a.mu.Unlock()
+			for !a.isOver() {
+				time.Sleep(time.Millisecond)
+			}
+			a.deliver(context.Background(), relay.left("usr_nobody"))
 		},
 		"as it asks for what was missed": func(a *attachment, _ *fakeStream) {
 			a.mu.Lock()

@@ -382,9 +382,13 @@ func (l *liveRoom) wantEra(era uint64) {
 // claimAgain takes a newer era for a room that is here, and tells the store again what it may have forgotten.
 func (l *liveRoom) claimAgain(era uint64) error {
 	q := store.ClaimRequest{Room: l.id, Era: era}
-	l.locked(func() { q.Owner, q.Held, q.Past = l.owner, l.owner.Epoch, l.core.Past() })
+	l.locked(func() {
+		if !l.ended {
+			q.Owner, q.Held, q.Past = l.owner, l.owner.Epoch, l.core.Past()
+		}
+	})
 	if q.Held == 0 {
-		return nil // it has just panicked
+		return nil // it has ended
 	}
 	ctx, cancel := context.WithTimeout(l.hub.ctx, storeTimeout)
 	defer cancel()
@@ -575,7 +579,11 @@ func (l *liveRoom) release(ctx context.Context) error {
 	var owner store.Owner
 	var last frames.LogPosition
 	waiting := true
-	l.locked(func() { owner, last, waiting = l.owner, l.core.Position(), l.core.Waiting() > 0 })
+	l.locked(func() {
+		if !l.ended {
+			owner, last, waiting = l.owner, l.core.Position(), l.core.Waiting() > 0
+		}
+	})
 	if waiting {
 		return errWaiting
 	}
@@ -675,7 +683,10 @@ func (l *liveRoom) contain() {
 	case at.in != nil:
 		l.out.refuse(at.link, at.in, reason, "the room failed at this")
 	}
-	l.recordPlayed(l.clock.now())
-	l.record.close()
+	func() {
+		defer func() { _ = recover() }() // it may be the recording at which it happened
+		l.recordPlayed(l.clock.now())
+		l.record.close()
+	}()
 	l.endLocked(endPanicked, func(s *stream) { s.fail(errPanicked) })
 }

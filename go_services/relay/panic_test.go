@@ -242,3 +242,35 @@ func TestARoomThatCanNotBeMadeOfItsLogEndsNoOther(t *testing.T) {
 		return err == nil && claim.Granted
 	})
 }
+
+func TestARoomThatHasPanickedDoesNotClaimWhatLivesAgain(t *testing.T) {
+	h := leasedHub(t)
+	dead, _ := defectiveRoom(t, h, &defective{})
+	core := dead.core
+	dead.core = nil
+	dead.idle()
+	dead.core = core
+	live, err := h.open(t.Context(), "room_a", smallRoom())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dead.claimAgain(h.tenure.currentEra() + 1); err != nil {
+		t.Error(err)
+	}
+	if err := dead.release(t.Context()); !errors.Is(err, errWaiting) {
+		t.Errorf("it is released: %v", err)
+	}
+	said := live.owner
+	if owner := ownerOf(t, h, "room_a"); owner != said {
+		t.Errorf("%v has it, not %v", owner, said)
+	}
+}
+
+func ownerOf(t *testing.T, h *hub, id string) store.Owner {
+	t.Helper()
+	claim, err := h.tenure.store.Claim(t.Context(), store.ClaimRequest{Room: id, Owner: store.Owner{Relay: "relay-9"}})
+	if err != nil || claim.Granted {
+		t.Fatalf("%+v, %v", claim, err)
+	}
+	return claim.Owner
+}

@@ -232,6 +232,8 @@ func codeOf(reason commonv1.ErrorReason) codes.Code {
 		return codes.NotFound
 	case commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD:
 		return codes.InvalidArgument
+	case commonv1.ErrorReason_ERROR_REASON_INTERNAL:
+		return codes.Internal
 	default:
 		return codes.FailedPrecondition
 	}

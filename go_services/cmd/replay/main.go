@@ -88,7 +88,7 @@ func play(out io.Writer, path string, verbose bool) (err error) {
 	case done.Cut:
 		fmt.Fprintln(out, "the recording ends within a record, which is left out: the relay was killed, or is still at it")
 	case !done.Ended:
-		fmt.Fprintln(out, "the recording has no end: the relay was killed, or is still at it")
+		fmt.Fprintln(out, "the recording has no end: the relay was killed, the room panicked, or it is still at it")
 	case done.Hash != done.Recorded:
 		return fmt.Errorf("%w: if these are not the sources of %s, check those out and replay it there", errDiffers, done.Build)
 	default:

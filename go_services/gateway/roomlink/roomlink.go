@@ -392,6 +392,17 @@ func (q *Queue) Answered(number uint64) {
 	}
 }
 
+// PutOut takes note that a member is out: its join is not repeated, whether it was answered or not.
+func (q *Queue) PutOut(link uint32) {
+	q.unanswered = slices.DeleteFunc(q.unanswered, func(in *roomv1.Input) bool {
+		out := in.GetLink() == link && in.GetJoin() != nil
+		if out {
+			q.bytes -= sizeOf(in)
+		}
+		return out
+	})
+}
+
 // Reopen begins a new stream: what was not answered is repeated, before what waits; of the steps only those that are
 // given, for they are the newest. A step that is to be answered is repeated as the newest, too: its member is not to
 // walk its way again, in no time.

@@ -404,3 +404,29 @@ func TestTheNewestStepsAreRepeatedWithTheNewestValues(t *testing.T) {
 		t.Errorf("repeated: %q", got)
 	}
 }
+
+func TestTheJoinOfWhoIsPutOutIsNotRepeated(t *testing.T) {
+	var q Queue
+	var batch roomv1.AttachRequest_Inputs
+	for number, in := range []*roomv1.Input{
+		{Link: 1, Body: &roomv1.Input_Join_{Join: &roomv1.Input_Join{}}},
+		{Link: 1, Body: &roomv1.Input_Chat_{Chat: &roomv1.Input_Chat{Text: "hi"}}},
+		{Link: 2, Body: &roomv1.Input_Join_{Join: &roomv1.Input_Join{}}},
+	} {
+		in.Number = uint64(number + 1)
+		q.Put(in)
+	}
+	q.Take(&batch, 9)
+	q.PutOut(1)
+	q.Reopen(nil)
+	if got := q.String(); got != "waiting [2 3], unanswered [], steps of []" {
+		t.Error(got)
+	}
+	for number := range uint64(3) {
+		q.Take(&batch, 9)
+		q.Answered(number + 1)
+	}
+	if q.bytes != 0 {
+		t.Errorf("%d bytes are left of nothing", q.bytes)
+	}
+}

@@ -60,6 +60,8 @@ func codeOf(reason commonv1.ErrorReason) code.Code {
 		return code.Code_FAILED_PRECONDITION
 	case commonv1.ErrorReason_ERROR_REASON_DRAINING, commonv1.ErrorReason_ERROR_REASON_UNAVAILABLE:
 		return code.Code_UNAVAILABLE
+	case commonv1.ErrorReason_ERROR_REASON_INTERNAL:
+		return code.Code_INTERNAL
 	default:
 		return code.Code_INVALID_ARGUMENT
 	}

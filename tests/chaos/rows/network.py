@@ -395,6 +395,7 @@ ROWS = (
         during(each(TO_MESH), slows, 10),
         f"state is dropped for the newest, what is ordered is late; {NONE_LOST}",
         12_000,
+        longest_ms=16_000,
         seconds=18,
         setup=SERVERS,
         check=unseen,
