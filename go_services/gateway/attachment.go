@@ -133,7 +133,6 @@ func (a *attachment) contain() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.fan.all = outgoing{} // it may be what is held, which is not to be tried again
-	clear(a.inside)
 	a.inside = nil
 	a.overLocked()
 }
@@ -354,7 +353,7 @@ func (a *attachment) overLocked() {
 	}
 }
 
-// writeLast writes what is held, before nothing is any more.
+// writeLast ends the attachment with what is held, and so does a panic at that.
 func (a *attachment) writeLast() {
 	defer a.contain()
 	a.mu.Lock()
@@ -368,7 +367,6 @@ func (a *attachment) finish() []*member {
 	a.writeLast()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.overLocked()
 	if a.idle != nil {
 		a.idle.Stop()
 	}
