@@ -117,7 +117,7 @@ def offered(times: float, *, offered: float, good: float, failed: float = 0, sil
         "silent_per_s": silent,
     }
     shares = {f"goodput of M at {times:g} x": good, f"offered of M at {times:g} x": offered}
-    return {"steps": {"M": [{"good_per_s": 100}, step]}} | shares
+    return {"steps": {"M": [step]}} | shares
 
 
 @pytest.mark.parametrize(

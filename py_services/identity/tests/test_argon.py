@@ -91,3 +91,18 @@ async def test_work_that_nobody_waits_for_keeps_its_place_until_it_is_done(
         await passwords.hash("password")
     hasher.go.set()
     await asyncio.gather(*calls[2:])
+
+
+async def test_where_hashing_takes_long_fewer_may_wait(hasher: SlowHasher) -> None:
+    times = iter([0.0, 0.5])  # when the first is begun, and when it has ended
+    passwords = ArgonPasswords(hasher, lambda: next(times, 0.5))
+    hasher.begun.acquire()
+    hasher.go.clear()
+    # Two are at work, and the last two that wait have theirs after a second.
+    calls = [asyncio.create_task(passwords.hash("password")) for _ in range(2 + 2)]
+    await asyncio.sleep(0)
+    with pytest.raises(PasswordsBusyError):
+        await passwords.hash("password")
+    hasher.go.set()
+    await asyncio.gather(*calls)
+    passwords.close()

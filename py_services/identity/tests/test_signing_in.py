@@ -26,8 +26,10 @@ class Store:
     def __init__(self) -> None:
         self.sessions: set[str] = set()
         self.bot_token_is_good = True
+        self.looked_up = 0
 
     async def by_email(self, email_key: str) -> Account | None:
+        self.looked_up += 1
         return Account("usr_ann", Kind.PERSON, "Ann", START, password_hash="hash")
 
     async def by_bot_token(self, bot_token_hash: str) -> Account | None:
@@ -112,12 +114,14 @@ async def test_who_comes_when_too_many_sign_in_is_told_when_to_come_back_and_has
     passwords = Passwords()
     passwords.go.set()
     passwords.busy = True
-    identity = signing_in(passwords)
+    store = Store()
+    identity = signing_in(passwords, store)
     for call in (*(identity.password("ann@example.org", "x", "") for _ in range(20)), identity.sign_up("", "", "", "")):
         with pytest.raises(DomainError) as raised:
             await call
         assert raised.value.reason == ErrorReason.ERROR_REASON_RATE_LIMITED
         assert raised.value.retry_after == timedelta(seconds=1)
+    assert store.looked_up == 0, "a refusal cost more than it must"
     passwords.busy = False
     assert await reason(identity.password("ann@example.org", "x", "")) == "CREDENTIALS_INVALID"
 

@@ -1,6 +1,6 @@
 // Offer calls a method at the edge: first as fast as answers come, with ever more callers until no more is gained, which
 // is its capacity, then so many times as often, no matter what comes back. The plan is on standard input; what came of
-// each step is printed, a line of JSON in all.
+// each such offer is printed, a line of JSON in all.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"maps"
 	"net"
 	"os"
 	"sync"
@@ -30,10 +31,15 @@ const (
 	connections = 40
 	// fewest is how many call as fast as answers come, to begin with, and enough how much more must be answered when they
 	// are twice as many, for it to go on: each call waits, so that few callers do not find out what can be answered.
-	fewest = 32
+	fewest = 4
 	enough = 1.05
 	// deadline is how long a caller waits.
 	deadline = 2 * time.Second
+	// ramp is how long a load goes on before it is counted what becomes of it: until then queues fill, and what is in them
+	// in the end has no answer yet.
+	ramp = time.Second
+	// rest is what callers who call as fast as answers come wait after a refusal: they are told to wait for longer.
+	rest = 50 * time.Millisecond
 	// step is how often calls are sent that are due.
 	step = 2 * time.Millisecond
 	// most bounds the calls under way.
@@ -56,16 +62,18 @@ type plan struct {
 
 // outcome is what came of one of them, a second.
 type outcome struct {
-	Times   float64 `json:"times"`
-	Offered float64 `json:"offered_per_s"`
-	Good    float64 `json:"good_per_s"`
-	Shed    float64 `json:"shed_per_s"`
+	Times float64 `json:"times"`
+	// Capacity is how many are answered of callers who call as fast as answers come, as many as get the most of it.
+	Capacity float64 `json:"capacity_per_s"`
+	Offered  float64 `json:"offered_per_s"`
+	Good     float64 `json:"good_per_s"`
+	Shed     float64 `json:"shed_per_s"`
 	// Silent are those shed that do not say when to try again; Failed what ended otherwise.
 	Silent float64        `json:"silent_per_s"`
 	Failed float64        `json:"failed_per_s"`
 	Why    map[string]int `json:"why"`
-	// Callers is how many called as fast as answers came.
-	Callers int `json:"callers,omitempty"`
+	// Callers is how many those are.
+	Callers int `json:"callers"`
 }
 
 // raw is a message as it stands on the wire.
@@ -106,12 +114,17 @@ func main() {
 		log.Fatal(err)
 	}
 	seconds := time.Duration(p.Seconds * float64(time.Second))
-	o.atOnce(seconds/2, fewest) // connections, caches
-	outcomes := []outcome{capacity(func(callers int) outcome { return o.atOnce(seconds/2, callers) })}
+	o.atOnce(ramp, fewest) // connections, caches
+	best := capacity(func(callers int) outcome { return o.atOnce(seconds/2, callers) })
+	// How fast a shared machine is changes from one half minute to the next, so what can be answered is asked again before
+	// and after each.
+	before := o.atOnce(seconds, best.Callers)
+	var outcomes []outcome
 	for _, times := range p.Times {
-		next := o.openly(seconds, outcomes[0].Good*times)
-		next.Times = times
-		outcomes = append(outcomes, next)
+		next := o.openly(seconds, before.Good*times)
+		after := o.atOnce(seconds, best.Callers)
+		next.Times, next.Callers, next.Capacity = times, best.Callers, (before.Good+after.Good)/2
+		outcomes, before = append(outcomes, next), after
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(outcomes); err != nil {
 		log.Fatal(err)
@@ -147,17 +160,38 @@ func newOffer(p plan) (*offer, error) {
 	return o, nil
 }
 
-// tally counts how calls ended.
+// tally counts how calls ended, from the end of the ramp on.
 type tally struct {
-	good, shed, silent, failed atomic.Int64
+	sent, good, shed, silent, failed atomic.Int64
 
 	mu  sync.Mutex
 	why map[string]int
 }
 
-func (o *offer) call(t *tally) {
+// counted has a load go on, which adds to a tally until the context ends, and says what became of it within so long once
+// it has gone on for the ramp.
+func counted(length time.Duration, load func(ctx context.Context, t *tally)) outcome {
+	t := &tally{why: map[string]int{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		load(ctx, t)
+	}()
+	time.Sleep(ramp)
+	before, start := t.outcome(), time.Now()
+	time.Sleep(length)
+	told := t.outcome().since(before, time.Since(start))
+	cancel()
+	<-done
+	return told
+}
+
+// call calls once, and says whether it was refused.
+func (o *offer) call(t *tally) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
+	t.sent.Add(1)
 	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+o.plan.Token)
 	request, answer := raw(o.plan.Request), raw(nil)
 	err := o.conns[o.next.Add(1)%connections].Invoke(ctx, o.plan.Method, &request, &answer)
@@ -170,10 +204,12 @@ func (o *offer) call(t *tally) {
 			t.silent.Add(1)
 			t.note(s)
 		}
+		return true
 	default:
 		t.failed.Add(1)
 		t.note(s)
 	}
+	return false
 }
 
 func (t *tally) note(s *status.Status) {
@@ -191,12 +227,21 @@ func saysWhen(s *status.Status) bool {
 	return false
 }
 
-func (t *tally) outcome(took time.Duration) outcome {
-	rate := func(n int64) float64 { return float64(n) / took.Seconds() }
-	good, shed, failed := t.good.Load(), t.shed.Load(), t.failed.Load()
+func (t *tally) outcome() outcome {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return outcome{
-		Times: 1, Offered: rate(good + shed + failed), Good: rate(good), Shed: rate(shed), Silent: rate(t.silent.Load()),
-		Failed: rate(failed), Why: t.why,
+		Offered: float64(t.sent.Load()), Good: float64(t.good.Load()), Shed: float64(t.shed.Load()),
+		Silent: float64(t.silent.Load()), Failed: float64(t.failed.Load()), Why: maps.Clone(t.why),
+	}
+}
+
+// since is what came after another outcome, a second.
+func (o outcome) since(before outcome, took time.Duration) outcome {
+	rate := func(now, then float64) float64 { return (now - then) / took.Seconds() }
+	return outcome{
+		Offered: rate(o.Offered, before.Offered), Good: rate(o.Good, before.Good), Shed: rate(o.Shed, before.Shed),
+		Silent: rate(o.Silent, before.Silent), Failed: rate(o.Failed, before.Failed), Why: o.Why,
 	}
 }
 
@@ -218,45 +263,41 @@ func capacity(atOnce func(callers int) outcome) outcome {
 
 // atOnce has so many call as fast as answers come.
 func (o *offer) atOnce(length time.Duration, callers int) outcome {
-	t := &tally{why: map[string]int{}}
-	start := time.Now()
-	var group sync.WaitGroup
-	for range callers {
-		group.Go(func() {
-			for time.Since(start) < length {
-				o.call(t)
-			}
-		})
-	}
-	group.Wait()
-	told := t.outcome(time.Since(start))
+	told := counted(length, func(ctx context.Context, t *tally) {
+		var group sync.WaitGroup
+		for range callers {
+			group.Go(func() {
+				for ctx.Err() == nil {
+					if o.call(t) {
+						time.Sleep(rest)
+					}
+				}
+			})
+		}
+		group.Wait()
+	})
 	told.Callers = callers
 	return told
 }
 
 // openly calls so often, whatever becomes of the calls before.
 func (o *offer) openly(length time.Duration, perSecond float64) outcome {
-	t := &tally{why: map[string]int{}}
-	start := time.Now()
-	var group sync.WaitGroup
-	places := make(chan struct{}, most)
-	sent, skipped := 0, 0
-	for ticker := time.NewTicker(step); time.Since(start) < length; <-ticker.C {
-		for due := int(time.Since(start).Seconds() * perSecond); sent < due; sent++ {
-			select {
-			case places <- struct{}{}:
-				group.Go(func() {
-					defer func() { <-places }()
-					o.call(t)
-				})
-			default: // more is under way than may be: it is not offered
-				skipped++
+	return counted(length, func(ctx context.Context, t *tally) {
+		var group sync.WaitGroup
+		places := make(chan struct{}, most)
+		start, due := time.Now(), 0
+		for ticker := time.NewTicker(step); ctx.Err() == nil; <-ticker.C {
+			for ; due < int(time.Since(start).Seconds()*perSecond); due++ {
+				select {
+				case places <- struct{}{}:
+					group.Go(func() {
+						defer func() { <-places }()
+						o.call(t)
+					})
+				default: // more is under way than may be: it is not offered
+				}
 			}
 		}
-	}
-	took := time.Since(start)
-	counted := t.outcome(took) // what is answered later is no part of it
-	counted.Offered = float64(sent-skipped) / took.Seconds()
-	group.Wait()
-	return counted
+		group.Wait()
+	})
 }

@@ -12,7 +12,9 @@ func TestCapacityIsWhatIsAnsweredWhenMoreCallersGainNothing(t *testing.T) {
 			func(callers int) float64 { return min(20*float64(callers), 2400) }, 2400, 128,
 		},
 		"one step gains nothing by chance": {
-			func(callers int) float64 { return map[int]float64{32: 2100, 64: 1900, 128: 2800}[callers] }, 2800, 128,
+			func(callers int) float64 {
+				return map[int]float64{4: 300, 8: 600, 16: 1200, 32: 2100, 64: 1900, 128: 2800}[callers]
+			}, 2800, 128,
 		},
 		"too many callers are in each other's way": {
 			func(callers int) float64 { return 1000 - float64(callers) }, 1000 - fewest, fewest,

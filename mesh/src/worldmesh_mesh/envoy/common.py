@@ -31,7 +31,7 @@ REFLECTION = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha
 HEALTH = "/grpc.health.v1.Health/"
 
 _HASH_HEADERS = {RouteKey.ROOM: "x-room-id", RouteKey.PRESENCE_SHARD: "x-presence-shard"}
-_CALLS_AT_ONCE = {"python": 64, "go": 512}
+_CALLS_AT_ONCE = {"python": 64, "go": 128}
 _CONNECTIONS: Json = {
     "max_connections": 10_000,
     "max_pending_requests": 10_000,

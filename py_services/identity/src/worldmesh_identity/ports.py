@@ -22,7 +22,7 @@ class DeviceKnownError(Exception):
 
 
 class PasswordsBusyError(Exception):
-    """As many passwords are being hashed, or wait for it, as may."""
+    """As many passwords are being hashed, or wait for it, as may, or as many as can be within a second."""
 
 
 class Accounts(Protocol):
@@ -103,6 +103,11 @@ class Keys(Protocol):
 
 class Passwords(Protocol):
     """Hashes passwords, slowly, and so many at once at most."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether one more would be refused now."""
+        ...
 
     async def hash(self, password: str) -> str:
         """What is stored of a password. Raises PasswordsBusyError."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import BoundedSemaphore
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -16,23 +19,38 @@ from worldmesh_identity.ports import PasswordsBusyError
 T = TypeVar("T")
 
 _THREADS = 2
-# A core does about ten a second: the last in the queue waits for two seconds at most, within a call's five. In a longer
-# one callers would wait in vain.
-_QUEUE = 20
+_PLACES = _THREADS + 20
+# Nobody is to wait longer for a hash, in seconds: who calls does not wait long, either, and in a longer queue all would
+# have theirs when it is too late for them.
+_LONGEST = 1.0
+# What the newest has of the estimate of how long one takes.
+_NEWEST = 0.2
+# Everything else that identity does comes first: argon2 takes four lanes for each thread, and with them the processors.
+_NICE = 10
+
+
+def _make_way() -> None:
+    # Linux counts niceness by thread; the lanes that argon2 starts inherit it.
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class ArgonPasswords:
     """Hashes with the parameters of RFC 9106's second choice (64 MiB), on few threads: it is meant to be slow.
 
-    So whoever makes it work makes others wait; beyond a queue it refuses.
+    So whoever makes it work makes others wait; beyond a queue, or where the wait would be long, it refuses.
     """
 
-    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+    def __init__(self, hasher: PasswordHasher | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
-        self._places = BoundedSemaphore(_THREADS + _QUEUE)
+        self._now = now
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2", initializer=_make_way)
+        self._lock = threading.Lock()
+        self._inside = 0
+        began = now()
         # Verified when there is no account, so that an answer takes as long.
         self._nobody = self._hasher.hash("nobody has this password")
+        self._takes = now() - began
 
     async def hash(self, password: str) -> str:
         """The hash, with its salt and parameters."""
@@ -44,12 +62,37 @@ class ArgonPasswords:
         return matches and password_hash is not None
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if not self._places.acquire(blocking=False):
-            raise PasswordsBusyError
-        future = self._pool.submit(work)
+        self._enter()
+        future = self._pool.submit(self._timed, work)
         # Not when the caller stops waiting: a thread that has begun works on without it.
-        future.add_done_callback(lambda _: self._places.release())
+        future.add_done_callback(self._leave)
         return await asyncio.wrap_future(future)
+
+    @property
+    def busy(self) -> bool:
+        """Whether one more would be refused now."""
+        inside = self._inside
+        if inside < _THREADS:
+            return False
+        return inside >= _PLACES or (inside + 1) * self._takes / _THREADS > _LONGEST
+
+    def _enter(self) -> None:
+        with self._lock:
+            if self.busy:
+                raise PasswordsBusyError
+            self._inside += 1
+
+    def _leave(self, _: Future[T]) -> None:
+        with self._lock:
+            self._inside -= 1
+
+    def _timed(self, work: Callable[[], T]) -> T:
+        began = self._now()
+        try:
+            return work()
+        finally:
+            with self._lock:
+                self._takes += _NEWEST * (self._now() - began - self._takes)
 
     def _verify(self, password_hash: str, password: str) -> bool:
         try:

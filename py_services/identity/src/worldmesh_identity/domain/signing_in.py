@@ -101,6 +101,8 @@ class SigningIn:
 
     async def password(self, email: str, password: str, device_name: str) -> SignedIn:
         """Sign in with e-mail and password. Takes as long for an e-mail that nobody has."""
+        if self._passwords.busy:  # before anything is looked up: a refusal is to cost little
+            raise errors.passwords_busy()
         key = name_key(email)
         attempt = self._attempts.take(key, self._clock.now())
         account = await self._accounts.by_email(key)
