@@ -29,6 +29,8 @@ sys.path.insert(0, str(ROOT))
 
 from bench import budgets, gobench, keep  # noqa: E402 - the tree is no package
 from bench.baseline import busy, machine, of_machine, regressions, renewed, unjudged  # noqa: E402
+from tests.support.revision import revision  # noqa: E402
+from tests.support.signals import end_with_what_was_started  # noqa: E402
 from tests.support.world import World, running_world  # noqa: E402
 
 BIN = ROOT / ".build/bench"
@@ -320,8 +322,9 @@ def main() -> int:
         "--renew", action="store_true", help="keep what was measured as the baseline of this kind of machine"
     )
     arguments = parser.parse_args()
+    end_with_what_was_started()
     build()
-    commit = keep.commit(ROOT)
+    commit = revision()
     kept = keep.folder(RUNS, commit)
     results = measure(arguments.only, kept)
     width = max(len(name) for name in results)

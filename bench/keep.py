@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,17 +12,7 @@ from pathlib import Path
 RUNS = 20
 """How many runs are kept; older ones are removed."""
 RESULT = "result.json"
-
-
-def commit(root: Path) -> str:
-    """The commit that is measured, with a + if the tree has changed since; `none` outside of a repository."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    head = git("rev-parse", "--short=8", "HEAD")
-    return f"{head}{'+' if git('status', '--porcelain') else ''}" if head else "none"
+_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}-")
 
 
 def folder(runs: Path, of: str, now: datetime | None = None) -> Path:
@@ -37,6 +27,9 @@ def write(run: Path, kind: str, of: str, results: Mapping[str, object], over: Ma
     """Writes what a run came to, on what machine and of what commit, and removes the oldest of too many."""
     kept = {"machine": kind, "commit": of, "over_budget": over, "figures": results}
     (run / RESULT).write_text(json.dumps(kept, indent=2) + "\n")
-    # Their names begin with when they were, so the newest sort last. A run that was not ended counts for none.
-    for old in sorted(done.parent for done in run.parent.glob(f"*/{RESULT}"))[:-RUNS]:
-        shutil.rmtree(old)
+    # Their names begin with when they were, so the newest sort last. A run that was not ended counts for none, and goes
+    # with those that are older than all that are kept.
+    ended = sorted(done.parent for done in run.parent.glob(f"*/{RESULT}"))
+    for old in run.parent.iterdir():
+        if _NAME.match(old.name) and old < ended[-RUNS:][0]:
+            shutil.rmtree(old)

@@ -9,19 +9,21 @@ from pathlib import Path
 import pytest
 
 from bench import budgets, keep
+from tests.support.revision import revision
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
 def test_a_run_has_a_folder_of_its_own_and_the_oldest_go(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    unended = keep.folder(runs, "abc", NOON - timedelta(days=1))
+    keep.folder(runs, "abc", NOON - timedelta(days=1))
+    unended = keep.folder(runs, "abc", NOON + timedelta(days=1))
     (runs / "notes.txt").touch()
     made = [keep.folder(runs, "abc", NOON + timedelta(seconds=n)) for n in range(keep.RUNS + 2)]
     assert made[0].name == "2026-11-29T120000-abc"
     for run in made:
         keep.write(run, "a machine", "abc", {}, {})
-    assert sorted(runs.iterdir()) == [unended, *made[2:], runs / "notes.txt"]
+    assert sorted(runs.iterdir()) == [*made[2:], unended, runs / "notes.txt"]
 
 
 def test_what_was_measured_is_kept_with_what_measured_it(tmp_path: Path) -> None:
@@ -36,7 +38,7 @@ def test_what_was_measured_is_kept_with_what_measured_it(tmp_path: Path) -> None
 
 def test_a_folder_without_a_repository_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert keep.commit(tmp_path) == "none"
+    assert revision(tmp_path) == "none"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from tests.chaos.chaos import Size, chaotic
 from tests.chaos.generator import Result
 from tests.chaos.generator import build as build_programs
 from tests.chaos.run import NEVER, NOT_LINEARIZABLE, by_setup, run_row, say
+from tests.support.signals import end_with_what_was_started
 from tests.support.world import ROOT
 
 SIZE = Size(rooms=6, members=8, calm=1, settle=3)
@@ -285,6 +286,7 @@ def main() -> int:
     )
     try:
         mutants = named(parser.parse_args().only)
+        end_with_what_was_started()
         for mutant in mutants:
             mutated(mutant)
     except ValueError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from datetime import UTC, datetime
 
 from tests.chaos.chaos import Size
 from tests.chaos.generator import Result
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.row import Row
+from tests.support.revision import revision
 from tests.support.world import ROOT
 
 PAGE = ROOT / "docs/faults.md"
@@ -109,14 +109,7 @@ def _promise(row: Row, r: Result) -> str:
 
 def _when() -> str:
     """The day, and of what: the commit, with a + if the tree has changed since, but for this page."""
-    commit = _git("rev-parse", "--short=8", "HEAD").strip()
-    changed = _git("status", "--porcelain", "--", ":/", ":(exclude,top)docs/faults.md").strip()
-    return f"{datetime.now(UTC):%Y-%m-%d} {commit}{'+' if changed else ''}"
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else "no commit"
+    return f"{datetime.now(UTC):%Y-%m-%d} {revision(besides='docs/faults.md')}"
 
 
 def _unended(row: Row, r: Result, size: Size) -> str:

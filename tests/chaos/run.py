@@ -16,6 +16,7 @@ from tests.chaos.generator import Result, build
 from tests.chaos.page import write_page
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.row import Row, Setup
+from tests.support.signals import end_with_what_was_started
 
 NEVER = ("lost", "twice", "disorder", "split", "unanswered", "wrong_members", "wrong_places")
 """What must not happen in any row."""
@@ -165,6 +166,7 @@ def main() -> int:
         help="write what was observed into docs/faults.md; a run of all rows at the default size does so anyway",
     )
     arguments = parser.parse_args()
+    end_with_what_was_started()
     try:
         numbers = numbers_of(arguments.rows)
         if min(arguments.seeds, arguments.rooms, arguments.members) < 1:

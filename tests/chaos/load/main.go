@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -108,10 +109,18 @@ func (l *load) note(kind string, err error) {
 	if l.notes[kind] == nil {
 		l.notes[kind] = map[string]int{}
 	}
-	text := err.Error()
+	text := why(err)
 	if kind != "disorder" || len(l.notes[kind]) < 10 {
 		l.notes[kind][text[:min(len(text), 60)]]++
 	}
+}
+
+// why says what went wrong without the addresses at which it did: each socket has its own.
+func why(err error) string {
+	if at := (*net.OpError)(nil); errors.As(err, &at) {
+		return at.Op + ": " + at.Err.Error()
+	}
+	return err.Error()
 }
 
 func (l *load) joined(c *client) {

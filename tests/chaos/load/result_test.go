@@ -1,6 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"maps"
+	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -93,5 +97,16 @@ func TestItIsCalmWhenASecondIsAsTheOneBefore(t *testing.T) {
 		if got := steady(test.before, test.now); got != test.want {
 			t.Errorf("%v after %v: %v", test.now, test.before, got)
 		}
+	}
+}
+
+func TestThatManySocketsFailedAlikeIsOneNote(t *testing.T) {
+	l := &load{notes: map[string]map[string]int{}}
+	for port := range 2 {
+		failed := &net.OpError{Op: "read", Net: "tcp", Addr: &net.TCPAddr{Port: 1 + port}, Err: os.ErrDeadlineExceeded}
+		l.note("socket", fmt.Errorf("frame: %w", failed))
+	}
+	if want := map[string]int{"read: i/o timeout": 2}; !maps.Equal(l.notes["socket"], want) {
+		t.Errorf("%v, not %v", l.notes["socket"], want)
 	}
 }
