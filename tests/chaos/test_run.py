@@ -107,14 +107,18 @@ def test_calls_may_fail_until_a_bad_upstream_is_to_be_ejected(failed_at: tuple[f
     assert ROWS[123].check(dict(slow))
 
 
-def offered(times: float, *, offered: float, good: float, failed: float = 0, silent: float = 0) -> Result:
+def offered(
+    times: float, *, offered: float, good: float, failed: float = 0, silent: int = 0, after: float = 100
+) -> Result:
     """What row 27 has of a method of which a hundred calls a second can be answered."""
     step = {
+        "before_per_s": 100,
+        "after_per_s": after,
         "times": times,
         "offered_per_s": 100 * offered,
         "good_per_s": 100 * good,
         "failed_per_s": failed,
-        "silent_per_s": silent,
+        "silent": silent,
     }
     shares = {f"goodput of M at {times:g} x": good, f"offered of M at {times:g} x": offered}
     return {"steps": {"M": [step]}} | shares
@@ -130,7 +134,8 @@ def offered(times: float, *, offered: float, good: float, failed: float = 0, sil
         (offered(10, offered=3, good=0.81), "at 3.0 times its capacity: goodput 0.81"),  # it is judged as three times
         (offered(10, offered=1.5, good=1.0), "only 1.5 times"),
         (offered(3, offered=3, good=0.95, failed=10), "10 a second were neither answered nor refused"),
-        (offered(3, offered=3, good=0.95, silent=1), "refused without a time"),
+        (offered(3, offered=3, good=0.95, silent=1), "1 were refused without a time"),
+        (offered(3, offered=3, good=0.95, after=69), "69 a second afterwards"),
     ],
 )
 def test_what_is_not_offered_is_not_promised_to_be_borne(result: Result, wrong: str) -> None:

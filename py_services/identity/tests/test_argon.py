@@ -37,7 +37,7 @@ def hasher() -> SlowHasher:
 
 @pytest_asyncio.fixture
 async def passwords(hasher: SlowHasher) -> AsyncIterator[ArgonPasswords]:
-    made = ArgonPasswords(hasher)  # it hashes once, for nobody
+    made = ArgonPasswords(hasher, lambda: 0.0)  # it hashes once, for nobody
     hasher.begun.acquire()
     hasher.go.clear()
     yield made
@@ -93,16 +93,55 @@ async def test_work_that_nobody_waits_for_keeps_its_place_until_it_is_done(
     await asyncio.gather(*calls[2:])
 
 
-async def test_where_hashing_takes_long_fewer_may_wait(hasher: SlowHasher) -> None:
-    times = iter([0.0, 0.5])  # when the first is begun, and when it has ended
-    passwords = ArgonPasswords(hasher, lambda: next(times, 0.5))
-    hasher.begun.acquire()
+class PairedHasher(PasswordHasher):
+    """Hashes two at a time when the test lets it, and takes as long for both, by a clock of its own."""
+
+    def __init__(self, takes: float) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.takes = takes
+        self.seconds = 0.0
+        self.go = threading.Event()
+        self.pair = threading.Barrier(2, self.pass_time)
+        self.first = True
+
+    def pass_time(self) -> None:
+        self.seconds += self.takes
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        if self.first:
+            self.first = False
+            self.pass_time()
+        else:
+            self.go.wait(10)
+            self.pair.wait(10)
+        return super().hash(password, salt=salt)
+
+
+async def let_in(passwords: ArgonPasswords, hasher: PairedHasher) -> int:
+    """How many are let in at once; only two of them are worked for."""
     hasher.go.clear()
-    # Two are at work, and the last two that wait have theirs after a second.
-    calls = [asyncio.create_task(passwords.hash("password")) for _ in range(2 + 2)]
-    await asyncio.sleep(0)
+    calls = []
+    while not passwords.busy:
+        calls.append(asyncio.create_task(passwords.hash("password")))
+        await asyncio.sleep(0)
     with pytest.raises(PasswordsBusyError):
         await passwords.hash("password")
+    for call in calls[2:]:
+        call.cancel()
+    await asyncio.gather(*calls[2:], return_exceptions=True)
     hasher.go.set()
-    await asyncio.gather(*calls)
+    await asyncio.gather(*calls[:2])
+    return len(calls)
+
+
+async def test_as_many_are_let_in_as_have_their_hash_within_a_second() -> None:
+    hasher = PairedHasher(takes=0.25)
+    passwords = ArgonPasswords(hasher, lambda: hasher.seconds)
+    # One alone took a quarter of a second, so two at once will take half of one: the fourth has its hash after one.
+    assert await let_in(passwords, hasher) == 4
+    for takes, most in ((30.0, 2), (0.01, PLACES), (0.25, 8)):
+        hasher.takes = takes
+        for _ in range(60):
+            await asyncio.gather(passwords.hash("password"), passwords.hash("password"))
+        assert await let_in(passwords, hasher) == most
     passwords.close()

@@ -103,8 +103,9 @@ async def test_guesses_at_once_are_slowed_down_as_those_one_by_one(identity: Ide
     wrong = pb.SignInPasswordRequest(email=EMAIL, password="guess")
     calls = (reason(identity.SignInPassword(wrong, metadata=NOBODY)) for _ in range(30))
     reasons = await asyncio.gather(*calls)
-    assert reasons.count("RATE_LIMITED") == 20
-    # On a busy machine the last of ten hashes may come too late.
+    # Of those at once some may have been too many for the processors, which are no guesses.
+    reasons += [await reason(identity.SignInPassword(wrong, metadata=NOBODY)) for _ in range(11)]
+    assert reasons.count("CREDENTIALS_INVALID") == 10
     assert set(reasons) <= {"RATE_LIMITED", "CREDENTIALS_INVALID", "DEADLINE_EXCEEDED"}
 
 

@@ -56,12 +56,13 @@ class Passwords:
         self.ten = asyncio.Event()
         self.looked_at = 0
         self.busy = False
+        self.full = False
 
     async def hash(self, password: str) -> str:
         raise PasswordsBusyError
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        if self.busy:
+        if self.full:
             raise PasswordsBusyError
         self.looked_at += 1
         if self.looked_at == 10:
@@ -123,6 +124,22 @@ async def test_who_comes_when_too_many_sign_in_is_told_when_to_come_back_and_has
         assert raised.value.retry_after == timedelta(seconds=1)
     assert store.looked_up == 0, "a refusal cost more than it must"
     passwords.busy = False
+    passwords.full = True  # the last place was taken meanwhile
+    for _ in range(20):
+        assert await reason(identity.password("ann@example.org", "x", "")) == "RATE_LIMITED"
+    passwords.full = False
+    assert await reason(identity.password("ann@example.org", "x", "")) == "CREDENTIALS_INVALID"
+
+
+async def test_who_gives_up_waiting_has_not_guessed() -> None:
+    passwords = Passwords()
+    identity = signing_in(passwords)
+    calls = [asyncio.create_task(identity.password("ann@example.org", "x", "")) for _ in range(10)]
+    await asyncio.wait_for(passwords.ten.wait(), 10)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    passwords.go.set()
     assert await reason(identity.password("ann@example.org", "x", "")) == "CREDENTIALS_INVALID"
 
 

@@ -8,9 +8,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
-	"maps"
 	"net"
 	"os"
 	"sync"
@@ -35,9 +35,11 @@ const (
 	enough = 1.05
 	// deadline is how long a caller waits.
 	deadline = 2 * time.Second
-	// ramp is how long a load goes on before it is counted what becomes of it: until then queues fill, and what is in them
-	// in the end has no answer yet.
-	ramp = time.Second
+	// ramp is how long a load goes on before it is counted what becomes of it: until then queues fill, and nobody has
+	// waited in vain yet.
+	ramp = deadline
+	// glance is how long, and after how long, it is looked at how much ever more callers get.
+	glance, settled = 1500 * time.Millisecond, time.Second
 	// rest is what callers who call as fast as answers come wait after a refusal: they are told to wait for longer.
 	rest = 50 * time.Millisecond
 	// step is how often calls are sent that are due.
@@ -52,8 +54,8 @@ type plan struct {
 	CA     string `json:"ca"`
 	Token  string `json:"token"`
 	Method string `json:"method"`
-	// Request is what is sent, encoded.
-	Request []byte `json:"request"`
+	// Requests are what is sent in turns, encoded.
+	Requests [][]byte `json:"requests"`
 	// Times are how many times the capacity is offered, one after another.
 	Times []float64 `json:"times"`
 	// Seconds is how long each is.
@@ -63,17 +65,20 @@ type plan struct {
 // outcome is what came of one of them, a second.
 type outcome struct {
 	Times float64 `json:"times"`
-	// Capacity is how many are answered of callers who call as fast as answers come, as many as get the most of it.
-	Capacity float64 `json:"capacity_per_s"`
-	Offered  float64 `json:"offered_per_s"`
-	Good     float64 `json:"good_per_s"`
-	Shed     float64 `json:"shed_per_s"`
-	// Silent are those shed that do not say when to try again; Failed what ended otherwise.
-	Silent float64        `json:"silent_per_s"`
-	Failed float64        `json:"failed_per_s"`
-	Why    map[string]int `json:"why"`
-	// Callers is how many those are.
-	Callers int `json:"callers"`
+	// Before and After are how many of those calls are answered that Callers make as fast as answers come, as many as get
+	// the most of it: just before, and just after.
+	Before  float64 `json:"before_per_s"`
+	After   float64 `json:"after_per_s"`
+	Callers int     `json:"callers"`
+	Offered float64 `json:"offered_per_s"`
+	Good    float64 `json:"good_per_s"`
+	Shed    float64 `json:"shed_per_s"`
+	// Failed ended otherwise than by an answer or by being refused.
+	Failed float64 `json:"failed_per_s"`
+	// Silent is how many were refused and not told when to try again, of all calls.
+	Silent int `json:"silent"`
+	// Why says how many of all calls had no answer, by what they were told.
+	Why map[string]int `json:"why"`
 }
 
 // raw is a message as it stands on the wire.
@@ -113,19 +118,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	seconds := time.Duration(p.Seconds * float64(time.Second))
-	o.atOnce(ramp, fewest) // connections, caches
-	best := capacity(func(callers int) outcome { return o.atOnce(seconds/2, callers) })
-	// How fast a shared machine is changes from one half minute to the next, so what can be answered is asked again before
-	// and after each.
-	before := o.atOnce(seconds, best.Callers)
-	var outcomes []outcome
-	for _, times := range p.Times {
-		next := o.openly(seconds, before.Good*times)
-		after := o.atOnce(seconds, best.Callers)
-		next.Times, next.Callers, next.Capacity = times, best.Callers, (before.Good+after.Good)/2
-		outcomes, before = append(outcomes, next), after
-	}
+	outcomes := o.all(time.Duration(p.Seconds*float64(time.Second)), p.Times)
 	if err := json.NewEncoder(os.Stdout).Encode(outcomes); err != nil {
 		log.Fatal(err)
 	}
@@ -138,6 +131,9 @@ type offer struct {
 }
 
 func newOffer(p plan) (*offer, error) {
+	if len(p.Requests) == 0 {
+		return nil, errors.New("there is nothing to send")
+	}
 	if host, _, err := net.SplitHostPort(p.Target); err != nil || host != "localhost" && !net.ParseIP(host).IsLoopback() {
 		return nil, fmt.Errorf("%s: load goes to this machine only", p.Target)
 	}
@@ -160,7 +156,24 @@ func newOffer(p plan) (*offer, error) {
 	return o, nil
 }
 
-// tally counts how calls ended, from the end of the ramp on.
+// all offers so many times the capacity, one after another. How fast a shared machine is changes from one half minute to
+// the next, so what can be answered is asked again before and after each.
+func (o *offer) all(length time.Duration, times []float64) []outcome {
+	o.atOnce(settled, glance, fewest) // connections, caches
+	callers := capacity(func(callers int) outcome { return o.atOnce(settled, glance, callers) }).Callers
+	before := o.atOnce(ramp, length, callers)
+	var outcomes []outcome
+	for _, n := range times {
+		next := o.openly(length, n*before.Good)
+		after := o.atOnce(ramp, length, callers)
+		next.Times, next.Callers, next.Before, next.After = n, callers, before.Good, after.Good
+		next.Silent += before.Silent + after.Silent
+		outcomes, before = append(outcomes, next), after
+	}
+	return outcomes
+}
+
+// tally counts how calls ended.
 type tally struct {
 	sent, good, shed, silent, failed atomic.Int64
 
@@ -170,7 +183,7 @@ type tally struct {
 
 // counted has a load go on, which adds to a tally until the context ends, and says what became of it within so long once
 // it has gone on for the ramp.
-func counted(length time.Duration, load func(ctx context.Context, t *tally)) outcome {
+func counted(ramp, length time.Duration, load func(ctx context.Context, t *tally)) outcome {
 	t := &tally{why: map[string]int{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -179,12 +192,24 @@ func counted(length time.Duration, load func(ctx context.Context, t *tally)) out
 		load(ctx, t)
 	}()
 	time.Sleep(ramp)
-	before, start := t.outcome(), time.Now()
+	began, start := t.count(), time.Now()
 	time.Sleep(length)
-	told := t.outcome().since(before, time.Since(start))
+	ended, took := t.count(), time.Since(start)
 	cancel()
 	<-done
-	return told
+	rate := func(of func(count) int64) float64 { return float64(of(ended)-of(began)) / took.Seconds() }
+	return outcome{
+		Offered: rate(func(c count) int64 { return c.sent }), Good: rate(func(c count) int64 { return c.good }),
+		Shed: rate(func(c count) int64 { return c.shed }), Failed: rate(func(c count) int64 { return c.failed }),
+		Silent: int(t.silent.Load()), Why: t.why,
+	}
+}
+
+// count is how many calls were sent so far, and how they ended.
+type count struct{ sent, good, shed, failed int64 }
+
+func (t *tally) count() count {
+	return count{t.sent.Load(), t.good.Load(), t.shed.Load(), t.failed.Load()}
 }
 
 // call calls once, and says whether it was refused.
@@ -193,16 +218,17 @@ func (o *offer) call(t *tally) bool {
 	defer cancel()
 	t.sent.Add(1)
 	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+o.plan.Token)
-	request, answer := raw(o.plan.Request), raw(nil)
-	err := o.conns[o.next.Add(1)%connections].Invoke(ctx, o.plan.Method, &request, &answer)
+	turn := o.next.Add(1)
+	request, answer := raw(o.plan.Requests[turn%uint64(len(o.plan.Requests))]), raw(nil)
+	err := o.conns[turn%connections].Invoke(ctx, o.plan.Method, &request, &answer)
 	switch s := status.Convert(err); s.Code() {
 	case codes.OK:
 		t.good.Add(1)
 	case codes.Unavailable, codes.ResourceExhausted:
 		t.shed.Add(1)
+		t.note(s)
 		if !saysWhen(s) {
 			t.silent.Add(1)
-			t.note(s)
 		}
 		return true
 	default:
@@ -227,43 +253,21 @@ func saysWhen(s *status.Status) bool {
 	return false
 }
 
-func (t *tally) outcome() outcome {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return outcome{
-		Offered: float64(t.sent.Load()), Good: float64(t.good.Load()), Shed: float64(t.shed.Load()),
-		Silent: float64(t.silent.Load()), Failed: float64(t.failed.Load()), Why: maps.Clone(t.why),
-	}
-}
-
-// since is what came after another outcome, a second.
-func (o outcome) since(before outcome, took time.Duration) outcome {
-	rate := func(now, then float64) float64 { return (now - then) / took.Seconds() }
-	return outcome{
-		Offered: rate(o.Offered, before.Offered), Good: rate(o.Good, before.Good), Shed: rate(o.Shed, before.Shed),
-		Silent: rate(o.Silent, before.Silent), Failed: rate(o.Failed, before.Failed), Why: o.Why,
-	}
-}
-
-// capacity is the most that is answered, however many call. One step that gains nothing may be chance.
+// capacity is the most that is answered, and the fewest callers who get it. One step that gains nothing may be chance.
 func capacity(atOnce func(callers int) outcome) outcome {
 	var best outcome
 	for callers, idle := fewest, 0; callers <= most && idle < 2; callers *= 2 {
 		idle++
-		next := atOnce(callers)
-		if next.Good > best.Good*enough {
-			idle = 0
-		}
-		if next.Good > best.Good {
-			best = next
+		if next := atOnce(callers); next.Good > best.Good*enough {
+			best, idle = next, 0
 		}
 	}
 	return best
 }
 
 // atOnce has so many call as fast as answers come.
-func (o *offer) atOnce(length time.Duration, callers int) outcome {
-	told := counted(length, func(ctx context.Context, t *tally) {
+func (o *offer) atOnce(ramp, length time.Duration, callers int) outcome {
+	told := counted(ramp, length, func(ctx context.Context, t *tally) {
 		var group sync.WaitGroup
 		for range callers {
 			group.Go(func() {
@@ -282,7 +286,7 @@ func (o *offer) atOnce(length time.Duration, callers int) outcome {
 
 // openly calls so often, whatever becomes of the calls before.
 func (o *offer) openly(length time.Duration, perSecond float64) outcome {
-	return counted(length, func(ctx context.Context, t *tally) {
+	return counted(ramp, length, func(ctx context.Context, t *tally) {
 		var group sync.WaitGroup
 		places := make(chan struct{}, most)
 		start, due := time.Now(), 0

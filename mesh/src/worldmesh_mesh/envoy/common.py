@@ -31,7 +31,9 @@ REFLECTION = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha
 HEALTH = "/grpc.health.v1.Health/"
 
 _HASH_HEADERS = {RouteKey.ROOM: "x-room-id", RouteKey.PRESENCE_SHARD: "x-presence-shard"}
-_CALLS_AT_ONCE = {"python": 64, "go": 128}
+# What comes from outside is bounded more tightly than what services ask each other because of it, of several shards for
+# one call: what was let in is not to be refused half way.
+_CALLS_AT_ONCE = {"envoy-edge": {"python": 64, "go": 128}, "envoy-mesh": {"python": 64, "go": 512}}
 _CONNECTIONS: Json = {
     "max_connections": 10_000,
     "max_pending_requests": 10_000,
@@ -109,11 +111,11 @@ def hashed_services(topology: Topology, methods: Sequence[Method]) -> set[str]:
     return {topology.serving(m.service).name for m in methods if m.route_key is not RouteKey.NONE}
 
 
-def _most_calls(topology: Topology, name: str) -> int:
+def _most_calls(topology: Topology, name: str, proxy: str) -> int:
     """How many calls may be under way to a service's instances together: enough to keep them busy, and so few that each
     is answered before its caller gives up. One more is refused at once, which costs the service nothing."""
     instances = topology.of(name)
-    return sum(_CALLS_AT_ONCE[i.service.language] for i in instances)
+    return sum(_CALLS_AT_ONCE[proxy][i.service.language] for i in instances)
 
 
 def service_cluster(topology: Topology, name: str, proxy: str, *, hashed: bool) -> Json:
@@ -168,7 +170,7 @@ def service_cluster(topology: Topology, name: str, proxy: str, *, hashed: bool) 
         },
         "circuit_breakers": {
             "thresholds": [
-                {"priority": "DEFAULT", "max_requests": _most_calls(topology, name), **_CONNECTIONS},
+                {"priority": "DEFAULT", "max_requests": _most_calls(topology, name, proxy), **_CONNECTIONS},
                 {"priority": "HIGH", "max_requests": 100_000, **_CONNECTIONS},
             ]
         },

@@ -22,7 +22,7 @@ class DeviceKnownError(Exception):
 
 
 class PasswordsBusyError(Exception):
-    """As many passwords are being hashed, or wait for it, as may, or as many as can be within a second."""
+    """No place is free to hash a password, or the wait for one would be longer than a second."""
 
 
 class Accounts(Protocol):

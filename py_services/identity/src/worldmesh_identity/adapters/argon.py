@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from threading import Lock
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -25,14 +23,6 @@ _PLACES = _THREADS + 20
 _LONGEST = 1.0
 # What the newest has of the estimate of how long one takes.
 _NEWEST = 0.2
-# Everything else that identity does comes first: argon2 takes four lanes for each thread, and with them the processors.
-_NICE = 10
-
-
-def _make_way() -> None:
-    # Linux counts niceness by thread; the lanes that argon2 starts inherit it.
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class ArgonPasswords:
@@ -44,13 +34,23 @@ class ArgonPasswords:
     def __init__(self, hasher: PasswordHasher | None = None, now: Callable[[], float] = time.monotonic) -> None:
         self._hasher = hasher or PasswordHasher()
         self._now = now
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2", initializer=_make_way)
-        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
+        self._lock = Lock()
         self._inside = 0
+        self._running = 0
         began = now()
         # Verified when there is no account, so that an answer takes as long.
         self._nobody = self._hasher.hash("nobody has this password")
-        self._takes = now() - began
+        # How long one takes while all threads hash: each has lanes for several processors, so one alone is quicker.
+        self._takes = _THREADS * (now() - began)
+
+    @property
+    def busy(self) -> bool:
+        """Whether one more would be refused now."""
+        inside = self._inside
+        if inside < _THREADS:
+            return False
+        return inside >= _PLACES or (inside + 1) * self._takes / _THREADS > _LONGEST
 
     async def hash(self, password: str) -> str:
         """The hash, with its salt and parameters."""
@@ -62,25 +62,14 @@ class ArgonPasswords:
         return matches and password_hash is not None
 
     async def _run(self, work: Callable[[], T]) -> T:
-        self._enter()
-        future = self._pool.submit(self._timed, work)
-        # Not when the caller stops waiting: a thread that has begun works on without it.
-        future.add_done_callback(self._leave)
-        return await asyncio.wrap_future(future)
-
-    @property
-    def busy(self) -> bool:
-        """Whether one more would be refused now."""
-        inside = self._inside
-        if inside < _THREADS:
-            return False
-        return inside >= _PLACES or (inside + 1) * self._takes / _THREADS > _LONGEST
-
-    def _enter(self) -> None:
         with self._lock:
             if self.busy:
                 raise PasswordsBusyError
+            future = self._pool.submit(self._timed, work)
             self._inside += 1
+        # Not when the caller stops waiting: a thread that has begun works on without it.
+        future.add_done_callback(self._leave)
+        return await asyncio.wrap_future(future)
 
     def _leave(self, _: Future[T]) -> None:
         with self._lock:
@@ -88,11 +77,15 @@ class ArgonPasswords:
 
     def _timed(self, work: Callable[[], T]) -> T:
         began = self._now()
+        with self._lock:
+            self._running += 1
         try:
             return work()
         finally:
             with self._lock:
-                self._takes += _NEWEST * (self._now() - began - self._takes)
+                if self._running == _THREADS:
+                    self._takes += _NEWEST * (self._now() - began - self._takes)
+                self._running -= 1
 
     def _verify(self, password_hash: str, password: str) -> bool:
         try:

@@ -105,16 +105,24 @@ class SigningIn:
             raise errors.passwords_busy()
         key = name_key(email)
         attempt = self._attempts.take(key, self._clock.now())
-        account = await self._accounts.by_email(key)
         try:
-            matches = await self._passwords.verify(account.password_hash if account else None, password)
-        except PasswordsBusyError:
+            account = await self._known(key, password)
+        except BaseException:  # whatever it was, nobody has learnt anything
             self._attempts.give_back(attempt)
-            raise errors.passwords_busy() from None
-        if account is None or not matches:
+            raise
+        if account is None:
             raise errors.credentials_invalid()
         self._attempts.give_back(attempt)
         return await self._sign_in(account, device_name)
+
+    async def _known(self, email_key: str, password: str) -> Account | None:
+        """The account of that e-mail, if the password is its own."""
+        account = await self._accounts.by_email(email_key)
+        try:
+            matches = await self._passwords.verify(account.password_hash if account else None, password)
+        except PasswordsBusyError:
+            raise errors.passwords_busy() from None
+        return account if matches else None
 
     async def bot(self, bot_token: str) -> SignedIn:
         """Sign in with a bot token. Each instance of a bot that does so has a session of its own."""
