@@ -80,6 +80,7 @@ new-service: tools ## Scaffold a Python service: NAME=quests
 
 .PHONY: build
 build: tools ## Build the Go services
+	@test -x $(BIN)/gateway || echo "== Go services (first time: about a minute)"
 	@cd $(ROOT) && go build -ldflags "-X $(GO_MODULE)/go_services/internal/kit.build=$$(tools/revision)" \
 		-o $(BIN)/ $(GO_SERVICES:%=./go_services/cmd/%)
 

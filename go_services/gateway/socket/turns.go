@@ -38,9 +38,15 @@ func (t *Turns) taken(begun bool) (rest func()) {
 	return func() { t.restFrom(since) }
 }
 
-// restFrom gives a turn back that was taken then, after as long as it was had: half of the time is for those who are in, the
-// more so the less there is of it.
-func (t *Turns) restFrom(taken time.Time) { time.AfterFunc(time.Since(taken), t.give) }
+// longestRest bounds how long nobody has a turn after another. Nothing that is done in one takes longer than this: what did
+// has waited for a processor that others had. To rest for as long as that, too, would let in the fewer the busier a machine
+// is, and at last so few that who comes back is late for its place in the room.
+const longestRest = 4 * time.Millisecond
+
+// restFrom gives a turn back that was taken then, after as long as it was had: half of the time is for those who are in.
+func (t *Turns) restFrom(taken time.Time) {
+	time.AfterFunc(min(time.Since(taken), longestRest), t.give)
+}
 
 func (t *Turns) take(begun bool) {
 	t.mu.Lock()

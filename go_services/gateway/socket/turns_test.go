@@ -81,17 +81,21 @@ func TestATurnThatComesTooLateIsNotUsed(t *testing.T) {
 	turns.take(false) // or waits for good
 }
 
-func TestATurnRestsForAsLongAsItWasHad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		turns := NewTurns(1)
-		turns.take(false)
-		had := turn{turns: turns, since: time.Now()}
-		time.Sleep(40 * time.Millisecond)
-		had.rest()
-		rested := time.Now()
-		turns.take(false)
-		if rest := time.Since(rested); rest != 40*time.Millisecond {
-			t.Errorf("the next had it %v later", rest)
-		}
-	})
+func TestATurnRestsForAsLongAsItWasHadButNotWhileItWaitedForAProcessor(t *testing.T) {
+	for had, rests := range map[time.Duration]time.Duration{
+		3 * time.Millisecond: 3 * time.Millisecond, 40 * time.Millisecond: longestRest,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			turns := NewTurns(1)
+			turns.take(false)
+			taken := turn{turns: turns, since: time.Now()}
+			time.Sleep(had)
+			taken.rest()
+			rested := time.Now()
+			turns.take(false)
+			if rest := time.Since(rested); rest != rests {
+				t.Errorf("had for %v, the next had it %v later, not %v", had, rest, rests)
+			}
+		})
+	}
 }

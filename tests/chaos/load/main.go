@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -74,6 +75,7 @@ type load struct {
 	ready chan struct{}
 	// expected is how many there are from the beginning.
 	expected int
+	halved   atomic.Int32 // how often it was halved how often everybody walks
 	notes    map[string]map[string]int
 	calm     time.Time // from when steps count as seen while all is calm
 	mark     time.Time
@@ -306,8 +308,9 @@ func (l *load) walk(ctx context.Context, group *sync.WaitGroup) {
 		b := flatbuffers.NewBuilder(256)
 		stands := i/len(l.rooms)%5 == 0
 		group.Go(func() {
+			n := 0
 			l.every(ctx, time.Duration(float64(time.Second)/l.plan.Rate), i, func() {
-				if !stands || !l.marked() {
+				if n++; n%(1<<l.halved.Load()) == 0 && !(stands && l.marked()) {
 					c.walk(b)
 				}
 			})
