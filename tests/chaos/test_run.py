@@ -135,12 +135,19 @@ def offered(
         (offered(10, offered=1.5, good=1.0), "only 1.5 times"),
         (offered(3, offered=3, good=0.95, failed=10), "10 a second were neither answered nor refused"),
         (offered(3, offered=3, good=0.95, silent=1), "1 were refused without a time"),
-        (offered(3, offered=3, good=0.95, after=69), "69 a second afterwards"),
+        (offered(3, offered=3, good=0.95, after=69), "69 a second after, 100 before all"),
     ],
 )
 def test_what_is_not_offered_is_not_promised_to_be_borne(result: Result, wrong: str) -> None:
     said = ROWS[27].check(result)
     assert (len(said), wrong in "".join(said)) == (int(bool(wrong)), True)
+
+
+def test_what_many_loads_one_after_another_leave_behind_is_seen() -> None:
+    results = [offered(times, offered=times, good=0.95, after=after) for times, after in ((3, 70), (10, 49))]
+    (first,), (second,) = (result["steps"]["M"] for result in results)
+    both = results[0] | results[1] | {"steps": {"M": [first, second | {"before_per_s": 70}]}}
+    assert ROWS[27].check(both) == ["M: 49 a second after, 100 before all"]
 
 
 def test_a_room_that_costs_too_much_is_slowed_for_as_long_as_it_does_and_the_others_notice_little() -> None:

@@ -93,6 +93,11 @@ async def test_a_wrong_password_and_an_unknown_email_look_the_same(
     assert await reason(call) == "CREDENTIALS_INVALID"
 
 
+async def test_an_email_of_blanks_is_nobodys(identity: IdentityServiceStub) -> None:
+    call = identity.SignInPassword(pb.SignInPasswordRequest(email="   ", password=PASSWORD), metadata=NOBODY)
+    assert await reason(call) == "CREDENTIALS_INVALID"
+
+
 async def test_guessing_a_password_is_slowed_down(identity: IdentityServiceStub) -> None:
     wrong = pb.SignInPasswordRequest(email=EMAIL, password="guess")
     reasons = [await reason(identity.SignInPassword(wrong, metadata=NOBODY)) for _ in range(11)]
@@ -105,7 +110,9 @@ async def test_guesses_at_once_are_slowed_down_as_those_one_by_one(identity: Ide
     reasons = await asyncio.gather(*calls)
     # Of those at once some may have been too many for the processors, which are no guesses.
     reasons += [await reason(identity.SignInPassword(wrong, metadata=NOBODY)) for _ in range(11)]
-    assert reasons.count("CREDENTIALS_INVALID") == 10
+    # An answer that is late by a hair was a guess, too.
+    wrong_guesses = reasons.count("CREDENTIALS_INVALID")
+    assert wrong_guesses <= 10 <= wrong_guesses + reasons.count("DEADLINE_EXCEEDED")
     assert set(reasons) <= {"RATE_LIMITED", "CREDENTIALS_INVALID", "DEADLINE_EXCEEDED"}
 
 

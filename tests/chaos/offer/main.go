@@ -39,7 +39,7 @@ const (
 	// waited in vain yet.
 	ramp = deadline
 	// glance is how long, and after how long, it is looked at how much ever more callers get.
-	glance, settled = 1500 * time.Millisecond, time.Second
+	glance, settled = time.Second, time.Second
 	// rest is what callers who call as fast as answers come wait after a refusal: they are told to wait for longer.
 	rest = 50 * time.Millisecond
 	// step is how often calls are sent that are due.

@@ -128,12 +128,13 @@ def _offer(scene: Scene) -> None:
             "method": f"/worldmesh.{method}",
             "requests": [base64.b64encode(each).decode() for each in requests],
             "times": list(times),
-            "seconds": 5,
+            "seconds": 4,
         }
         name = method.rpartition("/")[2]
         scene.figures["steps"][name] = steps = _offered(plan)
         for step in steps:
-            could = (step["before_per_s"] + step["after_per_s"]) / 2
+            # Less that is answered afterwards is no excuse, though the machine may have become slower.
+            could = max((step["before_per_s"] + step["after_per_s"]) / 2, step["before_per_s"])
             for what, rate in (("goodput", "good_per_s"), ("offered", "offered_per_s")):
                 scene.figures[f"{what} of {name} at {step['times']:g} x"] = step[rate] / could if could else 0.0
 
@@ -162,10 +163,8 @@ def _goodput(result: Result) -> list[str]:
                 wrong.append(f"{name}: {each['failed_per_s']:.0f} a second were neither answered nor refused")
             if each["silent"]:
                 wrong.append(f"{name}: {each['silent']} were refused without a time to try again")
-            if each["after_per_s"] < _AFTER * each["before_per_s"]:
-                wrong.append(
-                    f"{name}: {each['after_per_s']:.0f} a second afterwards, {each['before_per_s']:.0f} before"
-                )
+            if (after := each["after_per_s"]) < _AFTER * (before := steps[0]["before_per_s"]):
+                wrong.append(f"{name}: {after:.0f} a second after, {before:.0f} before all")
     return wrong
 
 
@@ -337,7 +336,7 @@ ROWS = (
     ),
     Row(
         27,
-        "3 and 10 times as many calls are offered as can be answered",
+        "3 and 10 times as many calls are offered as can be answered (to presence 3 times)",
         _offer,
         f"goodput ≥ 90 % and 80 % of capacity; what is refused says when to try again; {NONE_LOST}",
         5000,

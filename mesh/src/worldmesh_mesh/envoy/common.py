@@ -31,9 +31,9 @@ REFLECTION = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha
 HEALTH = "/grpc.health.v1.Health/"
 
 _HASH_HEADERS = {RouteKey.ROOM: "x-room-id", RouteKey.PRESENCE_SHARD: "x-presence-shard"}
-# What comes from outside is bounded more tightly than what services ask each other because of it, of several shards for
-# one call: what was let in is not to be refused half way.
-_CALLS_AT_ONCE = {"envoy-edge": {"python": 64, "go": 128}, "envoy-mesh": {"python": 64, "go": 512}}
+# What comes from outside is bounded more tightly than what services ask each other because of it: one call asks all of
+# presence's 16 shards at most, and what was let in is not to be refused half way.
+_CALLS_AT_ONCE = {"envoy-edge": {"python": 64, "go": 128}, "envoy-mesh": {"python": 64, "go": 128 * 16}}
 _CONNECTIONS: Json = {
     "max_connections": 10_000,
     "max_pending_requests": 10_000,

@@ -79,11 +79,12 @@ class ArgonPasswords:
         began = self._now()
         with self._lock:
             self._running += 1
+            shared = self._running == _THREADS
         try:
             return work()
         finally:
             with self._lock:
-                if self._running == _THREADS:
+                if shared and self._running == _THREADS:
                     self._takes += _NEWEST * (self._now() - began - self._takes)
                 self._running -= 1
 

@@ -24,10 +24,10 @@ class MongoAccounts:
     async def ensure_indexes(self) -> None:
         """Uniqueness is the database's to keep."""
         # MongoDB takes such an index only for a query of which it can tell that the filter holds for all that it finds:
-        # for one of equality it can of $gt, not of $type.
+        # for one of equality it can of $gte, not of $type.
         unique = [
             IndexModel(
-                [(name, ASCENDING)], unique=True, partialFilterExpression={name: {"$gt": ""}}, name=f"given_{name}"
+                [(name, ASCENDING)], unique=True, partialFilterExpression={name: {"$gte": ""}}, name=f"{name}_known"
             )
             for name in _UNIQUE
         ]
