@@ -162,13 +162,14 @@ func (o *offer) all(length time.Duration, times []float64) []outcome {
 	o.atOnce(settled, glance, fewest) // connections, caches
 	callers := capacity(func(callers int) outcome { return o.atOnce(settled, glance, callers) }).Callers
 	before := o.atOnce(ramp, length, callers)
+	silent := before.Silent
 	var outcomes []outcome
 	for _, n := range times {
 		next := o.openly(length, n*before.Good)
 		after := o.atOnce(ramp, length, callers)
 		next.Times, next.Callers, next.Before, next.After = n, callers, before.Good, after.Good
-		next.Silent += before.Silent + after.Silent
-		outcomes, before = append(outcomes, next), after
+		next.Silent += silent + after.Silent
+		outcomes, before, silent = append(outcomes, next), after, 0 // what is after one is before the next: it counts once
 	}
 	return outcomes
 }
