@@ -109,7 +109,7 @@ def _accounts(scene: Scene) -> list[bytes]:
 
 def _offer(scene: Scene) -> None:
     """Methods are called more often than can be answered: one that the service itself turns away, for it is slow on
-    purpose; two of a service in Python, of which Envoy lets only so many be under way; and one of a service in Go, that
+    purpose; two of services in Python, of which Envoy lets only so many be under way; and one of a service in Go, that
     answers more than Envoy passes on, asking several shards at once."""
     world = scene.world
     scene.mark()
