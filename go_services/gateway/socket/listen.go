@@ -79,6 +79,9 @@ func (l *Listener) Run(ctx context.Context, listener net.Listener) error {
 			}
 			l.afterFailure(err)
 			continue
+		case gone(conn):
+			_ = conn.Close()
+			continue
 		}
 		l.take(conn)
 	}

@@ -4,7 +4,10 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Turns bounds how much is worked at the same time on who comes: on accepting connections, TLS handshakes and tokens. When
@@ -85,7 +88,7 @@ func (t *Turns) give() {
 // nothing is said.
 type turn struct {
 	turns *Turns
-	until time.Time // when it is too late
+	until time.Time // when it is too late: the client has given up, too
 	begun bool
 	since time.Time // when it was taken; zero if it is not had
 }
@@ -99,7 +102,7 @@ func (t *turn) read(conn net.Conn, p []byte) (int, error) {
 	}
 	t.turns.take(t.begun)
 	t.begun, t.since = true, time.Now()
-	if t.since.After(t.until) { // the client has given up, too
+	if t.since.After(t.until) || gone(conn) {
 		return 0, os.ErrDeadlineExceeded
 	}
 	return n, nil
@@ -111,4 +114,24 @@ func (t *turn) rest() {
 		t.turns.restFrom(t.since)
 		t.since = time.Time{}
 	}
+}
+
+// gone says whether a client has closed its side. Of a crowd that is more than can be let in within the time that clients
+// wait, most have while they waited here, or in the kernel, with all in it that they had said before: who works on that
+// works for nobody, and has the next wait until they have gone, too.
+func gone(conn net.Conn) bool {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	left := false
+	_ = raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		left = err == nil && (info.State == unix.BPF_TCP_CLOSE_WAIT || info.State == unix.BPF_TCP_CLOSE)
+	})
+	return left
 }

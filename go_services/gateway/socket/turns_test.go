@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,6 +80,52 @@ func TestATurnThatComesTooLateIsNotUsed(t *testing.T) {
 	}
 	late.rest()
 	turns.take(false) // or waits for good
+}
+
+func TestNothingIsWorkedForWhoHasGone(t *testing.T) {
+	var handshakes atomic.Int32
+	l := open(t, true, func(l *Listener) {
+		l.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			handshakes.Add(1)
+			return nil, nil //nolint:nilnil // as it is
+		}
+	})
+	l.turns.take(false) // somebody else has the only one
+	hello := clientHello(t)
+	for range 3 { // the first is accepted and waits for its turn, the others wait in the kernel
+		conn, err := net.Dial("tcp", l.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write(hello); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.turns.give()
+	l.pair(dialect.FlatBuffers)
+	if n := handshakes.Load(); n != 1 {
+		t.Errorf("%d handshakes were begun for one client who is there", n)
+	}
+}
+
+// clientHello is what a client says first.
+func clientHello(t *testing.T) []byte {
+	t.Helper()
+	here, there := net.Pipe()
+	defer here.Close()
+	go func() {
+		defer there.Close()
+		_ = tls.Client(there, &tls.Config{ServerName: "127.0.0.1"}).Handshake()
+	}()
+	hello := make([]byte, 16<<10)
+	n, err := here.Read(hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hello[:n]
 }
 
 func TestATurnRestsForAsLongAsItWasHadButNotWhileItWaitedForAProcessor(t *testing.T) {

@@ -10,9 +10,7 @@ const (
 	// window to the next when all is calm.
 	calmWindow = time.Second
 	calmShare  = 0.25
-	// busy is how old steps are (p99, in ms) on a machine that has more to do than it can while all is calm: then nobody
-	// could tell what a fault adds, and everybody walks half as often, so often at most.
-	busy        = 250
+	// mostHalving is how often at most everybody begins to walk half as often.
 	mostHalving = 3
 )
 
@@ -25,26 +23,45 @@ type calmResult struct {
 }
 
 // calmDown waits until steps are seen about as fast in a second as in the one before: when many have just come in, they
-// are not. What is calm begins then, or when it has waited for as long as the plan says. On a machine that is too busy it
-// begins when there are so few steps that it is not.
+// are not. What is calm begins then, or when it has waited for as long as the plan says. On a machine that has more to do
+// than it can, nobody could tell what a fault adds: there everybody walks half as often, until it is not so busy.
 func (l *load) calmDown() calmResult {
-	start, r := time.Now(), calmResult{}
-	limit := time.Duration(l.plan.Settle * float64(time.Second))
-	for since, before := start, 0.0; !r.Steady && time.Since(since) < limit; {
+	start, w := time.Now(), wait{busy: l.plan.BusyMS, limit: l.plan.Settle}
+	for !w.over {
 		time.Sleep(calmWindow)
-		now := l.stepP99(time.Now().Add(-calmWindow))
-		r.Steady = steady(before, now)
-		before = now
-		if now > busy && (r.Steady || time.Since(since) >= limit) && r.Halved < mostHalving {
-			r.Halved = l.halved.Add(1)
-			since, before, r.Steady = time.Now(), 0, false
+		if w.look(l.stepP99(time.Now().Add(-calmWindow))) {
+			l.halved.Add(1)
 		}
 	}
-	r.After = time.Since(start).Seconds()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calm = time.Now()
-	return r
+	return calmResult{Steady: w.steady, After: time.Since(start).Seconds(), Halved: w.halved}
+}
+
+// wait is the wait until all is calm.
+type wait struct {
+	busy   float64 // steps older than this, in ms, show a machine that is too busy
+	limit  float64 // in seconds, for each pace at which everybody walks
+	waited float64 // at this one
+	before float64 // how old steps were in the window before; 0 if there was none
+	halved int32
+	steady bool
+	over   bool
+}
+
+// look is told how old steps were in a window, in ms, and says whether everybody is to walk half as often.
+func (w *wait) look(now float64) (halve bool) {
+	w.waited += calmWindow.Seconds()
+	w.steady = steady(w.before, now)
+	w.over = w.steady || w.waited >= w.limit
+	halve = w.over && max(w.before, now) > w.busy && w.halved < mostHalving
+	w.before = now
+	if halve {
+		w.halved++
+		w.waited, w.before, w.steady, w.over = 0, 0, false, false
+	}
+	return halve
 }
 
 // steady says whether two percentiles are about the same. None is below 0.

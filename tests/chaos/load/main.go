@@ -51,6 +51,8 @@ type plan struct {
 	Besides int `json:"besides"`
 	// Settle is for how many seconds `calm` waits at most.
 	Settle float64 `json:"settle"`
+	// BusyMS is how old steps are (p99) on a machine that has too much to do while all is calm.
+	BusyMS float64 `json:"busy_ms"`
 	crowd
 }
 

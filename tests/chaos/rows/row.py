@@ -85,8 +85,8 @@ Check: TypeAlias = Callable[[Result], list[str]]
 
 
 CALM_MS = 250
-"""A machine on which steps are older than this (p99) while all is calm is too busy to show what a fault adds: then it
-counts as calm that they are as old as this."""
+"""A machine on which steps are older than this (p99) while all is calm is too busy to show what a fault adds: everybody
+walks half as often there, and where that does not help it counts as calm that steps are as old as this."""
 
 
 def as_when_calm(result: Result) -> list[str]:
