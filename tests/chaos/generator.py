@@ -73,6 +73,10 @@ class Load:
         return self.answer()
 
 
+def _foreground(command: Sequence[str | Path]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
 _NICE = "5"
 
 
@@ -93,9 +97,11 @@ def background(command: Sequence[str | Path]) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def crowd(plan: Result) -> Iterator[Load]:
-    """Fills rooms with people, as the plan says; they are all in when this is entered."""
-    process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def crowd(plan: Result, *, nice: bool = False) -> Iterator[Load]:
+    """Fills rooms with people, as the plan says; they are all in when this is entered. Those who are `nice` make way for
+    others."""
+    start = background if nice else _foreground
+    process = start([PROGRAM])
     try:
         load = Load(process)
         load.tell(json.dumps(plan))

@@ -83,8 +83,13 @@ func TestATurnThatComesTooLateIsNotUsed(t *testing.T) {
 }
 
 func TestNothingIsWorkedForWhoHasGone(t *testing.T) {
-	var handshakes atomic.Int32
+	var handshakes, places atomic.Int32
 	l := open(t, true, func(l *Listener) {
+		acquire := l.Acquire
+		l.Acquire = func() bool {
+			places.Add(1)
+			return acquire()
+		}
 		l.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			handshakes.Add(1)
 			return nil, nil //nolint:nilnil // as it is
@@ -108,6 +113,9 @@ func TestNothingIsWorkedForWhoHasGone(t *testing.T) {
 	l.pair(dialect.FlatBuffers)
 	if n := handshakes.Load(); n != 1 {
 		t.Errorf("%d handshakes were begun for one client who is there", n)
+	}
+	if n := places.Load(); n > 2 { // the first may not have gone yet when it is accepted
+		t.Errorf("%d places were taken", n)
 	}
 }
 

@@ -135,12 +135,10 @@ func (c *client) session(ctx context.Context, gateway int) error {
 	}
 	alone := &alone{}
 	dialer.NetDial = func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-		if alone.Conn, err = dial(ctx, network, addr); err != nil {
-			return nil, err
-		}
-		alone.work()
-		return alone, nil
+		alone.Conn, err = dial(ctx, network, addr)
+		return alone, err
 	}
+	alone.work() // before the time for dialing begins
 	conn, reader, _, err := dialer.Dial(ctx, c.load.plan.URLs[gateway])
 	alone.done()
 	if err != nil {
