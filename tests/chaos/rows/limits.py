@@ -275,8 +275,8 @@ def _by_rule(result: Result) -> list[str]:
 
 
 _BACK_MS = 15_000
-# How many sockets there are for each member, each in another room: as many as shake hands and join within that time on two
-# slow cores that the generator shares.
+# How many sockets there are for each member, each in another room: as many as shake hands and join within that time on
+# two slow cores that the generator shares.
 _CROWD = 2
 # What gateways may take: for a client twice what one costs that is in and still, with TLS; a base for both of them.
 _KB_A_CLIENT, _FIXED_MB = 50, 150
