@@ -98,7 +98,7 @@ def background(command: Sequence[str | Path]) -> subprocess.Popen[str]:
 
 @contextmanager
 def crowd(plan: Result, *, nice: bool = False) -> Iterator[Load]:
-    """Fills rooms with people, as the plan says; they are all in when this is entered. `nice` people make way for others."""
+    """Fills rooms with people, as a plan says, who are in when this is entered. `nice` ones make way for others."""
     start = background if nice else _foreground
     process = start([PROGRAM])
     try:
