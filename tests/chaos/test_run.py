@@ -16,6 +16,7 @@ from tests.chaos.metrics import Sample, around_mark, risen
 from tests.chaos.presence import Change, told
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.calls import Called, figures
+from tests.chaos.rows.limits import shares
 from tests.chaos.rows.row import Row
 from tests.chaos.run import NEVER, broken, merged, numbers_of, run_row
 
@@ -114,14 +115,27 @@ def offered(
     step = {
         "before_per_s": 100,
         "after_per_s": after,
+        "beside_per_s": 100,
         "times": times,
         "offered_per_s": 100 * offered,
         "good_per_s": 100 * good,
         "failed_per_s": failed,
         "silent": silent,
     }
-    shares = {f"goodput of M at {times:g} x": good, f"offered of M at {times:g} x": offered}
-    return {"steps": {"M": [step]}} | shares
+    return {"steps": {"M": [step]}} | shares("M", step)
+
+
+def test_goodput_is_a_share_of_what_is_answered_while_as_many_are_turned_away() -> None:
+    step = {
+        "times": 3.0,
+        "before_per_s": 100,
+        "after_per_s": 120,
+        "beside_per_s": 60,
+        "offered_per_s": 330,
+        "good_per_s": 55,
+    }
+    told = {"goodput of M at 3 x": 55 / 60, "goodput in all of M at 3 x": 0.5, "offered of M at 3 x": 3.0}
+    assert shares("M", step) == pytest.approx(told)
 
 
 @pytest.mark.parametrize(

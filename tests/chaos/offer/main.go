@@ -1,6 +1,7 @@
 // Offer calls a method at the edge: first as fast as answers come, with ever more callers until no more is gained, which
-// is its capacity, then so many times as often, no matter what comes back. The plan is on standard input; what came of
-// each such offer is printed, a line of JSON in all.
+// is its capacity, then so many times as often, no matter what comes back. Then those callers call once more while as many
+// calls as were refused are made of what no service has: the edge turns them away by itself. The plan is on standard input;
+// what came of each such offer is printed, a line of JSON in all.
 package main
 
 import (
@@ -46,6 +47,8 @@ const (
 	step = 2 * time.Millisecond
 	// most bounds the calls under way.
 	most = 3900
+	// nowhere is a method that no service has.
+	nowhere = "/worldmesh.nowhere.v1.NowhereService/Nothing"
 )
 
 // plan is what to do.
@@ -70,6 +73,8 @@ type outcome struct {
 	Before  float64 `json:"before_per_s"`
 	After   float64 `json:"after_per_s"`
 	Callers int     `json:"callers"`
+	// Beside is how many of those are answered while as many others as were refused are turned away at the edge.
+	Beside  float64 `json:"beside_per_s"`
 	Offered float64 `json:"offered_per_s"`
 	Good    float64 `json:"good_per_s"`
 	Shed    float64 `json:"shed_per_s"`
@@ -166,6 +171,7 @@ func (o *offer) all(length time.Duration, times []float64) []outcome {
 	var outcomes []outcome
 	for _, n := range times {
 		next := o.openly(length, n*before.Good)
+		next.Beside = o.beside(length, callers, next.Offered-next.Good).Good
 		after := o.atOnce(ramp, length, callers)
 		next.Times, next.Callers, next.Before, next.After = n, callers, before.Good, after.Good
 		next.Silent += silent + after.Silent
@@ -214,14 +220,14 @@ func (t *tally) count() count {
 }
 
 // call calls once, and says whether it was refused.
-func (o *offer) call(t *tally) bool {
+func (o *offer) call(t *tally, method string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
 	t.sent.Add(1)
 	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+o.plan.Token)
 	turn := o.next.Add(1)
 	request, answer := raw(o.plan.Requests[turn%uint64(len(o.plan.Requests))]), raw(nil)
-	err := o.conns[turn%connections].Invoke(ctx, o.plan.Method, &request, &answer)
+	err := o.conns[turn%connections].Invoke(ctx, method, &request, &answer)
 	switch s := status.Convert(err); s.Code() {
 	case codes.OK:
 		t.good.Add(1)
@@ -268,41 +274,55 @@ func capacity(atOnce func(callers int) outcome) outcome {
 
 // atOnce has so many call as fast as answers come.
 func (o *offer) atOnce(ramp, length time.Duration, callers int) outcome {
-	told := counted(ramp, length, func(ctx context.Context, t *tally) {
-		var group sync.WaitGroup
-		for range callers {
-			group.Go(func() {
-				for ctx.Err() == nil {
-					if o.call(t) {
-						time.Sleep(rest)
-					}
-				}
-			})
-		}
-		group.Wait()
-	})
+	told := counted(ramp, length, func(ctx context.Context, t *tally) { o.callAtOnce(ctx, t, callers) })
 	told.Callers = callers
 	return told
 }
 
 // openly calls so often, whatever becomes of the calls before.
 func (o *offer) openly(length time.Duration, perSecond float64) outcome {
+	return counted(ramp, length, func(ctx context.Context, t *tally) { o.callOpenly(ctx, t, o.plan.Method, perSecond) })
+}
+
+// beside is atOnce while others call so often what the edge turns away.
+func (o *offer) beside(length time.Duration, callers int, perSecond float64) outcome {
 	return counted(ramp, length, func(ctx context.Context, t *tally) {
 		var group sync.WaitGroup
-		places := make(chan struct{}, most)
-		start, due := time.Now(), 0
-		for ticker := time.NewTicker(step); ctx.Err() == nil; <-ticker.C {
-			for ; due < int(time.Since(start).Seconds()*perSecond); due++ {
-				select {
-				case places <- struct{}{}:
-					group.Go(func() {
-						defer func() { <-places }()
-						o.call(t)
-					})
-				default: // more is under way than may be: it is not offered
-				}
-			}
-		}
+		group.Go(func() { o.callOpenly(ctx, &tally{why: map[string]int{}}, nowhere, perSecond) })
+		o.callAtOnce(ctx, t, callers)
 		group.Wait()
 	})
+}
+
+func (o *offer) callAtOnce(ctx context.Context, t *tally, callers int) {
+	var group sync.WaitGroup
+	for range callers {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				if o.call(t, o.plan.Method) {
+					time.Sleep(rest)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func (o *offer) callOpenly(ctx context.Context, t *tally, method string, perSecond float64) {
+	var group sync.WaitGroup
+	places := make(chan struct{}, most)
+	start, due := time.Now(), 0
+	for ticker := time.NewTicker(step); ctx.Err() == nil; <-ticker.C {
+		for ; due < int(time.Since(start).Seconds()*perSecond); due++ {
+			select {
+			case places <- struct{}{}:
+				group.Go(func() {
+					defer func() { <-places }()
+					o.call(t, method)
+				})
+			default: // more is under way than may be: it is not offered
+			}
+		}
+	}
+	group.Wait()
 }
