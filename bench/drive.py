@@ -171,6 +171,8 @@ class Rooms:
         ordered = self._ours("ordered", Size(rooms=1, members=100, rate=5))
         out["ordered_p50_ms"], out["ordered_p99_ms"] = round(ordered["p50_ms"], 2), round(ordered["p99_ms"], 2)
         out["delivered_share_ordered"] = round(ordered["delivered_share"], 4)
+        direct = unary(self._world, 500)["go_direct"]["p50_us"]
+        out["ordered_p50_to_rpc"] = round(1000 * ordered["p50_ms"] / direct, 1)
         out["delivered_share"] = min(value for key, value in out.items() if key.startswith("delivered_share_"))
         self._profile()
         return out
@@ -228,13 +230,18 @@ def full_room() -> Result:
     return out
 
 
-def rpc(world: World) -> Result:
-    """Unary calls, direct and through Envoy."""
-    say("rpc: unary calls to a Python and to a Go service, direct and through Envoy, in turns")
+def unary(world: World, calls: int) -> Result:
+    """Latencies of so many unary calls of each kind, by its name."""
     where = world.addresses
     services = where["services"]
     target = {"identity": services["identity-0"], "relay": services["relay-0"], "mesh": where["mesh"]}
-    done = load({"Mode": "rpc", "Certs": where["certs"], "Calls": 3000, "Target": target})
+    return load({"Mode": "rpc", "Certs": where["certs"], "Calls": calls, "Target": target})
+
+
+def rpc(world: World) -> Result:
+    """Unary calls, direct and through Envoy."""
+    say("rpc: unary calls to a Python and to a Go service, direct and through Envoy, in turns")
+    done = unary(world, 3000)
     out: Result = {f"rpc_{name}_{q}": round(v, 0) for name, latency in sorted(done.items()) for q, v in latency.items()}
     for language in ("go", "python"):
         by_envoy, direct = (out[f"rpc_{language}_{way}_p50_us"] for way in ("envoy", "direct"))

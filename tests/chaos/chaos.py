@@ -17,7 +17,7 @@ import httpx
 from tests.chaos.generator import Load, Result, crowd
 from tests.chaos.history import History
 from tests.chaos.network import Network, network
-from tests.chaos.rows.row import CALM_MS, Row, Scene, Setup, whole
+from tests.chaos.rows.row import TOO_BUSY_MS, Row, Scene, Setup, whole
 from tests.support.world import Guest, World, free_base, running_world
 
 
@@ -107,7 +107,7 @@ class Chaos:
             "tokens": tokens,
             "rate": self._size.rate,
             "settle": self._size.settle,
-            "busy_ms": CALM_MS,
+            "busy_ms": TOO_BUSY_MS,
             "seconds": 280,
         }
 

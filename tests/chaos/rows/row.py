@@ -84,9 +84,11 @@ Check: TypeAlias = Callable[[Result], list[str]]
 """What was not as promised, in words."""
 
 
-CALM_MS = 250
+TOO_BUSY_MS = 125
 """A machine on which steps are older than this (p99) while all is calm is too busy to show what a fault adds: everybody
-walks half as often there, and where that does not help it counts as calm that steps are as old as this."""
+walks half as often there, until it is not. A tick, and the way there and back, take half of this on one that is not."""
+CALM_MS = 250
+"""Where that did not help, it counts as calm that steps are as old as this."""
 
 
 def as_when_calm(result: Result) -> list[str]:
