@@ -62,7 +62,7 @@ class Chaos:
         people = self._people(self._size.members)
         plan = self._plan([p.access_token for p in people])
         crowded = plan | dict(row.crowd) | {"besides": row.witnesses}
-        # Where others measure, those must not be late for what this one has to do.
+        # Where witnesses measure, the crowd must not make them late.
         with crowd(crowded, nice=row.witnesses > 0) as load, ExitStack() as around:
             users = [p.user_id for p in people]
             witness = around.enter_context(self._witnesses(row, plan)) if row.witnesses else None
@@ -70,9 +70,8 @@ class Chaos:
             scene = Scene(self._world, rng, load, witness, self._network, self._history, users, len(plan["rooms"]))
             for watch in row.around:
                 around.enter_context(watch(scene))
-            scene.figures |= load.calm()
-            if witness:
-                witness.calm()
+            calm = load.calm()
+            scene.figures |= witness.calm() if witness else calm
             time.sleep(self._size.calm)
             try:
                 row.fault(scene)

@@ -81,8 +81,8 @@ _NICE = "5"
 
 
 def background(command: Sequence[str | Path]) -> subprocess.Popen[str]:
-    """Starts a program that speaks by pipes and makes way for others: who offers more than can be answered must not
-    take the processor from those who answer."""
+    """Starts a program that speaks by pipes and makes way for others: who offers more than can be answered, or comes in
+    a crowd, must not take the processor from those who answer."""
     process = subprocess.Popen(
         ["nice", "-n", _NICE, *command],
         stdin=subprocess.PIPE,

@@ -109,13 +109,23 @@ def test_calls_may_fail_until_a_bad_upstream_is_to_be_ejected(failed_at: tuple[f
 
 
 def offered(
-    times: float, *, offered: float, good: float, failed: float = 0, silent: int = 0, after: float = 100
+    times: float,
+    *,
+    offered: float,
+    good: float,
+    failed: float = 0,
+    silent: int = 0,
+    after: float = 100,
+    beside: float = 1,
+    away: float = 0,
 ) -> Result:
     """What row 27 has of a method of which a hundred calls a second can be answered."""
     step = {
         "before_per_s": 100,
         "after_per_s": after,
-        "beside_per_s": 100,
+        "beside_per_s": 100 * beside,
+        "away_per_s": 100 * (away or offered - good),
+        "shed_per_s": 100 * (offered - good),
         "times": times,
         "offered_per_s": 100 * offered,
         "good_per_s": 100 * good,
@@ -147,6 +157,10 @@ def test_goodput_is_a_share_of_what_is_answered_while_as_many_are_turned_away() 
         (offered(10, offered=10, good=0.79), "goodput 0.79"),
         (offered(10, offered=3, good=0.81), "at 3.0 times its capacity: goodput 0.81"),  # it is judged as three times
         (offered(10, offered=1.5, good=1.0), "only 1.5 times"),
+        (offered(3, offered=3, good=0.55, beside=0.6), "goodput in all 0.55"),
+        (offered(10, offered=10, good=0.24, beside=0.3), "goodput in all 0.24"),
+        (offered(10, offered=10, good=0.26, beside=0.3), ""),
+        (offered(3, offered=3, good=0.95, away=1.6), "160 a second were turned away beside it, 205 refused"),
         (offered(3, offered=3, good=0.95, failed=10), "10 a second were neither answered nor refused"),
         (offered(3, offered=3, good=0.95, silent=1), "1 were refused without a time"),
         (offered(3, offered=3, good=0.95, after=69), "69 a second after, 100 before all"),

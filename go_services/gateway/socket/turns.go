@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -102,8 +103,11 @@ func (t *turn) read(conn net.Conn, p []byte) (int, error) {
 	}
 	t.turns.take(t.begun)
 	t.begun, t.since = true, time.Now()
-	if t.since.After(t.until) || gone(conn) {
+	switch {
+	case t.since.After(t.until):
 		return 0, os.ErrDeadlineExceeded
+	case gone(conn):
+		return 0, io.EOF
 	}
 	return n, nil
 }
@@ -116,9 +120,9 @@ func (t *turn) rest() {
 	}
 }
 
-// gone says whether a client has closed its side. Of a crowd that is more than can be let in within the time that clients
-// wait, most have while they waited here, or in the kernel, with all in it that they had said before: who works on that
-// works for nobody, and has the next wait until they have gone, too.
+// gone says whether a client has closed its side. What it had said before still lies in the kernel, so that a read does not
+// tell. Of a crowd that is more than can be let in within the time that clients wait, most have gone when it is their turn:
+// a handshake with them is for nobody, and has the next wait until they have gone, too.
 func gone(conn net.Conn) bool {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
@@ -130,8 +134,9 @@ func gone(conn net.Conn) bool {
 	}
 	left := false
 	_ = raw.Control(func(fd uintptr) {
-		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		left = err == nil && (info.State == unix.BPF_TCP_CLOSE_WAIT || info.State == unix.BPF_TCP_CLOSE)
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		n, err := unix.Poll(poll, 0)
+		left = err == nil && n > 0 && poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
 	})
 	return left
 }

@@ -14,7 +14,27 @@ var door = make(chan struct{}, 1)
 // something has come to when it waits for more.
 type alone struct {
 	net.Conn
-	begun, works, over bool
+	waits, works, over bool
+}
+
+// knock waits until nobody else is about to begin.
+func (a *alone) knock() {
+	door <- struct{}{}
+	a.waits = true
+}
+
+// begin begins with a connection that is open.
+func (a *alone) begin(conn net.Conn) {
+	a.Conn = conn
+	a.work()
+	a.enter()
+}
+
+func (a *alone) enter() {
+	if a.waits {
+		a.waits = false
+		<-door
+	}
 }
 
 func (a *alone) Read(p []byte) (int, error) {
@@ -27,11 +47,6 @@ func (a *alone) Read(p []byte) (int, error) {
 }
 
 func (a *alone) work() {
-	if !a.begun {
-		a.begun = true
-		door <- struct{}{}
-		defer func() { <-door }()
-	}
 	handshakes <- struct{}{}
 	a.works = true
 }
@@ -43,8 +58,9 @@ func (a *alone) rest() {
 	}
 }
 
-// done ends it. What is read from now on is no handshake.
+// done ends it, also if nothing was begun. What is read from now on is no handshake.
 func (a *alone) done() {
 	a.over = true
+	a.enter()
 	a.rest()
 }

@@ -24,7 +24,7 @@ type calmResult struct {
 
 // calmDown waits until steps are seen about as fast in a second as in the one before: when many have just come in, they
 // are not. What is calm begins then, or when it has waited for as long as the plan says. On a machine that has more to do
-// than it can, nobody could tell what a fault adds: there everybody walks half as often, until it is not so busy.
+// than it can, nobody could tell what a fault adds: there everybody walks half as often, a few times at most.
 func (l *load) calmDown() calmResult {
 	start, w := time.Now(), wait{busy: l.plan.BusyMS, limit: l.plan.Settle}
 	for !w.over {

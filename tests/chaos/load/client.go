@@ -62,7 +62,8 @@ type client struct {
 	pending  []*message // not answered, in order
 	heard    map[string]int
 	sockets  int
-	backs    int // how often it came back since the mark
+	began    time.Time // when it dialed last
+	backs    int       // how often it came back since the mark
 	gaps     []gap
 	disorder int
 	lefts    int
@@ -102,7 +103,6 @@ func (c *client) run(ctx context.Context) {
 		return
 	}
 	for try := 0; ctx.Err() == nil; try++ {
-		started := time.Now()
 		err := c.session(ctx, (c.first+c.sockets)%len(c.load.plan.URLs))
 		if ctx.Err() != nil {
 			return
@@ -114,7 +114,7 @@ func (c *client) run(ctx context.Context) {
 			c.mu.Unlock()
 			return
 		}
-		if time.Since(started) > 5*time.Second {
+		if time.Since(c.began) > 5*time.Second {
 			try = 0
 		}
 		pause := min(50*time.Millisecond<<min(try, 5), time.Second)
@@ -135,10 +135,14 @@ func (c *client) session(ctx context.Context, gateway int) error {
 	}
 	alone := &alone{}
 	dialer.NetDial = func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
-		alone.Conn, err = dial(ctx, network, addr)
-		return alone, err
+		if conn, err = dial(ctx, network, addr); err != nil {
+			return nil, err
+		}
+		alone.begin(conn)
+		return alone, nil
 	}
-	alone.work() // before the time for dialing begins
+	alone.knock() // before the time for dialing begins
+	c.began = time.Now()
 	conn, reader, _, err := dialer.Dial(ctx, c.load.plan.URLs[gateway])
 	alone.done()
 	if err != nil {

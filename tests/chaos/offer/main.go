@@ -32,7 +32,7 @@ const (
 	connections = 40
 	// fewest is how many call as fast as answers come, to begin with, and enough how much more must be answered when they
 	// are twice as many, for it to go on: each call waits, so that few callers do not find out what can be answered.
-	fewest = 4
+	fewest = 8
 	enough = 1.05
 	// deadline is how long a caller waits.
 	deadline = 2 * time.Second
@@ -73,8 +73,9 @@ type outcome struct {
 	Before  float64 `json:"before_per_s"`
 	After   float64 `json:"after_per_s"`
 	Callers int     `json:"callers"`
-	// Beside is how many of those are answered while as many others as were refused are turned away at the edge.
+	// Beside is how many of those are answered while Away others, as many as were refused, are turned away at the edge.
 	Beside  float64 `json:"beside_per_s"`
+	Away    float64 `json:"away_per_s"`
 	Offered float64 `json:"offered_per_s"`
 	Good    float64 `json:"good_per_s"`
 	Shed    float64 `json:"shed_per_s"`
@@ -171,10 +172,11 @@ func (o *offer) all(length time.Duration, times []float64) []outcome {
 	var outcomes []outcome
 	for _, n := range times {
 		next := o.openly(length, n*before.Good)
-		next.Beside = o.beside(length, callers, next.Offered-next.Good).Good
 		after := o.atOnce(ramp, length, callers)
+		beside := o.beside(length, callers, next.Shed)
+		next.Beside, next.Away = beside.Good, beside.Away
 		next.Times, next.Callers, next.Before, next.After = n, callers, before.Good, after.Good
-		next.Silent += silent + after.Silent
+		next.Silent += silent + after.Silent + beside.Silent
 		outcomes, before, silent = append(outcomes, next), after, 0 // what is after one is before the next: it counts once
 	}
 	return outcomes
@@ -183,6 +185,9 @@ func (o *offer) all(length time.Duration, times []float64) []outcome {
 // tally counts how calls ended.
 type tally struct {
 	sent, good, shed, silent, failed atomic.Int64
+	// away is what no service has, and took how long that was called.
+	away atomic.Int64
+	took time.Duration
 
 	mu  sync.Mutex
 	why map[string]int
@@ -238,6 +243,8 @@ func (o *offer) call(t *tally, method string) bool {
 			t.silent.Add(1)
 		}
 		return true
+	case codes.Unimplemented:
+		t.away.Add(1)
 	default:
 		t.failed.Add(1)
 		t.note(s)
@@ -286,12 +293,19 @@ func (o *offer) openly(length time.Duration, perSecond float64) outcome {
 
 // beside is atOnce while others call so often what the edge turns away.
 func (o *offer) beside(length time.Duration, callers int, perSecond float64) outcome {
-	return counted(ramp, length, func(ctx context.Context, t *tally) {
+	others := &tally{why: map[string]int{}}
+	told := counted(settled, length, func(ctx context.Context, t *tally) {
 		var group sync.WaitGroup
-		group.Go(func() { o.callOpenly(ctx, &tally{why: map[string]int{}}, nowhere, perSecond) })
+		start := time.Now()
+		group.Go(func() {
+			o.callOpenly(ctx, others, nowhere, perSecond)
+			others.took = time.Since(start)
+		})
 		o.callAtOnce(ctx, t, callers)
 		group.Wait()
 	})
+	told.Away = float64(others.away.Load()) / others.took.Seconds()
+	return told
 }
 
 func (o *offer) callAtOnce(ctx context.Context, t *tally, callers int) {
