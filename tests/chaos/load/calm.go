@@ -10,8 +10,9 @@ const (
 	// window to the next when all is calm.
 	calmWindow = time.Second
 	calmShare  = 0.25
-	// mostHalving is how often at most everybody begins to walk half as often.
-	mostHalving = 3
+	// mostHalving is how often at most everybody begins to walk half as often. What costs are not steps but ticks with any:
+	// in a room of fifty there are fewer of those only when each walks less than once in two seconds.
+	mostHalving = 5
 )
 
 // calmResult is how the machine was before anything went wrong.
