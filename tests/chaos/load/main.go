@@ -308,9 +308,10 @@ func (l *load) start(ctx context.Context, group *sync.WaitGroup) {
 func (l *load) walk(ctx context.Context, group *sync.WaitGroup) {
 	for i, c := range l.clients {
 		b := flatbuffers.NewBuilder(256)
-		stands := i/len(l.rooms)%5 == 0
+		member := i / len(l.rooms)
+		stands := member%5 == 0
 		group.Go(func() {
-			n := 0
+			n := member // where it is not each time, others of its room walk at other times
 			l.every(ctx, time.Duration(float64(time.Second)/l.plan.Rate), i, func() {
 				if n++; n%(1<<l.halved.Load()) == 0 && !(stands && l.marked()) {
 					c.walk(b)
