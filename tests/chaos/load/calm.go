@@ -13,6 +13,8 @@ const (
 	// mostHalving is how often at most everybody begins to walk half as often. What costs are not steps but ticks with any:
 	// in a room of fifty there are fewer of those only when each walks less than once in two seconds.
 	mostHalving = 5
+	// mostSilence is how often at most it is halved how often rooms say something: what is said shows when they live again.
+	mostSilence = 2
 )
 
 // calmResult is how the machine was before anything went wrong.

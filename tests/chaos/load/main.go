@@ -77,7 +77,7 @@ type load struct {
 	ready chan struct{}
 	// expected is how many there are from the beginning.
 	expected int
-	halved   atomic.Int32 // how often it was halved how often everybody walks
+	halved   atomic.Int32 // how often it was halved how often everybody walks, and talks
 	notes    map[string]map[string]int
 	calm     time.Time // from when steps count as seen while all is calm
 	mark     time.Time
@@ -348,8 +348,11 @@ func (l *load) talk(ctx context.Context, group *sync.WaitGroup) {
 	talkers := l.plan.talkers(len(l.clients) / len(l.rooms))
 	for r := range l.rooms {
 		group.Go(func() {
-			n := 0
+			n, pauses := 0, r
 			l.every(ctx, l.plan.pause(), r, func() {
+				if pauses++; pauses%(1<<min(l.halved.Load(), mostSilence)) != 0 {
+					return
+				}
 				speaker := l.clients[n%talkers*len(l.rooms)+r]
 				speaker.speak(fmt.Sprintf("room %d message %d of %d", r, n, me))
 				n++
