@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import resource
 import ssl
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import cast
 
-import httpx
 from websockets.exceptions import ConnectionClosed
-from worldmesh.identity.v1 import identity_service_pb2 as identity
-from worldmesh.presence.v1 import presence_service_pb2 as presence
-from worldmesh.world.v1 import world_service_pb2 as rooms
 
 from tests.chaos.generator import PROGRAM, Result, background
 from tests.chaos.metrics import Sample, counting
 from tests.chaos.probe import hello
-from tests.support.world import ROOT, World
+from tests.support.world import World
 
 from .row import GATEWAY, NONE_LOST, Fault, Row, Scene, Setup, as_when_calm, pid_of
 
@@ -89,128 +83,6 @@ def _turned_away(result: Result) -> list[str]:
     wrong = [f"{result['unheard']} heard nothing: {result['unheard_why']}"] if result["unheard"] else []
     wrong += [] if result["turned_away"] else ["nobody was turned away"]
     return wrong + ([] if result["let_in_after"] else ["when there were descriptors again nobody was let in"])
-
-
-_PASSWORD = "a password of some length"
-
-
-def _accounts(scene: Scene) -> list[bytes]:
-    """Requests to sign in, each with an account of its own: as many as have to wait their turn, for guesses at one are
-    bounded by themselves."""
-    requests = []
-    with httpx.Client() as http:
-        for _ in range(_SIGN_IN):
-            name = f"offer{scene.rng.getrandbits(60):x}"
-            signs = {"email": f"{name}@example.com", "password": _PASSWORD}
-            http.post(f"{scene.world.rest}/v1/identity:signUp", json=signs | {"username": name}).raise_for_status()
-            requests.append(identity.SignInPasswordRequest(**signs).SerializeToString())
-    return requests
-
-
-def _offer(scene: Scene) -> None:
-    """Methods are called more often than can be answered: one that the service itself turns away, for it is slow on
-    purpose; two of services in Python, of which Envoy lets only so many be under way; and one of a service in Go, that
-    answers more than Envoy passes on, asking several shards at once.
-
-    Refusing takes processor, which services on the same machine lack. So goodput is a share of what is answered while
-    the edge turns as many calls away that no service has; `in all` is the share of what is answered when nothing else
-    is asked, which may be less."""
-    world = scene.world
-    scene.mark()
-    scene.figures["steps"] = {}
-    people = presence.BatchGetPresenceRequest(user_ids=scene.users[:16])
-    for method, requests, times in (
-        ("identity.v1.IdentityService/SignInPassword", _accounts(scene), _PROMISED),
-        ("identity.v1.IdentityService/GetSelf", [b""], _PROMISED),
-        ("world.v1.WorldService/ListRooms", [rooms.ListRoomsRequest(page_size=100).SerializeToString()], _PROMISED),
-        ("presence.v1.PresenceService/BatchGetPresence", [people.SerializeToString()], [min(_PROMISED)]),
-    ):
-        plan = {
-            "target": world.addresses["grpc"],
-            "ca": world.addresses["ca"],
-            "token": world.guest("offer").access_token,
-            "method": f"/worldmesh.{method}",
-            "requests": [base64.b64encode(each).decode() for each in requests],
-            "times": list(times),
-            "seconds": 4,
-        }
-        name = method.rpartition("/")[2]
-        scene.figures["steps"][name] = steps = _offered(plan)
-        for step in steps:
-            scene.figures |= shares(name, step)
-
-
-def shares(name: str, step: Result) -> Result:
-    """How much was offered of a method, and answered, as shares of what could be."""
-    # Less that is answered afterwards is no excuse, though the machine may have become slower.
-    could = max((step["before_per_s"] + step["after_per_s"]) / 2, step["before_per_s"])
-    return {
-        f"{what} of {name} at {step['times']:g} x": step[rate] / of if of else 0.0
-        for what, rate, of in (
-            ("goodput", "good_per_s", step["beside_per_s"]),
-            ("goodput in all", "good_per_s", could),
-            ("offered", "offered_per_s", could),
-        )
-    }
-
-
-def _offered(plan: Result) -> list[Result]:
-    with background([OFFER]) as offer:
-        try:
-            told, _ = offer.communicate(json.dumps(plan), timeout=90)
-        finally:
-            offer.kill()
-    if offer.returncode:
-        raise RuntimeError(f"the offer ended with {offer.returncode}")
-    return cast("list[Result]", json.loads(told))
-
-
-def _goodput(result: Result) -> list[str]:
-    wrong = []
-    for name, steps in result["steps"].items():
-        for each in steps:
-            share, offered = (result[f"{what} of {name} at {each['times']:g} x"] for what in ("goodput", "offered"))
-            if offered < _LEAST_OFFERED:
-                wrong.append(f"{name}: only {offered:.1f} times its capacity could be offered")
-            if share < promised(offered):
-                wrong.append(f"{name} at {offered:.1f} times its capacity: goodput {share:.2f}")
-            in_all = result[f"goodput in all of {name} at {each['times']:g} x"]
-            if in_all < promised(offered, _IN_ALL):
-                wrong.append(f"{name} at {offered:.1f} times its capacity: goodput in all {in_all:.2f}")
-            if (away := each["away_per_s"]) < _AWAY * each["shed_per_s"]:
-                wrong.append(
-                    f"{name}: {away:.0f} a second were turned away beside it, {each['shed_per_s']:.0f} refused"
-                )
-            if each["failed_per_s"] > _FAILED * each["offered_per_s"]:
-                wrong.append(f"{name}: {each['failed_per_s']:.0f} a second were neither answered nor refused")
-            if each["silent"]:
-                wrong.append(f"{name}: {each['silent']} were refused without a time to try again")
-            if (after := each["after_per_s"]) < _AFTER * (before := steps[0]["before_per_s"]):
-                wrong.append(f"{name}: {after:.0f} a second after, {before:.0f} before all")
-    return wrong
-
-
-OFFER = ROOT / ".build/chaos/offer"
-# So many times the capacity are offered, and at least such a share of it must be answered. Where the generator gets to
-# less, on the same machine, the figures say to how much, and it is judged by that.
-_PROMISED = {3.0: 0.9, 10.0: 0.8}
-# The same of what is answered when nothing else is asked: on two cores what is refused takes about one of them.
-_IN_ALL = {3.0: 0.6, 10.0: 0.25}
-# The share of what was refused that must be turned away where that is compared.
-_AWAY = 0.8
-_LEAST_OFFERED = 2.0
-# The share of what is offered that may end otherwise than by an answer or by being refused.
-_FAILED = 0.01
-# What must be answered afterwards, as a share of what was before: when the load is gone nothing may be left of it. How
-# fast a shared machine is changes by about as much.
-_AFTER = 0.7
-_SIGN_IN = 40
-
-
-def promised(offered: float, shares: Mapping[float, float] = _PROMISED) -> float:
-    """The share that must be answered, when so many times the capacity is really offered."""
-    (low, most), (high, least) = shares.items()
-    return most + (least - most) * min(max((offered - low) / (high - low), 0.0), 1.0)
 
 
 def _told(command: str) -> Fault:
@@ -359,17 +231,5 @@ ROWS = (
         setup=Setup(),  # its members are held for a while
         around=(counting(("relay-0", "relay-1"), _tempo),),
         check=_by_rule,
-    ),
-    Row(
-        27,
-        "3 and 10 times as many calls are offered as can be answered (to presence 3 times)",
-        _offer,
-        "goodput ≥ 90 % and 80 % of what is answered while the edge turns as many away, ≥ 60 % and 25 % in all; "
-        f"what is refused says when to try again; {NONE_LOST}",
-        5000,
-        seconds=1,
-        # They make too few steps for it to be seen when all is calm.
-        crowd={"rate": 0.02, "words": 1, "settle": 2},
-        check=_goodput,
     ),
 )
