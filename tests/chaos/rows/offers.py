@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from functools import partial
+from typing import TypeAlias, cast
 
 import httpx
 from worldmesh.identity.v1 import identity_service_pb2 as identity
@@ -62,11 +63,11 @@ def _people(scene: Scene) -> list[bytes]:
     return [presence.BatchGetPresenceRequest(user_ids=scene.users[:16]).SerializeToString()]
 
 
-Offered = tuple[str, Callable[[Scene], list[bytes]], Sequence[float]]
+Method: TypeAlias = tuple[str, Callable[[Scene], list[bytes]], Sequence[float]]
 """A method, requests of it, and how many times its capacity is offered, one after another."""
 
 
-def _offer(*methods: Offered) -> Fault:
+def _offer(*methods: Method) -> Fault:
     """Methods are called more often than can be answered.
 
     Refusing takes processor, which services on the same machine lack. So goodput is a share of what is answered while
@@ -79,7 +80,7 @@ def _offer(*methods: Offered) -> Fault:
         for method, requests, times in methods:
             name = method.rpartition("/")[2]
             encoded = [base64.b64encode(each).decode() for each in requests(scene)]
-            steps, tries = best(name, lambda: _offered(scene, method, encoded, times))  # noqa: B023 - called at once
+            steps, tries = best(name, partial(_offered, scene, method, encoded, times))
             scene.figures["steps"][name] = steps
             scene.figures[f"tries of {name}"] = tries
             for step in steps:
@@ -164,7 +165,7 @@ def _goodput(result: Result) -> list[str]:
     return [wrong for name, steps in result["steps"].items() for wrong in broken(name, steps)]
 
 
-def _row(number: int, name: str, *methods: Offered) -> Row:
+def _row(number: int, name: str, *methods: Method) -> Row:
     return Row(
         number,
         name,
