@@ -169,10 +169,16 @@ func (e streamEnd) defective() bool {
 
 func (e streamEnd) why() string {
 	if e.moved {
-		return "moved"
+		return endMoved
 	}
-	return "lost"
+	return endLost
 }
+
+// Why streams of rooms end, in the metrics.
+const (
+	endMoved = "moved"
+	endLost  = "lost"
+)
 
 // serve opens a stream, says who is in, and serves it until it ends.
 func (a *attachment) serve(parent context.Context, host string) (end streamEnd) {
@@ -204,9 +210,10 @@ func (a *attachment) serve(parent context.Context, host string) (end streamEnd) 
 		a.metrics.staleEpochs.Inc()
 		return streamEnd{err: errStale}
 	}
-	defer func(began time.Time) { end.began = began }(time.Now())
+	began := time.Now()
+	defer func() { end.began = began }()
 	a.pace.forget()
-	steady := time.AfterFunc(steadyTime, func() { a.outage.back(0) })
+	steady := time.AfterFunc(steadyTime, func() { a.outage.back(0, began) })
 	defer steady.Stop()
 	defer a.watch.add(a.roomID, first.GetOpened(), cancel)()
 	return a.follow(ctx, cancel, stream)

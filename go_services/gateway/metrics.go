@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
+	gatewayv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/gateway/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 )
@@ -76,6 +77,7 @@ func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 	}, func() float64 { return float64(turns.Waiting()) })
 	registry.MustRegister(sockets, waiting, m.frames, m.drops, m.closes, m.rooms, m.batches, m.stepDrops, m.reattachments,
 		m.staleEpochs, m.panics)
+	m.begin()
 	for d := range m.sockets {
 		m.sockets[d] = sockets.WithLabelValues(dialect.Dialect(d).String())
 	}
@@ -89,6 +91,29 @@ func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 	}
 	m.stateDrops = m.drops.WithLabelValues("state")
 	return m
+}
+
+// begin has counters be there from the beginning: how much one rises does not count its first value.
+func (m *metrics) begin() {
+	for code := range gatewayv1.CloseCode_name {
+		if code != 0 {
+			m.closes.WithLabelValues(strconv.Itoa(int(code)))
+		}
+	}
+	for _, code := range []uint16{
+		socket.CloseNormal, socket.CloseProtocol, closeGone, socket.CloseNotUTF8, socket.ClosePolicy, socket.CloseTooLarge, socket.CloseInternal,
+	} {
+		m.closes.WithLabelValues(strconv.Itoa(int(code)))
+	}
+	for _, channel := range []string{"state", "ordered", "broken"} {
+		m.drops.WithLabelValues(channel)
+	}
+	for _, why := range []string{endMoved, endLost} {
+		m.reattachments.WithLabelValues(why)
+	}
+	for _, at := range []string{"socket", "room"} {
+		m.panics.WithLabelValues(at)
+	}
 }
 
 // kindOf is a kind of frame as it is called in JSON: `StateBatch` is `state_batch`.

@@ -25,6 +25,27 @@ func TestKindsOfFramesAreCountedUnderTheirNamesOnThePage(t *testing.T) {
 	}
 }
 
+func TestWhatIsToAlertOnIsCountedFromTheBeginning(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	newMetrics(registry, socket.NewTurns(1))
+	for metric, c := range map[string]struct {
+		label string
+		among []string
+	}{
+		"worldmesh_gateway_closes_total":        {"code", []string{"1006", "1011", "4001", "4002", "4100", "4302"}},
+		"worldmesh_gateway_queue_drops_total":   {"channel", []string{"state", "ordered", "broken"}},
+		"worldmesh_gateway_reattachments_total": {"why", []string{"lost", "moved"}},
+		"worldmesh_gateway_panics_total":        {"at", []string{"socket", "room"}},
+	} {
+		counted := labelsOf(t, registry, metric, c.label)
+		for _, value := range c.among {
+			if !slices.Contains(counted, value) {
+				t.Errorf("%s has %q, not %s", metric, counted, value)
+			}
+		}
+	}
+}
+
 // labelsOf is what a label of a metric has been.
 func labelsOf(t *testing.T, registry *prometheus.Registry, metric, label string) (values []string) {
 	t.Helper()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"log/slog"
 	"sync"
+	"time"
 )
 
 // outage says once that one of some streams is lost, and once that there are all again.
@@ -10,8 +11,10 @@ type outage struct {
 	what string
 	log  *slog.Logger
 
-	mu  sync.Mutex
-	out map[uint32]struct{} // by their numbers
+	mu    sync.Mutex
+	out   map[uint32]struct{} // by their numbers
+	began time.Time           // when the first of those was lost
+	was   bool                // there were all of them once
 }
 
 func newOutage(what string, log *slog.Logger) *outage {
@@ -22,18 +25,26 @@ func (o *outage) lost(number uint32, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.out) == 0 {
-		o.log.Warn(o.what+" ended", "error", errText(err))
+		o.began = time.Now()
+		happened := " can not be opened"
+		if o.was {
+			happened = " ended"
+		}
+		o.log.Warn(o.what+happened, "error", errText(err))
 	}
 	o.out[number] = struct{}{}
 }
 
-func (o *outage) back(number uint32) {
+// back takes note of a stream that lives, since then: it may be known only later that it lives for long.
+func (o *outage) back(number uint32, since time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.out) == 0 {
+		o.was = true
 		return
 	}
 	if delete(o.out, number); len(o.out) == 0 {
-		o.log.Info(o.what + " is back")
+		o.was = true
+		o.log.Info(o.what+" is back", "lost_ms", max(0, since.Sub(o.began)).Milliseconds())
 	}
 }

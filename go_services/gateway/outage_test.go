@@ -17,17 +17,17 @@ import (
 func TestAnOutageIsSaidOnceAndThatItIsOver(t *testing.T) {
 	var said bytes.Buffer
 	o := newOutage("a stream", slog.New(slog.NewTextHandler(&said, nil)))
-	o.back(1)
+	o.back(1, time.Now())
 	for range 3 {
 		o.lost(1, errors.New("why"))
 		o.lost(2, nil)
 	}
-	o.back(2)
+	o.back(2, time.Now())
 	if text := said.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "a stream ended") || !strings.Contains(text, "why") {
 		t.Errorf("it says %q", text)
 	}
-	o.back(1)
-	o.back(1)
+	o.back(1, time.Now())
+	o.back(1, time.Now())
 	if text := said.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "a stream is back") {
 		t.Errorf("it says %q", text)
 	}
@@ -35,6 +35,24 @@ func TestAnOutageIsSaidOnceAndThatItIsOver(t *testing.T) {
 	if text := said.String(); strings.Count(text, "a stream ended") != 2 {
 		t.Errorf("the next is not said: %q", text)
 	}
+}
+
+func TestAnOutageThatIsOverSaysHowLongItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		o := newOutage("a stream", slog.New(slog.NewTextHandler(&said, nil)))
+		o.lost(1, errors.New("why"))
+		if text := said.String(); !strings.Contains(text, "a stream can not be opened") {
+			t.Errorf("of one that never was it says %q", text)
+		}
+		time.Sleep(200 * time.Millisecond)
+		opened := time.Now()
+		time.Sleep(3 * time.Second) // until it is known to be steady
+		o.back(1, opened)
+		if text := said.String(); !strings.Contains(text, "lost_ms=200") {
+			t.Errorf("it says %q", text)
+		}
+	})
 }
 
 // downIdentity has no stream of revocations for a while.

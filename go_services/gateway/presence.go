@@ -206,7 +206,7 @@ func (s *presenceShard) tell(
 			return err
 		}
 		wait.reset()
-		s.outage.back(s.number)
+		s.outage.back(s.number, time.Now())
 		if !more {
 			s.acknowledged()
 		}

@@ -65,7 +65,8 @@ func (r *revocations) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	steady := time.AfterFunc(healthy, func() { r.outage.back(0) })
+	opened := time.Now()
+	steady := time.AfterFunc(healthy, func() { r.outage.back(0, opened) })
 	defer steady.Stop()
 	for {
 		revoked, err := stream.Recv()

@@ -160,16 +160,27 @@ func (h *hub) release(id string, claim store.Claim) {
 	}
 }
 
+// What comes of claims, in the metrics.
+const (
+	claimGranted = "granted"
+	claimStolen  = "stolen"
+	claimMoved   = "moved"
+	claimAgain   = "again"
+	claimFailed  = "failed"
+)
+
+var claimOutcomes = [...]string{claimGranted, claimStolen, claimMoved, claimAgain, claimFailed}
+
 func claimOutcome(stolen bool, err error) string {
 	switch {
 	case isMoved(err) != nil:
-		return "moved"
+		return claimMoved
 	case err != nil:
-		return "failed"
+		return claimFailed
 	case stolen:
-		return "stolen"
+		return claimStolen
 	default:
-		return "granted"
+		return claimGranted
 	}
 }
 

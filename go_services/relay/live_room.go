@@ -40,6 +40,10 @@ const (
 	endPanicked   = "panicked"
 )
 
+var endReasons = [...]string{
+	endIdle, endDrained, endRebalanced, endFenced, endTaken, endLeaseLost, endPanicked,
+}
+
 // liveRoom drives one room's core: it serializes what comes in, arms the tick, has the log written, and hands what comes
 // out to streams.
 type liveRoom struct {
@@ -342,6 +346,9 @@ func (l *liveRoom) appendOnce(b batch) error {
 func (l *liveRoom) logged(b batch) {
 	l.do(func(now time.Time, core *room.Room) {
 		l.unwritten = l.unwritten[len(b.entries):]
+		if l.stalling {
+			l.log.Info("the room's log can be written to again", "room", l.id)
+		}
 		l.stalling, l.confirmed = false, time.Now()
 		if b.era == 0 {
 			l.tellsLost = l.frozen && !b.last
@@ -399,7 +406,7 @@ func (l *liveRoom) claimAgain(era uint64) error {
 	if !claim.Granted {
 		return store.ErrFenced
 	}
-	l.metrics.claims.WithLabelValues("again").Inc()
+	l.metrics.claims.WithLabelValues(claimAgain).Inc()
 	l.locked(func() {
 		if l.ended {
 			return

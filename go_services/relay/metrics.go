@@ -82,6 +82,12 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		channel := roomv1.Channel(number)
 		m.deliveries[channel] = deliveries.WithLabelValues(channelName(channel))
 	}
+	for _, outcome := range claimOutcomes { // from the beginning: how much a counter rises does not count its first value
+		m.claims.WithLabelValues(outcome)
+	}
+	for _, why := range endReasons {
+		m.ends.WithLabelValues(why)
+	}
 	registry.MustRegister(m.rooms, m.leaving, m.members, deliveries, m.inputs, m.drops, m.tickLag)
 	registry.MustRegister(m.held, m.tickTime, m.slowed, m.slowdowns)
 	registry.MustRegister(m.claims, m.ends, m.appendTime, m.appendFailures)
