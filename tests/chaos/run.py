@@ -155,7 +155,7 @@ def main() -> int:
     )
     parser.add_argument("--rows", default="", help="numbers of rows, for example 1,5; all by default")
     parser.add_argument("--seeds", type=int, default=1, help="how often each row is run, each time with another seed")
-    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default: %(default)s)")
     parser.add_argument("--rooms", type=int, default=Size.rooms, help="how many there are (default: %(default)s)")
     parser.add_argument(
         "--members", type=int, default=Size.members, help="how many people are in each (default: %(default)s)"
