@@ -129,7 +129,7 @@ func (a *attachment) contain() {
 		return
 	}
 	a.log.Error("the gateway panicked at a room", "room", a.roomID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	a.metrics.panics.WithLabelValues("room").Inc()
+	a.metrics.panics.WithLabelValues(panickedRoom).Inc()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.fan.all = outgoing{} // it may be what is held, which is not to be tried again

@@ -150,7 +150,7 @@ func (c *client) contain(ctx context.Context) {
 	}
 	c.gateway.log.ErrorContext(ctx, "the gateway panicked at a client's frame", "session", c.session.ID,
 		"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	c.gateway.metrics.panics.WithLabelValues("socket").Inc()
+	c.gateway.metrics.panics.WithLabelValues(panickedSocket).Inc()
 	defer func() {
 		_ = recover() // it may fail at the same again: then it has no last word
 		if !c.socket.Closed() {
@@ -358,7 +358,7 @@ func (c *client) sendFailed(err error) {
 		c.socket.Abort()
 		return
 	}
-	c.gateway.metrics.drops.WithLabelValues("ordered").Inc()
+	c.gateway.metrics.drops.WithLabelValues(droppedOrdered).Inc()
 	c.do(context.Background(), c.with((*session.Session).TooSlow))
 }
 

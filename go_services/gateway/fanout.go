@@ -81,7 +81,7 @@ func (f *fanOut) message(d dialect.Dialect, flat []byte) ([]byte, bool) {
 	}
 	var err error
 	if f.json, err = dialect.AppendJSON(f.json[:0], flat, &f.batch); err != nil {
-		f.metrics.drops.WithLabelValues("broken").Inc()
+		f.metrics.drops.WithLabelValues(droppedBroken).Inc()
 		return nil, false
 	}
 	return f.json, true
@@ -116,7 +116,7 @@ func (a *attachment) write(d *roomv1.Delivery, frame []byte) {
 	state := d.GetChannel() == roomv1.Channel_CHANNEL_STATE
 	kind, n, err := a.fan.learn(frame)
 	if err != nil {
-		a.fan.metrics.drops.WithLabelValues("broken").Inc()
+		a.fan.metrics.drops.WithLabelValues(droppedBroken).Inc()
 		return
 	}
 	if n.tick {

@@ -12,6 +12,15 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/gateway/socket"
 )
 
+// What is not sent, and what ends by a panic, in the metrics.
+const (
+	droppedState   = "state"
+	droppedOrdered = "ordered"
+	droppedBroken  = "broken"
+	panickedSocket = "socket"
+	panickedRoom   = "room"
+)
+
 // bodies is how many kinds of server frames there are, NONE included.
 const bodies = int(clientv1.ServerBodyRoster) + 1
 
@@ -89,7 +98,7 @@ func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 		kind := kindOf(name)
 		m.received[kind] = m.frames.WithLabelValues("in", kind)
 	}
-	m.stateDrops = m.drops.WithLabelValues("state")
+	m.stateDrops = m.drops.WithLabelValues(droppedState)
 	return m
 }
 
@@ -105,13 +114,13 @@ func (m *metrics) begin() {
 	} {
 		m.closes.WithLabelValues(strconv.Itoa(int(code)))
 	}
-	for _, channel := range []string{"state", "ordered", "broken"} {
+	for _, channel := range []string{droppedState, droppedOrdered, droppedBroken} {
 		m.drops.WithLabelValues(channel)
 	}
 	for _, why := range []string{endMoved, endLost} {
 		m.reattachments.WithLabelValues(why)
 	}
-	for _, at := range []string{"socket", "room"} {
+	for _, at := range []string{panickedSocket, panickedRoom} {
 		m.panics.WithLabelValues(at)
 	}
 }

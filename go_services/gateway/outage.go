@@ -14,7 +14,6 @@ type outage struct {
 	mu    sync.Mutex
 	out   map[uint32]struct{} // by their numbers
 	began time.Time           // when the first of those was lost
-	was   bool                // there were all of them once
 }
 
 func newOutage(what string, log *slog.Logger) *outage {
@@ -26,11 +25,7 @@ func (o *outage) lost(number uint32, err error) {
 	defer o.mu.Unlock()
 	if len(o.out) == 0 {
 		o.began = time.Now()
-		happened := " can not be opened"
-		if o.was {
-			happened = " ended"
-		}
-		o.log.Warn(o.what+happened, "error", errText(err))
+		o.log.Warn(o.what+" is not there", "error", errText(err))
 	}
 	o.out[number] = struct{}{}
 }
@@ -40,11 +35,9 @@ func (o *outage) back(number uint32, since time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.out) == 0 {
-		o.was = true
 		return
 	}
 	if delete(o.out, number); len(o.out) == 0 {
-		o.was = true
 		o.log.Info(o.what+" is back", "lost_ms", max(0, since.Sub(o.began)).Milliseconds())
 	}
 }

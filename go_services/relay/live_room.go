@@ -346,11 +346,12 @@ func (l *liveRoom) appendOnce(b batch) error {
 func (l *liveRoom) logged(b batch) {
 	l.do(func(now time.Time, core *room.Room) {
 		l.unwritten = l.unwritten[len(b.entries):]
-		if l.stalling {
-			l.log.Info("the room's log can be written to again", "room", l.id)
-		}
-		l.stalling, l.confirmed = false, time.Now()
+		l.confirmed = time.Now()
 		if b.era == 0 {
+			if l.stalling {
+				l.log.Info("the room's log can be written to again", "room", l.id)
+			}
+			l.stalling = false
 			l.tellsLost = l.frozen && !b.last
 			core.LostTold(b.lost)
 		}

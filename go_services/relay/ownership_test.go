@@ -1,7 +1,10 @@
 package relay
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -193,6 +196,11 @@ func TestWhileTheLogCanNotBeWrittenToStepsGoOnAndNothingElseIsTaken(t *testing.T
 	a := p.a.attach(t, "gateway-0", "room_a")
 	a.join(1, "usr_ann")
 	a.next(clientv1.ServerBodySnapshot)
+	p.a.hub.mu.Lock()
+	live := p.a.hub.rooms["room_a"].live
+	p.a.hub.mu.Unlock()
+	var said bytes.Buffer // the room's lock guards it
+	live.locked(func() { live.log = slog.New(slog.NewTextHandler(&said, nil)) })
 	p.broken.Store(true)
 	a.inputs(chat(1, "in flight"))
 	refused := chat(1, "refused")
@@ -223,6 +231,15 @@ func TestWhileTheLogCanNotBeWrittenToStepsGoOnAndNothingElseIsTaken(t *testing.T
 	until(t, "it takes words again", func() bool {
 		a.inputs(chat(1, "after"))
 		return !p.a.waits()
+	})
+	until(t, "it says so", func() (told bool) {
+		live.locked(func() { told = strings.Contains(said.String(), "can be written to again") })
+		return told
+	})
+	live.locked(func() {
+		if text := said.String(); strings.Count(text, "can not be written to") != 1 || strings.Count(text, "\n") != 2 {
+			t.Errorf("it says %q", text)
+		}
 	})
 }
 

@@ -89,6 +89,7 @@ _EVERY_ROW = frozenset(
 """What the load generator says of every run; a row's own figures are told by their names."""
 
 _IF_ANY = (
+    "steps_halved",
     "refused",
     "room_left",
     "came",

@@ -16,7 +16,7 @@ from tests.chaos.metrics import Sample, around_mark, risen
 from tests.chaos.presence import Change, told
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.calls import Called, figures
-from tests.chaos.rows.offers import best, shares
+from tests.chaos.rows.offers import best, shares, too_little
 from tests.chaos.rows.row import Row
 from tests.chaos.run import NEVER, broken, merged, numbers_of, run_row
 
@@ -122,6 +122,7 @@ def offered(
     """What row 27 has of a method of which a hundred calls a second can be answered."""
     step = {
         "before_per_s": 100,
+        "before_all_per_s": 100,
         "after_per_s": after,
         "beside_per_s": 100 * beside,
         "away_per_s": 100 * (away or offered - good),
@@ -157,9 +158,9 @@ def test_goodput_is_a_share_of_what_is_answered_while_as_many_are_turned_away() 
         (offered(10, offered=10, good=0.79), "goodput 0.79"),
         (offered(10, offered=3, good=0.81), "at 3.0 times its capacity: goodput 0.81"),  # it is judged as three times
         (offered(10, offered=1.5, good=1.0), "only 1.5 times"),
-        (offered(3, offered=3, good=0.55, beside=0.6), "goodput in all 0.55"),
-        (offered(10, offered=10, good=0.19, beside=0.2), "goodput in all 0.19"),
-        (offered(10, offered=10, good=0.21, beside=0.2), ""),
+        (offered(3, offered=3, good=0.64, beside=0.6), "goodput in all 0.64"),
+        (offered(10, offered=10, good=0.29, beside=0.3), "goodput in all 0.29"),
+        (offered(10, offered=10, good=0.31, beside=0.3), ""),
         (offered(3, offered=3, good=0.95, away=1.6), "160 a second were turned away beside it, 205 refused"),
         (offered(3, offered=3, good=0.95, failed=10), "10 a second were neither answered nor refused"),
         (offered(3, offered=3, good=0.95, silent=1), "1 were refused without a time"),
@@ -183,6 +184,18 @@ def test_a_method_is_tried_twice_at_most_and_the_better_try_counts(
     assert (found[0]["good_per_s"], count) == (100 * chosen, tries)
 
 
+def test_what_is_no_machines_fault_is_not_tried_again_and_what_a_try_leaves_behind_counts() -> None:
+    attempts = iter([offered(3, offered=3, good=0.5, silent=1), offered(3, offered=3, good=0.95)])
+    found, count = best("M", lambda: next(attempts)["steps"]["M"])
+    assert (found[0]["silent"], count) == (1, 1)
+    second = offered(3, offered=3, good=0.95, after=50)["steps"]["M"]
+    second[0] |= {"before_per_s": 50, "before_all_per_s": 50}
+    tries = iter([offered(3, offered=3, good=0.5)["steps"]["M"], second])
+    found, count = best("M", lambda: next(tries))
+    assert count == 2
+    assert too_little("M", second) == ["M: 50 a second after, 100 before all"]
+
+
 def test_what_many_loads_one_after_another_leave_behind_is_seen() -> None:
     results = [offered(times, offered=times, good=0.95, after=after) for times, after in ((3, 70), (10, 49))]
     (first,), (second,) = (result["steps"]["M"] for result in results)
@@ -195,6 +208,12 @@ def test_a_room_that_costs_too_much_is_slowed_for_as_long_as_it_does_and_the_oth
     assert ROWS[6].check(well) == []
     for wrong in ({"rooms_slowed": 0.0}, {"still_slowed": 1.0}, {"step_p99_ms": 121.0}):
         assert len(ROWS[6].check(well | wrong)) == 1
+
+
+def test_where_nobody_sees_a_step_it_is_not_as_when_calm() -> None:
+    well: Result = {"rooms_slowed": 1.0, "still_slowed": 0.0, "calm_step_p99_ms": 60.0, "step_p99_ms": 60.0}
+    for unseen in ("calm_step_p99_ms", "step_p99_ms"):
+        assert ROWS[6].check(well | {unseen: -1.0}) == ["nobody saw others' steps"]
 
 
 def test_a_rolling_restart_lets_no_call_fail_by_the_mesh_or_by_the_edge() -> None:

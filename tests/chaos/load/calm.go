@@ -22,7 +22,7 @@ type calmResult struct {
 	Steady bool    `json:"calm_steady"`
 	After  float64 `json:"calm_after_s"`
 	// Halved is how often it was halved how often everybody walks.
-	Halved int32 `json:"steps_halved,omitempty"`
+	Halved int32 `json:"steps_halved"`
 }
 
 // calmDown waits until steps are seen about as fast in a second as in the one before: when many have just come in, they
@@ -45,8 +45,9 @@ func (l *load) calmDown() calmResult {
 // wait is the wait until all is calm.
 type wait struct {
 	busy   float64 // steps older than this, in ms, show a machine that is too busy
-	limit  float64 // in seconds, for each pace at which everybody walks
+	limit  float64 // in seconds, for each pace at which everybody walks; three times that in all
 	waited float64 // at this one
+	total  float64
 	before float64 // how old steps were in the window before; 0 if there was none
 	halved int32
 	steady bool
@@ -56,9 +57,10 @@ type wait struct {
 // look is told how old steps were in a window, in ms, and says whether everybody is to walk half as often.
 func (w *wait) look(now float64) (halve bool) {
 	w.waited += calmWindow.Seconds()
+	w.total += calmWindow.Seconds()
 	w.steady = steady(w.before, now)
 	w.over = w.steady || w.waited >= w.limit
-	halve = w.over && max(w.before, now) > w.busy && w.halved < mostHalving
+	halve = w.over && max(w.before, now) > w.busy && w.halved < mostHalving && w.total < 3*w.limit
 	w.before = now
 	if halve {
 		w.halved++

@@ -18,6 +18,7 @@ func TestTheWaitForCalm(t *testing.T) {
 		"a busy machine has fewer steps":                {ages: []float64{900, 950, 70, 75}, halved: []int{1}, steady: true},
 		"also one that is busy in one window of two":    {ages: []float64{251, 249, 70, 75}, halved: []int{1}, steady: true},
 		"also one that is never the same":               {ages: []float64{900, 400, 900, 400, 70, 75}, halved: []int{3}, steady: true},
+		"it does not wait for ever":                     {ages: []float64{900, 400, 900, 400, 900, 400, 900, 400, 900, 400, 900, 400}, halved: []int{3, 7}},
 		"it halves so often, and then takes what it is": {ages: slices.Repeat([]float64{900}, 12), halved: []int{1, 3, 5, 7, 9}, steady: true},
 	} {
 		t.Run(name, func(t *testing.T) {

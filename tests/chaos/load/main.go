@@ -49,7 +49,7 @@ type plan struct {
 	Gaps bool `json:"gaps"`
 	// Besides is how many members each room has who are not this program's.
 	Besides int `json:"besides"`
-	// Settle is for how many seconds `calm` waits at most.
+	// Settle is for how many seconds `calm` waits at most, at each pace; three times that in all.
 	Settle float64 `json:"settle"`
 	// BusyMS is how old steps are (p99) on a machine that has too much to do while all is calm.
 	BusyMS float64 `json:"busy_ms"`
@@ -350,7 +350,8 @@ func (l *load) talk(ctx context.Context, group *sync.WaitGroup) {
 		group.Go(func() {
 			n, pauses := 0, r
 			l.every(ctx, l.plan.pause(), r, func() {
-				if pauses++; pauses%(1<<min(l.halved.Load(), mostSilence)) != 0 {
+				halved := min(l.halved.Load(), mostSilence)
+				if pauses++; l.plan.Words == 0 && pauses%(1<<halved) != 0 {
 					return
 				}
 				speaker := l.clients[n%talkers*len(l.rooms)+r]

@@ -217,7 +217,7 @@ ROWS = (
         setup=_ROOMY,
         # They hardly walk: twice as many who see each other walk are more than these cores can do, whoever comes.
         crowd={"copies": _CROWD, "late": _CROWD - 1, "rate": 0.01, "words": 0.5},
-        witnesses=2,
+        witnesses=3,  # of whom one stands still
         around=(_memory,),
         check=_all_in,
     ),

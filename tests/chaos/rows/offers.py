@@ -23,7 +23,7 @@ OFFER = ROOT / ".build/chaos/offer"
 # less, on the same machine, the figures say to how much, and it is judged by that.
 _PROMISED = {3.0: 0.9, 10.0: 0.8}
 # The same of what is answered when nothing else is asked: on two cores what is refused takes about one of them.
-_IN_ALL = {3.0: 0.6, 10.0: 0.2}
+_IN_ALL = {3.0: 0.65, 10.0: 0.3}
 # The share of what was refused that must be turned away where that is compared.
 _AWAY = 0.8
 _LEAST_OFFERED = 2.0
@@ -32,7 +32,8 @@ _FAILED = 0.02
 # What must be answered afterwards, as a share of what was before: when the load is gone nothing may be left of it. How
 # fast a shared machine is changes by about as much.
 _AFTER = 0.7
-# How often a method is tried whose goodput is not as promised: how fast a shared machine is changes within a try.
+# How often a method is tried that answers too little: how fast a shared machine is changes within a try, which excuses
+# nothing else.
 _TRIES = 2
 _SIGN_IN = 40
 _PASSWORD = "a password of some length"
@@ -90,12 +91,15 @@ def _offer(*methods: Method) -> Fault:
 
 
 def best(name: str, attempt: Callable[[], list[Result]]) -> tuple[list[Result], int]:
-    """The best of some tries, and how many there were: one, if that was as promised."""
-    tried: list[tuple[int, list[Result]]] = []
-    while len(tried) < _TRIES and not (tried and tried[-1][0] == 0):
-        steps = attempt()
-        tried.append((len(broken(name, steps)), steps))
-    return min(tried, key=lambda each: each[0])[1], len(tried)
+    """The better of two tries, and how many there were: one, if that did not only answer too little."""
+    tried: list[list[Result]] = []
+    while not tried or (len(tried) < _TRIES and too_little(name, tried[-1]) and not defects(name, tried[-1])):
+        tried.append(attempt())
+        for step in tried[-1]:  # what the first has left behind is none of the second's
+            step["before_all_per_s"] = tried[0][0]["before_per_s"]
+    if defects(name, tried[-1]):
+        return tried[-1], len(tried)
+    return min(tried, key=lambda steps: len(too_little(name, steps))), len(tried)
 
 
 def _offered(scene: Scene, method: str, requests: Sequence[str], times: Sequence[float]) -> list[Result]:
@@ -139,8 +143,8 @@ def promised(offered: float, shares: Mapping[float, float] = _PROMISED) -> float
     return most + (least - most) * min(max((offered - low) / (high - low), 0.0), 1.0)
 
 
-def broken(name: str, steps: Sequence[Result]) -> list[str]:
-    """What was not as promised of a method."""
+def too_little(name: str, steps: Sequence[Result]) -> list[str]:
+    """Where less was offered or answered than was promised, which a machine may be to blame for."""
     wrong = []
     for each in steps:
         share, in_all, offered = _shares(each)
@@ -152,17 +156,26 @@ def broken(name: str, steps: Sequence[Result]) -> list[str]:
             wrong.append(f"{name} at {offered:.1f} times its capacity: goodput in all {in_all:.2f}")
         if (away := each["away_per_s"]) < _AWAY * each["shed_per_s"]:
             wrong.append(f"{name}: {away:.0f} a second were turned away beside it, {each['shed_per_s']:.0f} refused")
-        if each["failed_per_s"] > _FAILED * each["offered_per_s"]:
-            wrong.append(f"{name}: {each['failed_per_s']:.0f} a second were neither answered nor refused")
-        if each["silent"]:
-            wrong.append(f"{name}: {each['silent']} were refused without a time to try again")
-        if (after := each["after_per_s"]) < _AFTER * (before := steps[0]["before_per_s"]):
+        if (after := each["after_per_s"]) < _AFTER * (before := each["before_all_per_s"]):
             wrong.append(f"{name}: {after:.0f} a second after, {before:.0f} before all")
     return wrong
 
 
+def defects(name: str, steps: Sequence[Result]) -> list[str]:
+    """What no machine is to blame for."""
+    wrong = []
+    for each in steps:
+        if each["failed_per_s"] > _FAILED * each["offered_per_s"]:
+            wrong.append(f"{name}: {each['failed_per_s']:.0f} a second were neither answered nor refused")
+        if each["silent"]:
+            wrong.append(f"{name}: {each['silent']} were refused without a time to try again")
+    return wrong
+
+
 def _goodput(result: Result) -> list[str]:
-    return [wrong for name, steps in result["steps"].items() for wrong in broken(name, steps)]
+    return [
+        wrong for name, steps in result["steps"].items() for wrong in too_little(name, steps) + defects(name, steps)
+    ]
 
 
 def _row(number: int, name: str, *methods: Method) -> Row:
@@ -170,8 +183,8 @@ def _row(number: int, name: str, *methods: Method) -> Row:
         number,
         name,
         _offer(*methods),
-        "goodput ≥ 90 % at 3 times and 80 % at 10 times of what is answered while the edge turns as many away, ≥ 60 % "
-        f"and 20 % in all; what is refused says when to try again; {NONE_LOST}",
+        "goodput ≥ 90 % at 3 times and 80 % at 10 times of what is answered while the edge turns as many away, ≥ 65 % "
+        f"and 30 % in all; what is refused says when to try again; {NONE_LOST}",
         5000,
         seconds=1,
         # They make too few steps for it to be seen when all is calm.

@@ -94,6 +94,8 @@ CALM_MS = 250
 def as_when_calm(result: Result) -> list[str]:
     """Steps are seen within twice the time that they took before."""
     calm, now = result["calm_step_p99_ms"], result["step_p99_ms"]
+    if min(calm, now) < 0:
+        return ["nobody saw others' steps"]
     most = 2 * min(calm, CALM_MS)
     return (
         [f"others' steps were seen after {now:.0f} ms (p99), not {most:.0f}; before after {calm:.0f}"]
