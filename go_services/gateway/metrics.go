@@ -106,13 +106,13 @@ func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 func (m *metrics) begin() {
 	for code := range gatewayv1.CloseCode_name {
 		if code != 0 {
-			m.closes.WithLabelValues(strconv.Itoa(int(code)))
+			m.closesWith(uint16(code))
 		}
 	}
 	for _, code := range []uint16{
 		socket.CloseNormal, socket.CloseProtocol, closeGone, socket.CloseNotUTF8, socket.ClosePolicy, socket.CloseTooLarge, socket.CloseInternal,
 	} {
-		m.closes.WithLabelValues(strconv.Itoa(int(code)))
+		m.closesWith(code)
 	}
 	for _, channel := range []string{droppedState, droppedOrdered, droppedBroken} {
 		m.drops.WithLabelValues(channel)
@@ -137,4 +137,8 @@ func kindOf(name string) string {
 	return b.String()
 }
 
-func (m *metrics) closed(code uint16) { m.closes.WithLabelValues(strconv.Itoa(int(code))).Inc() }
+func (m *metrics) closed(code uint16) { m.closesWith(code).Inc() }
+
+func (m *metrics) closesWith(code uint16) prometheus.Counter {
+	return m.closes.WithLabelValues(strconv.Itoa(int(code)))
+}

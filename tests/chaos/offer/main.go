@@ -233,18 +233,18 @@ func (o *offer) call(t *tally, method string) bool {
 	turn := o.next.Add(1)
 	request, answer := raw(o.plan.Requests[turn%uint64(len(o.plan.Requests))]), raw(nil)
 	err := o.conns[turn%connections].Invoke(ctx, method, &request, &answer)
-	switch s := status.Convert(err); s.Code() {
-	case codes.OK:
+	switch s := status.Convert(err); {
+	case s.Code() == codes.OK:
 		t.good.Add(1)
-	case codes.Unavailable, codes.ResourceExhausted:
+	case s.Code() == codes.Unimplemented && method == nowhere:
+		t.away.Add(1)
+	case s.Code() == codes.Unavailable || s.Code() == codes.ResourceExhausted:
 		t.shed.Add(1)
 		t.note(s)
 		if !saysWhen(s) {
 			t.silent.Add(1)
 		}
 		return true
-	case codes.Unimplemented:
-		t.away.Add(1)
 	default:
 		t.failed.Add(1)
 		t.note(s)

@@ -95,7 +95,7 @@ def best(name: str, attempt: Callable[[], list[Result]]) -> tuple[list[Result], 
     tried: list[list[Result]] = []
     while not tried or (len(tried) < _TRIES and too_little(name, tried[-1]) and not defects(name, tried[-1])):
         tried.append(attempt())
-        for step in tried[-1]:  # what the first has left behind is none of the second's
+        for step in tried[-1]:  # a service that the first try has slowed down is none that was so before
             step["before_all_per_s"] = tried[0][0]["before_per_s"]
     if defects(name, tried[-1]):
         return tried[-1], len(tried)
