@@ -26,7 +26,9 @@ const (
 	updateSize = 64
 	// A state of 20 bytes travels beside the values: together an update of 64 bytes.
 	valuesSize = updateSize - 20
-	subproto   = "worldmesh.v1.flatbuffers"
+	// leaveTime bounds how long a client waits for the answer to its goodbye.
+	leaveTime = 2 * time.Second
+	subproto  = "worldmesh.v1.flatbuffers"
 )
 
 // client is one socket.
@@ -42,6 +44,7 @@ type client struct {
 	joined chan struct{}
 	stats  *stats
 	b      *flatbuffers.Builder
+	over   chan struct{} // closed when nothing more is read
 	// messages is how many with updates have come; the reading goroutine's.
 	messages int
 	batch    statebatch.Batch // the one that was read last
@@ -117,7 +120,7 @@ func open(ca, url, room, token string, floor bool, s *stats) (*client, error) {
 	}
 	c := &client{
 		conn: conn, floor: floor, room: room, stats: s,
-		joined: make(chan struct{}), b: flatbuffers.NewBuilder(256), reader: buffered,
+		joined: make(chan struct{}), over: make(chan struct{}), b: flatbuffers.NewBuilder(256), reader: buffered,
 	}
 	if c.reader == nil {
 		c.reader = bufio.NewReaderSize(conn, 4096)
@@ -242,7 +245,25 @@ func (c *client) say() error {
 	return c.frame(0, clientv1.ClientBodyChat, clientv1.ChatEnd(c.b))
 }
 
+// leave closes the socket as a client does that is done: its place in the room goes with it.
+func (c *client) leave() {
+	defer c.conn.Close()
+	if c.floor {
+		return
+	}
+	c.mu.Lock()
+	_, err := c.conn.Write(ws.MustCompileFrame(ws.MaskFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(ws.StatusNormalClosure, "")))))
+	c.mu.Unlock()
+	if err == nil {
+		select {
+		case <-c.over:
+		case <-time.After(leaveTime):
+		}
+	}
+}
+
 func (c *client) read() {
+	defer close(c.over)
 	var buf []byte
 	for {
 		h, err := ws.ReadHeader(c.reader)
@@ -258,6 +279,9 @@ func (c *client) read() {
 		}
 		c.stats.bytes.Add(h.Length + int64(ws.HeaderSize(h)))
 		if h.OpCode == ws.OpClose {
+			if len(buf) >= 2 && ws.StatusCode(binary.BigEndian.Uint16(buf)) == ws.StatusNormalClosure {
+				return
+			}
 			fmt.Fprintf(os.Stderr, "closed: %s\n", buf)
 			return
 		}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"net"
 	"testing"
 
+	"github.com/gobwas/ws"
 	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 )
@@ -24,4 +27,32 @@ func TestWhoIsToldAnewHasJoinedAllTheSame(t *testing.T) {
 		c.serverFrame(snapshot())
 	}
 	<-c.joined
+}
+
+func TestWhoLeavesSaysGoodbyeAndWaitsForTheAnswer(t *testing.T) {
+	here, there := net.Pipe()
+	c := &client{conn: here, reader: bufio.NewReader(here), over: make(chan struct{}), stats: &stats{}}
+	go c.read()
+	left := make(chan struct{})
+	go func() {
+		c.leave()
+		close(left)
+	}()
+	frame, err := ws.ReadFrame(there)
+	if err != nil || frame.Header.OpCode != ws.OpClose {
+		t.Fatalf("%v, %v; want a close frame", frame.Header, err)
+	}
+	goodbye := ws.UnmaskFrame(frame)
+	if code, _ := ws.ParseCloseFrameData(goodbye.Payload); code != ws.StatusNormalClosure {
+		t.Fatalf("closes with %d", code)
+	}
+	select {
+	case <-left:
+		t.Fatal("it is gone before the answer has come")
+	default:
+	}
+	if err := ws.WriteFrame(there, ws.NewCloseFrame(goodbye.Payload)); err != nil {
+		t.Fatal(err)
+	}
+	<-left
 }

@@ -44,6 +44,7 @@ func runRooms(p Plan) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	defer leave(clients)
 	time.Sleep(p.Settle)
 	r := Result{Joins: joins}
 	if strings.HasPrefix(p.Mode, "idle") {
@@ -94,6 +95,20 @@ func join(p Plan, s *stats) ([]*client, float64, error) {
 	}
 	err := group.Wait()
 	return clients, float64(len(clients)) / time.Since(start).Seconds(), err
+}
+
+// leave has all leave. Who is merely gone keeps its place for a while, and who comes next as the same user takes it over, which
+// is not what a join is.
+func leave(clients []*client) {
+	var group errgroup.Group
+	group.SetLimit(joiners)
+	for _, c := range clients {
+		group.Go(func() error {
+			c.leave()
+			return nil
+		})
+	}
+	_ = group.Wait()
 }
 
 // walk makes each client send at a rate, each at a time of its own within the period.
@@ -168,6 +183,7 @@ func runOrdered(p Plan) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	defer leave(clients)
 	time.Sleep(p.Settle)
 	done := make(chan struct{})
 	var wg sync.WaitGroup
