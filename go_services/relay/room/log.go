@@ -10,7 +10,12 @@ import (
 // Bounds of a room's log, in memory and in the store: older entries go when a newer one comes.
 const (
 	// MaxEntries bounds how many entries a log holds.
-	MaxEntries = 512
+	MaxEntries = 4096
+	// FewEntries is how many it holds though they be old. More stay only while they are young: who comes back within the
+	// hold, at another relay, too, is to be told what it has missed, and its repeats are to be known.
+	FewEntries = 512
+	// YoungMS is how much older than the newest entry a young one may be, in milliseconds.
+	YoungMS = 60 * 1000
 	// MaxAgeMS bounds how much older than the newest entry an entry may be, in milliseconds.
 	MaxAgeMS = 10 * 60 * 1000
 	// maxUnlogged bounds the entries that wait to be logged; past it nothing ordered is taken.
@@ -143,11 +148,17 @@ func (r *Room) LogWorks() bool { return !r.logBroken }
 
 func (r *Room) takesOrdered() bool { return !r.logBroken && r.Waiting() < maxUnlogged }
 
+// Surplus says whether the oldest of so many entries goes from a log. The times are those of the oldest and of the newest, in
+// milliseconds.
+func Surplus(entries int, oldest, newest uint64) bool {
+	return entries > MaxEntries || entries > FewEntries && oldest+YoungMS < newest || oldest+MaxAgeMS < newest
+}
+
 // keep adds a logged entry to the tail.
 func (r *Room) keep(e *Entry) {
 	r.tail = append(r.tail, e)
 	drop := 0
-	for len(r.tail)-drop > MaxEntries || r.tail[drop].TimeMS+MaxAgeMS < e.TimeMS {
+	for Surplus(len(r.tail)-drop, r.tail[drop].TimeMS, e.TimeMS) {
 		drop++
 	}
 	if drop == 0 {

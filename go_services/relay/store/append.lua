@@ -1,7 +1,7 @@
 -- Appends to a room's log. KEYS: its record, its log, its members.
--- ARGV: epoch, relay, incarnation, keep (ms), keep the log (ms), greatest length, greatest age (ms), how many
--- connections are lost or back, entity and for how long it is lost (ms; -1: it is back) in turns, then for each entry:
--- epoch, seq, sub, sub of the entry before, time, entry, joined entity (0: none), member, left entity (0: none). Answers
+-- ARGV: epoch, relay, incarnation, keep (ms), keep the log (ms), greatest length, length past which only young entries
+-- stay, how old those may be (ms), greatest age (ms), how many connections are lost or back, entity and for how long it is
+-- lost (ms; -1: it is back) in turns, then for each entry: epoch, seq, sub, sub of the entry before, time, entry, joined entity (0: none), member, left entity (0: none). Answers
 -- 'ok', 'fenced' or 'forgotten'.
 local function number(value) return tonumber(value or '0') or 0 end
 local function text(n) return string.format('%.0f', n) end
@@ -12,7 +12,7 @@ if epoch > mine or owner == '' then return 'fenced' end
 if owner ~= ARGV[2] or record[3] ~= ARGV[3] then return 'forgotten' end
 local seq, sub, entity, newest = number(record[4]), number(record[5]), number(record[6]), 0
 local last
-local first = 9 + 2 * number(ARGV[8])
+local first = 11 + 2 * number(ARGV[10])
 for i = first, #ARGV, 9 do
   local s, b = number(ARGV[i + 1]), number(ARGV[i + 2])
   if s > seq or (s == seq and b > sub) then
@@ -34,7 +34,7 @@ for i = first, #ARGV, 9 do
 end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-for i = 9, first - 1, 2 do
+for i = 11, first - 1, 2 do
   if ARGV[i + 1] == '-1' then
     redis.call('HDEL', KEYS[1], 'lost:' .. ARGV[i])
   else
@@ -44,10 +44,12 @@ end
 if not last then return 'ok' end
 redis.call('HSET', KEYS[1], 'last_epoch', last, 'seq', text(seq), 'sub', text(sub), 'entity', text(entity))
 local dropped = redis.call('XTRIM', KEYS[2], 'MAXLEN', ARGV[6])
+local length, few, young, old = redis.call('XLEN', KEYS[2]), number(ARGV[7]), number(ARGV[8]), number(ARGV[9])
 while true do
   local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-  if number(first[2][2]) + number(ARGV[7]) >= newest then break end
-  dropped = dropped + redis.call('XDEL', KEYS[2], first[1])
+  local age = newest - number(first[2][2])
+  if age <= old and (length <= few or age <= young) then break end
+  dropped, length = dropped + redis.call('XDEL', KEYS[2], first[1]), length - 1
 end
 if dropped > 0 then redis.call('HSET', KEYS[1], 'complete', '0') end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])

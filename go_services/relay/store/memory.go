@@ -120,7 +120,7 @@ func (m *Memory) Append(_ context.Context, id string, owner Owner, entries []*ro
 		}
 		delete(r.members, e.Left)
 		delete(r.lost, e.Left)
-		for len(r.log) > room.MaxEntries || r.log[0].TimeMS+room.MaxAgeMS < e.TimeMS {
+		for room.Surplus(len(r.log), r.log[0].TimeMS, e.TimeMS) {
 			r.log, r.complete = r.log[1:], false
 		}
 	}

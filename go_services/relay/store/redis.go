@@ -160,7 +160,7 @@ func readEntry(raw any) (room.Entry, error) {
 func (s *Redis) Append(ctx context.Context, id string, owner Owner, entries []*room.Entry, lost []Lost) error {
 	args := []any{
 		owner.Epoch, owner.Relay, owner.Incarnation, KeepRoom.Milliseconds(), keepLog.Milliseconds(), room.MaxEntries,
-		room.MaxAgeMS, len(lost),
+		room.FewEntries, room.YoungMS, room.MaxAgeMS, len(lost),
 	}
 	for _, l := range lost {
 		ms := max(0, l.For.Milliseconds())

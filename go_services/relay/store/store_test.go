@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -131,12 +132,24 @@ var suite = map[string]func(*bench){
 	},
 	"a log is bounded in length, and knows that it was cut": func(b *bench) {
 		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
-		for seq := uint64(1); seq <= room.MaxEntries+10; seq += 2 {
-			b.append(owner, entry(owner.Epoch, seq, 0), entry(owner.Epoch, seq+1, 0))
-		}
+		b.appendAll(owner, room.MaxEntries+10)
 		c := b.claim(ClaimRequest{Owner: relayA, Era: 1})
 		if len(c.Tail) != room.MaxEntries || c.Complete || c.Tail[0].Seq != 11 || c.Last.Seq != room.MaxEntries+10 {
 			b.Errorf("%d entries from %+v to %+v, complete: %v", len(c.Tail), c.Tail[0], c.Last, c.Complete)
+		}
+	},
+	"young entries stay in a log, and of the older ones a few": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.appendAll(owner, room.FewEntries+10)
+		if c := b.claim(ClaimRequest{Owner: relayA, Era: 1}); len(c.Tail) != room.FewEntries+10 || !c.Complete {
+			b.Errorf("%d entries, complete: %v", len(c.Tail), c.Complete)
+		}
+		owner = b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		later := entry(owner.Epoch, room.FewEntries+11, 0)
+		later.TimeMS += room.YoungMS + 1
+		b.append(owner, later)
+		if c := b.claim(ClaimRequest{Owner: relayA, Era: 1}); len(c.Tail) != room.FewEntries || c.Complete || c.Tail[0].Seq != 12 {
+			b.Errorf("%d entries from %+v, complete: %v", len(c.Tail), c.Tail[0], c.Complete)
 		}
 	},
 	"a log is bounded in age": func(b *bench) {
@@ -422,6 +435,18 @@ func (b *bench) append(owner Owner, entries ...*room.Entry) {
 	b.Helper()
 	if err := b.Append(b.ctx, b.room, owner, entries, nil); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// appendAll appends so many entries, of the same time and numbered from 1, many at once.
+func (b *bench) appendAll(owner Owner, count int) {
+	b.Helper()
+	entries := make([]*room.Entry, count)
+	for i := range entries {
+		entries[i] = entry(owner.Epoch, uint64(i+1), 0)
+	}
+	for part := range slices.Chunk(entries, 500) {
+		b.append(owner, part...)
 	}
 }
 
