@@ -33,6 +33,7 @@ type client struct {
 
 	mu      sync.Mutex
 	session *session.Session
+	gone    bool // presence was told so
 
 	// acting is held while a frame, or what time alone has changed, is acted on: one may take the member out of a room
 	// while the other brings it into the next.

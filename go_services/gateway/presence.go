@@ -72,20 +72,23 @@ func (p *presence) flush(ctx context.Context) {
 	}
 }
 
-// moved tells where a client's session is now.
+// moved tells where a client's session is now. The client's lock is held meanwhile: a room may tell of it while its socket
+// ends, and who is gone must not come back, nor an older place follow a newer one.
 func (p *presence) moved(c *client) {
 	c.mu.Lock()
-	userID, device := c.session.User().ID, &presencev1.Device{
-		GatewaySessionId: c.session.ID, DeviceName: c.session.Device(), RoomId: c.session.Room(),
-	}
-	c.mu.Unlock()
-	if userID != "" {
-		p.shards[shardkey.Of(userID)].set(&presencev1.AttachRequest_Change{UserId: userID, Device: device})
+	defer c.mu.Unlock()
+	if userID := c.session.User().ID; userID != "" && !c.gone {
+		p.shards[shardkey.Of(userID)].set(&presencev1.AttachRequest_Change{UserId: userID, Device: &presencev1.Device{
+			GatewaySessionId: c.session.ID, DeviceName: c.session.Device(), RoomId: c.session.Room(),
+		}})
 	}
 }
 
 // gone tells that a client's session has ended.
 func (p *presence) gone(c *client) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
 	if userID := c.session.User().ID; userID != "" {
 		p.shards[shardkey.Of(userID)].set(&presencev1.AttachRequest_Change{
 			UserId: userID, Device: &presencev1.Device{GatewaySessionId: c.session.ID}, Gone: true,

@@ -13,7 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
 	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
+	"github.com/worldmesh/worldmesh/go_services/gateway/session"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"google.golang.org/grpc"
 )
 
@@ -113,6 +116,29 @@ func TestWhoComesAndGoesWhilePresenceIsDownIsNotKept(t *testing.T) {
 		}
 		s.client = brokenPresence{stream: &brokenStream{t: t, broken: make(chan struct{})}}
 		_ = s.follow(t.Context(), &backoff{})
+	}
+}
+
+// A room's news of somebody may be on its way while the socket ends.
+func TestWhoIsGoneIsNotMovedAnyMore(t *testing.T) {
+	now := time.Now()
+	c := &client{session: session.New("gws_1", session.DefaultLimits(), now)}
+	c.session.TokenChecked(now, 1, session.Token{
+		User: session.User{User: frames.User{ID: "usr_ann"}, Scopes: []string{"client"}}, Expires: now.Add(time.Hour),
+	}, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED)
+	p := newPresence(nil, "gateway-0", slog.New(slog.DiscardHandler))
+	online := func() (n int) {
+		for _, s := range p.shards {
+			n += len(s.sessions)
+		}
+		return n
+	}
+	if p.moved(c); online() != 1 {
+		t.Fatalf("%d are online", online())
+	}
+	p.gone(c)
+	if p.moved(c); online() != 0 {
+		t.Errorf("%d are online for ever", online())
 	}
 }
 
