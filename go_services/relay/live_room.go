@@ -543,6 +543,7 @@ func (l *liveRoom) idle() (idle bool) {
 		l.record.step(now, &roomv1.RoomRecord{Step: &roomv1.RoomRecord_Passed_{Passed: &roomv1.RoomRecord_Passed{}}})
 		l.record.flush()
 		core.Time(now)
+		l.keepTempo(now) // a room that has fallen silent does not tick
 		l.tellsLost = l.tellsLost || len(core.LostNews()) > 0
 		idle = len(l.streams) == 0 && core.Len() == 0 && core.Waiting() == 0
 	})

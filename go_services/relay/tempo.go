@@ -40,8 +40,6 @@ func (t *tempo) look(now time.Time) (change int) {
 	share := float64(t.busy) / float64(passed)
 	t.began, t.busy = now, 0
 	switch {
-	case passed > 2*tempoWindow+t.interval(): // nothing happened for a while
-		t.calm++
 	case share > tempoMost:
 		t.calm = 0
 		if t.halvings < maxHalvings {

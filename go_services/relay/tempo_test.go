@@ -3,6 +3,8 @@ package relay
 import (
 	"testing"
 	"time"
+
+	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 )
 
 // run has a room work for some seconds, of which each tick takes a share of the nominal interval; it returns the
@@ -54,5 +56,18 @@ func TestARoomThatRestedTicksAsItShould(t *testing.T) {
 	}
 	if tempo.halvings != 0 {
 		t.Errorf("%d halvings", tempo.halvings)
+	}
+}
+
+// A room in which nobody does anything does not tick.
+func TestASlowedRoomThatFallsSilentIsSlowNoMore(t *testing.T) {
+	live := liveRoomOn(quietHub(), "room_a", &roomv1.RoomConfig{Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8})
+	live.tempo.halvings = 2
+	for range 2 * tempoCalm {
+		live.tempo.began = live.tempo.began.Add(-tempoWindow)
+		live.idle()
+	}
+	if live.tempo.halvings != 0 {
+		t.Errorf("%d halvings", live.tempo.halvings)
 	}
 }
