@@ -18,6 +18,10 @@ const (
 	sweepEvery = 250 * time.Millisecond
 	// movesAtOnce bounds how many rooms are given away at the same time.
 	movesAtOnce = 64
+	// askAtOnce bounds of how many rooms the store is asked at the same time.
+	askAtOnce = 1000
+	// keepEvery is how often the store is told to remember the rooms in which nothing happens.
+	keepEvery = time.Hour
 )
 
 // hub holds the live rooms of this relay: those that it owns. A room is live while a gateway is attached to it or
@@ -37,6 +41,7 @@ type hub struct {
 	running sync.WaitGroup
 
 	late        bool       // with its lease: the newest renewal has failed; of the goroutine that renews
+	kept        time.Time  // when the store was told to remember the rooms; the same goroutine's
 	rebalancing sync.Mutex // held while rooms are given to a relay that has fewer
 
 	mu       sync.Mutex
@@ -118,24 +123,29 @@ func (h *hub) claim(p *place, id string, cfg *roomv1.RoomConfig) {
 	defer close(p.opened)
 	claim, stolen, err := h.tenure.claim(h.ctx, id)
 	h.metrics.claims.WithLabelValues(claimOutcome(stolen, err)).Inc()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if err == nil && h.draining { // it came too late for the drain
+	if _, draining := h.load(); err == nil && draining { // it came too late for the drain
 		err = errDraining
 		h.running.Go(func() { h.release(id, claim) })
 	}
-	if err == nil {
-		p.live, err = h.revive(id, cfg, claim)
+	var live *liveRoom
+	if err == nil { // without the lock: a room may be large, and others ask meanwhile whether this relay lives
+		live, err = h.revive(id, cfg, claim)
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if err != nil {
 		p.err = err
 		delete(h.rooms, id)
 		return
 	}
+	p.live = live
 	if stolen {
 		h.log.Info("took a room whose relay does not answer", "room", id, "epoch", claim.Owner.Epoch)
 	}
 	h.metrics.rooms.Inc()
+	if h.draining { // it began meanwhile, and does not know of this one
+		h.running.Go(func() { live.giveAway(context.WithoutCancel(h.ctx), "", endDrained) })
+	}
 }
 
 // revive makes a room out of its log. One whose log it can not be made of fails, and no other does.
@@ -285,7 +295,10 @@ func (h *hub) renew(ctx context.Context) {
 		return
 	}
 	rooms := h.all()
-	h.checkOwners(ctx, rooms)
+	for some := range slices.Chunk(rooms, askAtOnce) {
+		h.checkOwners(ctx, some)
+	}
+	h.keep(ctx, rooms)
 	if to, count := h.tenure.spare(len(rooms)); count > 0 && h.rebalancing.TryLock() { // the next renewal does not wait for it
 		h.log.InfoContext(ctx, "giving rooms to another relay", "to", to.ID, "rooms", count)
 		h.running.Go(func() {
@@ -293,6 +306,27 @@ func (h *hub) renew(ctx context.Context) {
 			h.giveAway(ctx, rooms[:count], slices.Repeat([]string{to.Address}, count), endRebalanced)
 		})
 	}
+}
+
+// keep has the store remember rooms, if it is time to: it forgets those in which nothing happens for a day.
+func (h *hub) keep(ctx context.Context, rooms []*liveRoom) {
+	if time.Since(h.kept) < keepEvery {
+		return
+	}
+	for some := range slices.Chunk(rooms, askAtOnce) {
+		ids := make([]string, len(some))
+		for i, l := range some {
+			ids[i] = l.id
+		}
+		call, cancel := context.WithTimeout(ctx, storeTimeout)
+		err := h.tenure.store.Keep(call, ids)
+		cancel()
+		if err != nil { // the next renewal tries again
+			h.log.WarnContext(ctx, "keep the rooms", "error", err.Error())
+			return
+		}
+	}
+	h.kept = time.Now()
 }
 
 // checkOwners ends rooms that were taken from this relay, and claims those again of which the store knows nothing.

@@ -3,6 +3,8 @@ package relay
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -127,5 +129,36 @@ func TestARecordingOfARoomThatWasTakenComesToTheSameState(t *testing.T) {
 	done, err := Replay(bytes.NewReader(endRecording(t, live)), nothing{}, func(*roomv1.RoomRecord) {})
 	if err != nil || !done.Ended || done.Hash != done.Recorded || done.Room.Len() != 3 {
 		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// keeper takes note of which rooms are kept, and fails the first time.
+type keeper struct {
+	store.Store
+	kept []string
+	asks int
+}
+
+func (k *keeper) Keep(_ context.Context, rooms []string) error {
+	if k.asks++; k.asks == 1 {
+		return errors.New("not now")
+	}
+	k.kept = append(k.kept, rooms...)
+	return nil
+}
+
+func TestRoomsInWhichNothingHappensAreKept(t *testing.T) {
+	h := quietHub()
+	var rooms []*liveRoom
+	for i := range askAtOnce + 1 {
+		rooms = append(rooms, liveRoomOn(h, fmt.Sprint("room_", i), &roomv1.RoomConfig{Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8}))
+	}
+	k := &keeper{Store: h.tenure.store}
+	h.tenure.store = k
+	for range 3 {
+		h.keep(t.Context(), rooms)
+	}
+	if len(k.kept) != len(rooms) || k.asks != 3 {
+		t.Errorf("%d of %d rooms are kept, by %d calls", len(k.kept), len(rooms), k.asks)
 	}
 }

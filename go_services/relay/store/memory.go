@@ -187,6 +187,9 @@ func (m *Memory) Owners(_ context.Context, rooms []string) ([]Ownership, error) 
 	return owners, nil
 }
 
+// Keep is Rooms.Keep.
+func (m *Memory) Keep(context.Context, []string) error { return nil }
+
 // Renew is Leases.Renew.
 func (m *Memory) Renew(_ context.Context, relay Relay, length time.Duration) (Renewal, error) {
 	m.mu.Lock()

@@ -209,10 +209,7 @@ func (s *Redis) Owners(ctx context.Context, rooms []string) ([]Ownership, error)
 	read := make([]*redis.SliceCmd, len(rooms))
 	pipe := s.client.Pipeline()
 	for i, id := range rooms {
-		all := keys(id)
-		read[i] = pipe.HMGet(ctx, all[0], "epoch", "relay", "incarnation", "address", "last_epoch", "seq", "sub")
-		pipe.PExpire(ctx, all[0], KeepRoom)
-		pipe.PExpire(ctx, all[2], KeepRoom)
+		read[i] = pipe.HMGet(ctx, keys(id)[0], "epoch", "relay", "incarnation", "address", "last_epoch", "seq", "sub")
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("ask for owners: %w", err)
@@ -226,6 +223,20 @@ func (s *Redis) Owners(ctx context.Context, rooms []string) ([]Ownership, error)
 		}
 	}
 	return owners, nil
+}
+
+// Keep is Rooms.Keep.
+func (s *Redis) Keep(ctx context.Context, rooms []string) error {
+	pipe := s.client.Pipeline()
+	for _, id := range rooms {
+		all := keys(id)
+		pipe.PExpire(ctx, all[0], KeepRoom)
+		pipe.PExpire(ctx, all[2], KeepRoom)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("keep rooms: %w", err)
+	}
+	return nil
 }
 
 // numberOf is a field of a record; 0 if it is not there.

@@ -19,7 +19,7 @@ var ErrFenced = errors.New("another relay owns the room")
 // owner must claim the room again, in a newer era.
 var ErrForgotten = errors.New("the store has forgotten who owns the room")
 
-// KeepRoom is how long a room is remembered after the last word of an owner (a claim, an append, or Owners): its epoch,
+// KeepRoom is how long a room is remembered after the last word of an owner (a claim, an append, or Keep): its epoch,
 // its last position, its last entity and its members, so that epochs and numbers do not begin again. Its log is kept
 // for as long as its entries may be old.
 const KeepRoom = 24 * time.Hour
@@ -136,9 +136,10 @@ type Rooms interface {
 	// Release gives a room up, if it is still the owner's. It returns ErrForgotten if the log does not end at `last`: the
 	// owner must not go before what it knows is in the store.
 	Release(ctx context.Context, room string, owner Owner, last frames.LogPosition) error
-	// Owners tells who owns each of the rooms and where its log ends, and keeps those from being forgotten that it tells
-	// of.
+	// Owners tells who owns each of the rooms and where its log ends.
 	Owners(ctx context.Context, rooms []string) ([]Ownership, error)
+	// Keep has rooms be remembered in which nothing happens.
+	Keep(ctx context.Context, rooms []string) error
 }
 
 // Relay is what relays know of each other.

@@ -395,6 +395,20 @@ func TestRedisForgetsInParts(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a room in which nothing happens is kept", func(t *testing.T) {
+		b, _ := begin(t)
+		for _, key := range []string{record, members} {
+			server.Client.PExpire(t.Context(), key, time.Minute)
+		}
+		if err := b.Keep(t.Context(), []string{"room_a"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{record, members} {
+			if left := server.Client.PTTL(t.Context(), key).Val(); left < KeepRoom-time.Minute {
+				t.Errorf("%s is kept for %v", key, left)
+			}
+		}
+	})
 	t.Run("a log that has run out does not go back to the beginning", func(t *testing.T) {
 		b, _ := begin(t)
 		server.Client.Del(t.Context(), log)
