@@ -18,7 +18,7 @@ from tests.chaos.rows import ROWS
 from tests.chaos.rows.row import Row, Setup
 from tests.support.signals import end_with_what_was_started
 
-NEVER = ("lost", "twice", "disorder", "split", "unanswered", "wrong_members", "wrong_places")
+NEVER = ("lost", "twice", "disorder", "split", "unanswered", "wrong_members", "wrong_places", "untimely")
 """What must not happen in any row."""
 
 
@@ -63,7 +63,6 @@ SUMS = (
     "came",
     "went",
     "refused",
-    "untimely",
     "told_to_move",
     "calls",
     "failed_calls",

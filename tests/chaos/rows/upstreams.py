@@ -9,7 +9,7 @@ import httpx
 from tests.chaos.generator import Result
 
 from .calls import by_edge, by_mesh, calling
-from .row import NONE_LOST, PRESENCE, Row, Scene, just, kill, stop
+from .row import NONE_LOST, PRESENCE, Row, Scene, as_when_calm, just, kill, stop, unseen
 
 EJECTED_MS = 1000
 CONNECTED_MS = 1000
@@ -68,6 +68,6 @@ ROWS = (
         3000,
         seconds=16,
         around=(calling(by_mesh),),
-        check=_ejected,
+        check=lambda result: _ejected(result) + as_when_calm(result) + unseen(result),
     ),
 )
