@@ -18,6 +18,7 @@ AT_MOST = {
     "idle_kb": 12.0,
     "idle_kb_tls": 24.0,
     "bytes_per_s_20_walk": 1000.0,
+    **{f"full_room_{how}_{hz}hz_tick_ms": 50.0 for how in ("spread", "dense", "heap") for hz in (4, 10)},
     "relay_allocs_per_delivery": 0.0,
     "rpc_go_envoy_to_direct": 3.0,
     "rpc_python_envoy_to_direct": 3.0,

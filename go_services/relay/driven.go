@@ -76,6 +76,6 @@ func (d *Driven) Take(id uint64) []*roomv1.Delivery {
 		return nil
 	}
 	taken := s.queue
-	s.queue, s.bytes, s.state = nil, 0, -1
+	s.queue, s.bytes, s.state, s.views = nil, 0, -1, 0
 	return taken
 }

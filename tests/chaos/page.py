@@ -74,6 +74,7 @@ _EVERY_ROW = frozenset(
         "ack_p50_ms",
         "ack_p99_ms",
         "longest_ms",
+        "longest_at_ms",
         "calm_step_p99_ms",
         "calm_steady",
         "step_p99_ms",

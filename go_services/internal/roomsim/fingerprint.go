@@ -65,6 +65,7 @@ func (r *relay) print(h io.Writer) {
 	_, _ = fmt.Fprintf(h, "relay %t %t %d %d %d %d %d\n", r.alive, r.paused, r.incarnation, r.era, r.switches,
 		r.renewed.UnixMilli(), r.swept.UnixMilli())
 	_, _ = fmt.Fprintf(h, "%v %d %t %t %d %t\n", r.owner, r.wantEra, r.tellsLost, r.frozen, r.goesTo, r.tried)
+	_, _ = fmt.Fprintf(h, "%v %d\n", r.asks, r.steals)
 	printEntries(h, r.unwritten)
 	if r.core != nil {
 		// How many streams there have been does not matter.

@@ -27,6 +27,11 @@ type relay struct {
 	renewed     time.Time // its lease
 	swept       time.Time
 
+	// asks is the owner of the room that it is claiming, who is to be asked whether it lives; steals is the epoch of one that
+	// did not say so. What others do comes in between.
+	asks   *store.Owner
+	steals uint64
+
 	live      *real.Driven
 	core      *room.Room // of live
 	owner     store.Owner
@@ -90,8 +95,15 @@ func (r *relay) actions() []action {
 	if r.paused {
 		return append(all, r.action("goes on", r.goOn))
 	}
-	for i := range r.incoming { // those of a gateway come in any order
-		all = append(all, r.action(fmt.Sprintf("takes the %d. of the streams that wait", i+1), func() { r.accept(i) }))
+	switch {
+	case r.asks != nil:
+		all = append(all, r.action(fmt.Sprintf("asks relay %s whether it lives", r.asks.Relay), r.ask))
+	case r.steals != 0:
+		all = append(all, r.action("takes the room from who does not live", func() { r.claim(r.steals) }))
+	default:
+		for i := range r.incoming { // those of a gateway come in any order
+			all = append(all, r.action(fmt.Sprintf("takes the %d. of the streams that wait", i+1), func() { r.accept(i) }))
+		}
 	}
 	for _, s := range r.all() {
 		if s.dropped {
@@ -217,6 +229,7 @@ func (r *relay) forget() {
 	}
 	r.live, r.core, r.streams, r.order, r.unwritten, r.writing = nil, nil, nil, nil, nil, nil
 	r.lastID, r.wantEra, r.tellsLost, r.frozen, r.tried = 0, 0, false, false, false
+	r.asks, r.steals = nil, 0
 }
 
 // renew is tenure.renew, at a server that may have forgotten something.
@@ -256,10 +269,14 @@ func (r *relay) want() {
 	}
 }
 
-// accept takes a new stream: claims the room if need be, or says where it is. The gateway may have given it up meanwhile:
-// that is learned later.
+// accept takes a new stream, or claims the room first, or says where it is. The gateway may have given it up meanwhile: that
+// is learned later.
 func (r *relay) accept(i int) {
 	s := r.incoming[i]
+	if r.core == nil && len(s.up) > 0 {
+		r.claim(0)
+		return
+	}
 	r.incoming = slices.Delete(slices.Clone(r.incoming), i, i+1)
 	if len(s.up) == 0 {
 		s.ended = true
@@ -270,17 +287,6 @@ func (r *relay) accept(i int) {
 	if r.frozen {
 		s.ended = true // the gateway tries again
 		return
-	}
-	if r.core == nil {
-		owner, err := r.claim()
-		switch {
-		case err != nil:
-			s.ended = true // the same
-			return
-		case !sameStart(owner, r.me()):
-			r.moved(s, owner)
-			return
-		}
 	}
 	for _, other := range r.all() {
 		if other.gateway == s.gateway {
@@ -359,30 +365,48 @@ func (r *relay) moved(s *stream, owner store.Owner) {
 	s.ended = true
 }
 
-// claim is tenure.claim: takes the room, or says whose it is.
-func (r *relay) claim() (store.Owner, error) {
+// claim is a step of tenure.claim: takes the room, or learns who is to be asked. The streams that want the room wait.
+func (r *relay) claim(steal uint64) {
+	r.steals = 0
 	if !r.valid() {
-		return r.elsewhere()
+		r.turnAway(r.elsewhere())
+		return
 	}
-	q := store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.era}
-	for {
-		claim, err := r.world.store.claim(q)
-		if err != nil {
-			return store.Owner{}, err
-		}
-		if claim.Granted {
-			r.goLive(claim)
-			return r.owner, nil
-		}
-		var owner int
-		_, _ = fmt.Sscan(claim.Owner.Relay, &owner)
-		other := r.world.relays[owner]
-		alive := other.answers() && other.valid() && other.me().Incarnation == claim.Owner.Incarnation
-		if alive && r.world.setup.Broken != StealFromTheAlive {
-			return claim.Owner, nil
-		}
-		q.StealAfter = claim.Owner.Epoch
+	claim, err := r.world.store.claim(store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.era, StealAfter: steal})
+	switch {
+	case err != nil:
+		r.turnAway(store.Owner{}, err)
+	case claim.Granted:
+		r.goLive(claim)
+	default:
+		r.asks = &claim.Owner
 	}
+}
+
+// ask is the step in between: an owner that lives keeps the room.
+func (r *relay) ask() {
+	owner, index := *r.asks, 0
+	r.asks = nil
+	_, _ = fmt.Sscan(owner.Relay, &index)
+	other := r.world.relays[index]
+	alive := other.answers() && other.valid() && other.me().Incarnation == owner.Incarnation
+	if alive && r.world.setup.Broken != StealFromTheAlive {
+		r.turnAway(owner, nil)
+	} else {
+		r.steals = owner.Epoch
+	}
+}
+
+// turnAway sends all streams that wait to the relay that has the room; or ends them, and their gateways try again.
+func (r *relay) turnAway(owner store.Owner, err error) {
+	for _, s := range r.incoming {
+		if s.up = nil; err != nil {
+			s.ended = true
+		} else {
+			r.moved(s, owner)
+		}
+	}
+	r.incoming = nil
 }
 
 // valid says whether it may own rooms, as tenure.valid does.

@@ -173,19 +173,27 @@ func (r *Room) lookAnew(m *member) {
 	}
 }
 
-// showAll tells the members who look of everybody, in a room that is no grid.
+// showAll tells the members who look of everybody, in a room that is no grid; those of a stream that is behind at a later
+// tick.
 func (r *Room) showAll() {
 	looks := r.looks
 	r.looks = nil
 	slices.SortStableFunc(looks, func(a, b *member) int { return cmp.Compare(a.link.Stream, b.link.Stream) })
 	for len(looks) > 0 {
 		stream := looks[0].link.Stream
+		behind := r.sink.Behind(stream)
 		var links []uint32
 		for len(looks) > 0 && looks[0].link.Stream == stream {
-			if looks[0].looks = false; looks[0].link != (Link{}) && looks[0].shown {
-				links = append(links, looks[0].link.ID)
-			}
+			m := looks[0]
 			looks = looks[1:]
+			switch {
+			case behind:
+				r.looks = append(r.looks, m)
+				continue
+			case m.link != (Link{}) && m.shown:
+				links = append(links, m.link.ID)
+			}
+			m.looks = false
 		}
 		if len(links) > 0 {
 			r.sink.View(stream, links, r.States())

@@ -2,15 +2,16 @@ package main
 
 import "net"
 
-// handshakes is held by the client that works on its handshake. Clients have machines of their own, in truth: the
-// handshakes of a crowd must not take the processor from those who measure how others fare.
-var handshakes = make(chan struct{}, 1)
+// handshakes bounds the clients that work on their handshakes. They have machines of their own, in truth: the handshakes of a
+// crowd must not take the processor from those who measure how others fare. A few at a time, for on a busy machine each waits
+// for the processor in between, and all others for it.
+var handshakes = make(chan struct{}, 4)
 
 // door is held by the one who has not begun and waits for the other: so those who have wait for one of these at most, and
 // answer the gateway about as soon as they would on machines of their own.
 var door = make(chan struct{}, 1)
 
-// alone is a connection on which one client at a time works, until it is done with its handshake. It works from when
+// alone is a connection on which few clients at a time work, until they are done with their handshakes. It works from when
 // something has come to when it waits for more.
 type alone struct {
 	net.Conn

@@ -46,6 +46,8 @@ type result struct {
 	AckP50     float64 `json:"ack_p50_ms"`
 	AckP99     float64 `json:"ack_p99_ms"`
 	Longest    float64 `json:"longest_ms"`
+	// LongestAt is when that was said whose answer took longest, from the mark.
+	LongestAt float64 `json:"longest_at_ms"`
 	// CalmStepP99 and StepP99 are how old steps of others were when they were seen: from when all was calm to the mark, and
 	// after it.
 	CalmStepP99 float64 `json:"calm_step_p99_ms"`
@@ -92,6 +94,9 @@ func (l *load) result() result {
 		done[room] = map[string]time.Time{}
 		for text, at := range room.done {
 			done[room][text] = at
+			if took := ms(at.Sub(room.said[text])); took > r.Longest {
+				r.Longest, r.LongestAt = took, ms(room.said[text].Sub(mark))
+			}
 		}
 		places[room] = map[string]spot{}
 		for place, text := range room.words {
@@ -148,7 +153,7 @@ func (l *load) result() result {
 	}
 	r.WrongMembers, r.WrongPlaces = l.wrong()
 	r.LiveP50, r.LiveP99, r.SilenceP99 = percentile(live, 0.5), percentile(live, 0.99), percentile(silence, 0.99)
-	r.AckP50, r.AckP99, r.Longest = percentile(acks, 0.5), percentile(acks, 0.99), percentile(acks, 1)
+	r.AckP50, r.AckP99 = percentile(acks, 0.5), percentile(acks, 0.99)
 	r.CalmStepP99, r.StepP99 = percentile(calm, 0.99), percentile(steps, 0.99)
 	for g := range l.plan.URLs {
 		r.ByGateway = append(r.ByGateway, atGateway{percentile(liveAt[g], 0.99), percentile(silenceAt[g], 0.99)})
