@@ -259,8 +259,8 @@ ROWS = (
         26,
         "rolling restart of relays, gateways, presence and both Envoys",
         roll,
-        f"0 failed calls by the mesh and by the edge; {NONE_LOST}; clients move at most once a gateway, and who moves is "
-        "answered ≤ 15 s",
+        f"0 failed calls by the mesh and by the edge; {NONE_LOST}; clients move at most once a gateway, and who "
+        "moves is answered ≤ 15 s",
         6000,
         longest_ms=15_000,  # all move within three quarters of the drain, 7.5 s, on the cores that all else needs, too
         reconnects=2,
