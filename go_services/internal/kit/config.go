@@ -50,7 +50,7 @@ type Config struct {
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `env:"WORLDMESH_LOG_LEVEL" envDefault:"info"`
 	// DrainSeconds bounds how long a stop may take.
-	DrainSeconds float64 `env:"WORLDMESH_DRAIN_SECONDS" envDefault:"10"`
+	DrainSeconds float64 `env:"WORLDMESH_DRAIN_SECONDS" envDefault:"25"`
 	// ClockOffset is for tests: by how much the wall clock is wrong, in seconds. Refused in production.
 	ClockOffset float64 `env:"WORLDMESH_CLOCK_OFFSET_SECONDS"`
 	// OTLPEndpoint is where spans go by OTLP over gRPC; empty: spans are propagated and not exported.

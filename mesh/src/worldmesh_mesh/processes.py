@@ -68,10 +68,19 @@ def _common(topology: Topology, name: str, process: Json) -> Json:
         "log_location": str(topology.data / f"log/{name}.log"),
         "log_configuration": _LINES_AS_WRITTEN,
         "availability": {"restart": "always", "backoff_seconds": 1},
-        "shutdown": {"signal": 15, "timeout_seconds": _DRAIN_SECONDS + 5},
+        "shutdown": _shutdown(str(_DRAIN_SECONDS)),
         **process,
         "environment": environment,
     }
+
+
+def _shutdown(drain: str) -> Json:
+    """Ends a process that drains for so many seconds, and kills it when it does not end by itself."""
+    try:
+        seconds = round(float(drain))
+    except (ValueError, OverflowError):  # the service itself says what is wrong with it
+        seconds = _DRAIN_SECONDS
+    return {"signal": 15, "timeout_seconds": seconds + 5}
 
 
 def _strings(value: object) -> list[str]:
@@ -144,9 +153,11 @@ def _instance(topology: Topology, i: Instance) -> Json:
         needs["mongo-init"] = "process_completed_successfully"
     name = i.service.name
     command = f"{PYTHON} -m worldmesh_{name}" if i.service.language == "python" else str(topology.go_services / name)
+    settings = environment(topology, i)
     return {
         "command": f"exec {command}",
-        "environment": [f"{key}={value}" for key, value in environment(topology, i).items()],
+        "environment": [f"{key}={value}" for key, value in settings.items()],
+        "shutdown": _shutdown(settings["WORLDMESH_DRAIN_SECONDS"]),
         **_after(needs),
         **_ready(i.admin_port, "/readyz"),
     }
