@@ -3,13 +3,15 @@ package main
 import "net"
 
 // handshakes bounds the clients that work on their handshakes. They have machines of their own, in truth: the handshakes of a
-// crowd must not take the processor from those who measure how others fare. A few at a time, for on a busy machine each waits
+// crowd must not take the processor from those who measure how others fare. Some at a time, for on a busy machine each waits
 // for the processor in between, and all others for it.
-var handshakes = make(chan struct{}, 4)
+var handshakes = make(chan struct{}, atOnce)
 
-// door is held by the one who has not begun and waits for the other: so those who have wait for one of these at most, and
-// answer the gateway about as soon as they would on machines of their own.
-var door = make(chan struct{}, 1)
+// door bounds those who have not begun and wait for that: so those who have wait for few of these, and answer the gateway about
+// as soon as they would on machines of their own.
+var door = make(chan struct{}, atOnce)
+
+const atOnce = 16
 
 // alone is a connection on which few clients at a time work, until they are done with their handshakes. It works from when
 // something has come to when it waits for more.
@@ -18,7 +20,7 @@ type alone struct {
 	waits, works, over bool
 }
 
-// knock waits until nobody else is about to begin.
+// knock waits until few others are about to begin.
 func (a *alone) knock() {
 	door <- struct{}{}
 	a.waits = true
