@@ -45,8 +45,8 @@ func runRooms(p Plan) (Result, error) {
 		return Result{}, err
 	}
 	rounds := joinRounds
-	if strings.HasPrefix(p.Mode, "idle") {
-		rounds = 1 // memory that was used once stays with a process
+	if strings.HasPrefix(p.Mode, "idle") || p.Mode == "walk" {
+		rounds = 1 // memory that was used once stays with a process; and of who walks joins are not told
 	}
 	clients, joins, err := joinOften(p, s, rounds)
 	if err != nil {

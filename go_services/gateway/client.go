@@ -24,8 +24,8 @@ import (
 // closeGone is counted for sockets whose client went away without a word; RFC 6455 has this number for it.
 const closeGone = 1006
 
-// client is one socket and its session. The session's lock is held only for its pure methods; an attachment's lock
-// may be held when it is taken, never the other way round.
+// client is one socket and its session. The session's lock is held only for its pure methods, and while presence is told (whose
+// lock is taken then); an attachment's lock may be held when it is taken, never the other way round.
 type client struct {
 	gateway *Gateway
 	socket  *socket.Socket

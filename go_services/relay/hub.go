@@ -18,8 +18,6 @@ const (
 	sweepEvery = 250 * time.Millisecond
 	// movesAtOnce bounds how many rooms are given away at the same time.
 	movesAtOnce = 64
-	// askAtOnce bounds of how many rooms the store is asked at the same time.
-	askAtOnce = 1000
 	// keepEvery is how often the store is told to remember the rooms in which nothing happens.
 	keepEvery = time.Hour
 )
@@ -295,9 +293,7 @@ func (h *hub) renew(ctx context.Context) {
 		return
 	}
 	rooms := h.all()
-	for some := range slices.Chunk(rooms, askAtOnce) {
-		h.checkOwners(ctx, some)
-	}
+	h.checkOwners(ctx, rooms)
 	h.keep(ctx, rooms)
 	if to, count := h.tenure.spare(len(rooms)); count > 0 && h.rebalancing.TryLock() { // the next renewal does not wait for it
 		h.log.InfoContext(ctx, "giving rooms to another relay", "to", to.ID, "rooms", count)
@@ -313,18 +309,15 @@ func (h *hub) keep(ctx context.Context, rooms []*liveRoom) {
 	if time.Since(h.kept) < keepEvery {
 		return
 	}
-	for some := range slices.Chunk(rooms, askAtOnce) {
-		ids := make([]string, len(some))
-		for i, l := range some {
-			ids[i] = l.id
-		}
-		call, cancel := context.WithTimeout(ctx, storeTimeout)
-		err := h.tenure.store.Keep(call, ids)
-		cancel()
-		if err != nil { // the next renewal tries again
-			h.log.WarnContext(ctx, "keep the rooms", "error", err.Error())
-			return
-		}
+	ids := make([]string, len(rooms))
+	for i, l := range rooms {
+		ids[i] = l.id
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := h.tenure.store.Keep(ctx, ids); err != nil { // the next renewal tries again
+		h.log.WarnContext(ctx, "keep the rooms", "error", err.Error())
+		return
 	}
 	h.kept = time.Now()
 }

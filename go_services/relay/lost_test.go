@@ -150,7 +150,7 @@ func (k *keeper) Keep(_ context.Context, rooms []string) error {
 func TestRoomsInWhichNothingHappensAreKept(t *testing.T) {
 	h := quietHub()
 	var rooms []*liveRoom
-	for i := range askAtOnce + 1 {
+	for i := range 3 {
 		rooms = append(rooms, liveRoomOn(h, fmt.Sprint("room_", i), &roomv1.RoomConfig{Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8}))
 	}
 	k := &keeper{Store: h.tenure.store}
@@ -158,7 +158,47 @@ func TestRoomsInWhichNothingHappensAreKept(t *testing.T) {
 	for range 3 {
 		h.keep(t.Context(), rooms)
 	}
-	if len(k.kept) != len(rooms) || k.asks != 3 {
+	if len(k.kept) != len(rooms) || k.asks != 2 {
 		t.Errorf("%d of %d rooms are kept, by %d calls", len(k.kept), len(rooms), k.asks)
+	}
+}
+
+// lateDrain has the relay end when a room is being claimed, or is being made out of its log.
+type lateDrain struct {
+	store.Store
+	claimed func()
+}
+
+func (s *lateDrain) Claim(ctx context.Context, q store.ClaimRequest) (store.Claim, error) {
+	defer s.claimed()
+	return s.Store.Claim(ctx, q)
+}
+
+func TestARoomThatIsOpenedWhileTheRelayEndsIsGivenUp(t *testing.T) {
+	for name, when := range map[string]func(h *hub, end func()){
+		"while it is claimed": func(h *hub, end func()) { h.tenure.store = &lateDrain{h.tenure.store, end} },
+		"while it is made": func(h *hub, end func()) {
+			wall := h.wall
+			h.wall = func() time.Time {
+				end()
+				return wall()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := quietHub()
+			h.tenure.renewed = time.Now()
+			when(h, func() {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				h.draining = true
+			})
+			_, _ = h.open(t.Context(), "room_a", &roomv1.RoomConfig{Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8})
+			until(t, "nobody owns it", func() bool {
+				owners, err := h.tenure.store.Owners(t.Context(), []string{"room_a"})
+				return err == nil && owners[0].Owner.Epoch > 0 && owners[0].Owner.Relay == ""
+			})
+			until(t, "it is not here", func() bool { return h.find("room_a") == nil })
+		})
 	}
 }

@@ -8,7 +8,7 @@ import pytest
 from worldmesh_mesh.catalogue import CatalogueError, load_catalogue
 from worldmesh_mesh.overrides import check_overrides, load_overrides
 from worldmesh_mesh.paths import BIN, CATALOGUE
-from worldmesh_mesh.processes import Programs, environment, processes
+from worldmesh_mesh.processes import Programs, environment, longest_drain, processes
 from worldmesh_mesh.topology import MAX_INSTANCES, Topology, TopologyError, make_topology
 from worldmesh_mesh.web import web_files
 
@@ -92,13 +92,14 @@ def test_a_file_gives_services_and_single_instances_settings_of_their_own(tmp_pa
     assert "WORLDMESH_RELAY_HOLD" not in environment(world, world.of("gateway")[0])
 
 
-@pytest.mark.parametrize(("drain", "patience"), [("25", 30), ("0.4", 5), ("soon", 10), ("inf", 10)])
+@pytest.mark.parametrize(("drain", "patience"), [("25", 30), ("0.4", 5), ("-1", 5), ("soon", 10), ("inf", 10)])
 def test_who_drains_for_long_is_killed_later(drain: str, patience: int) -> None:
     overrides = {"gateway": {"WORLDMESH_DRAIN_SECONDS": drain}}
     world = make_topology(SERVICES, base=8000, data=Path("/data"), environ={}, overrides=overrides)
     all_ = processes(world, Programs(Path("/mongod"), Path("/valkey"), Path("/envoy")))["processes"]
     shutdowns = {name: all_[name]["shutdown"]["timeout_seconds"] for name in ("gateway-0", "relay-0", "mongod")}
     assert shutdowns == {"gateway-0": patience, "relay-0": 10, "mongod": 10}
+    assert longest_drain(world) == max(5, patience - 5)
 
 
 def test_go_services_are_started_from_the_folder_that_is_asked_for(tmp_path: Path) -> None:

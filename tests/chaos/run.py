@@ -15,6 +15,7 @@ from tests.chaos.chaos import Chaos, Size, chaotic
 from tests.chaos.generator import Result, build
 from tests.chaos.page import write_page
 from tests.chaos.rows import ROWS
+from tests.chaos.rows.limits import CROWD, USUAL_CROWD
 from tests.chaos.rows.row import Row, Setup
 from tests.support.signals import end_with_what_was_started
 
@@ -174,7 +175,7 @@ def main() -> int:
         say(f"error: {error}")
         return 2
     size = Size(arguments.rooms, arguments.members)
-    page = arguments.page or (not arguments.rows and size == Size())
+    page = arguments.page or (not arguments.rows and size == Size() and CROWD == USUAL_CROWD)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     results, kept = run(numbers, size, seeds, page=page)
     say(

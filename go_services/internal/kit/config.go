@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +33,19 @@ func (e *Environment) UnmarshalText(text []byte) error {
 	}
 }
 
+// Seconds is how long something may take.
+type Seconds float64
+
+// UnmarshalText refuses what is no time.
+func (s *Seconds) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(v >= 0 && v <= math.MaxInt32) {
+		return fmt.Errorf("%q is no number of seconds", text)
+	}
+	*s = Seconds(v)
+	return nil
+}
+
 // Config holds the settings that every service has. Services embed it in their own.
 type Config struct {
 	// Service is the name in the service catalogue, for example `relay`.
@@ -50,7 +65,7 @@ type Config struct {
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `env:"WORLDMESH_LOG_LEVEL" envDefault:"info"`
 	// DrainSeconds bounds how long a stop may take.
-	DrainSeconds float64 `env:"WORLDMESH_DRAIN_SECONDS" envDefault:"25"`
+	DrainSeconds Seconds `env:"WORLDMESH_DRAIN_SECONDS" envDefault:"25"`
 	// ClockOffset is for tests: by how much the wall clock is wrong, in seconds. Refused in production.
 	ClockOffset float64 `env:"WORLDMESH_CLOCK_OFFSET_SECONDS"`
 	// OTLPEndpoint is where spans go by OTLP over gRPC; empty: spans are propagated and not exported.
@@ -64,7 +79,9 @@ func (c Config) WallClock() time.Time {
 }
 
 // Drain is DrainSeconds as a duration.
-func (c Config) Drain() time.Duration { return time.Duration(c.DrainSeconds * float64(time.Second)) }
+func (c Config) Drain() time.Duration {
+	return time.Duration(float64(c.DrainSeconds) * float64(time.Second))
+}
 
 // ParseConfig reads settings of type T from the environment. The error is one line that names every variable that
 // is missing or wrong.

@@ -14,6 +14,8 @@ func TestSettingsThatAreMissingOrWrongAreNamedInOneLine(t *testing.T) {
 		{"missing", "WORLDMESH_SERVICE", ""},
 		{"not one of the environments", "WORLDMESH_ENVIRONMENT", "staging"},
 		{"not a number", "WORLDMESH_DRAIN_SECONDS", "soon"},
+		{"no time", "WORLDMESH_DRAIN_SECONDS", "-1"},
+		{"for ever", "WORLDMESH_DRAIN_SECONDS", "inf"},
 		{"not a whole number, in the settings of one service", "WORLDMESH_OWN_BYTES", "many"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -38,7 +40,7 @@ func TestProductionIsTheDefault(t *testing.T) {
 		t.Setenv("WORLDMESH_"+k, "x")
 	}
 	cfg, err := ParseConfig[Config]()
-	if err != nil || cfg.Environment != Production || cfg.Drain().Seconds() != 10 {
+	if err != nil || cfg.Environment != Production || cfg.Drain().Seconds() != 25 {
 		t.Fatalf("%+v, %v", cfg, err)
 	}
 }

@@ -28,7 +28,7 @@ type relay struct {
 	swept       time.Time
 
 	// asks is the owner of the room that it is claiming, who is to be asked whether it lives; steals is the epoch of one that
-	// did not say so. What others do comes in between.
+	// does not answer. What others do comes in between.
 	asks   *store.Owner
 	steals uint64
 
@@ -368,7 +368,7 @@ func (r *relay) moved(s *stream, owner store.Owner) {
 // claim is a step of tenure.claim: takes the room, or learns who is to be asked. The streams that want the room wait.
 func (r *relay) claim(steal uint64) {
 	r.steals = 0
-	if !r.valid() {
+	if steal == 0 && !r.valid() { // hub.open looks at that, and nobody between the question and the theft
 		r.turnAway(r.elsewhere())
 		return
 	}

@@ -11,13 +11,16 @@ import (
 const (
 	// MaxEntries bounds how many entries a log holds.
 	MaxEntries = 4096
-	// FewEntries is how many it holds though they be old. More stay only while they are young: who comes back within the
-	// hold, at another relay, too, is to be told what it has missed, and its repeats are to be known.
+	// FewEntries is how many it holds though they be old. More stay only while they are young: of who comes back within a hold
+	// of up to a minute, at another relay, too, repeats are to be known.
 	FewEntries = 512
 	// YoungMS is how much older than the newest entry a young one may be, in milliseconds.
 	YoungMS = 60 * 1000
 	// MaxAgeMS bounds how much older than the newest entry an entry may be, in milliseconds.
 	MaxAgeMS = 10 * 60 * 1000
+	// maxMissed bounds what who comes back is told of what was said meanwhile, in bytes: a gateway lets twice as much wait for
+	// a client. Past it there is a gap.
+	maxMissed = 128 << 10
 	// maxUnlogged bounds the entries that wait to be logged; past it nothing ordered is taken.
 	maxUnlogged = 4096
 )
@@ -170,14 +173,20 @@ func (r *Room) keep(e *Entry) {
 }
 
 // since is the tail after a position; false if that is not in the room's history, or so far back that the tail does not
-// reach it. What was logged under the same number in another epoch is of another history: the store has lost it.
+// reach it, or is more than anybody is told. What was logged under the same number in another epoch is of another history: the store has lost it.
 func (r *Room) since(p frames.LogPosition) (tail []*Entry, reaches bool) {
+	tail, reaches = r.tail, p == r.floor
 	for i, e := range slices.Backward(r.tail) {
 		if e.Seq == p.Seq && e.Sub == p.Sub {
-			return r.tail[i+1:], e.Epoch == p.Epoch
+			tail, reaches = r.tail[i+1:], e.Epoch == p.Epoch
+			break
 		}
 	}
-	return r.tail, p == r.floor
+	bytes := 0
+	for _, e := range tail {
+		bytes += len(e.Frame)
+	}
+	return tail, reaches && bytes <= maxMissed
 }
 
 // number gives an entry its place: the next number, or a sub-number after the newest.

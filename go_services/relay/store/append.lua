@@ -1,8 +1,8 @@
 -- Appends to a room's log. KEYS: its record, its log, its members.
 -- ARGV: epoch, relay, incarnation, keep (ms), keep the log (ms), greatest length, length past which only young entries
 -- stay, how old those may be (ms), greatest age (ms), how many connections are lost or back, entity and for how long it is
--- lost (ms; -1: it is back) in turns, then for each entry: epoch, seq, sub, sub of the entry before, time, entry, joined entity (0: none), member, left entity (0: none). Answers
--- 'ok', 'fenced' or 'forgotten'.
+-- lost (ms; -1: it is back) in turns, then for each entry: epoch, seq, sub, sub of the entry before, time, entry, joined
+-- entity (0: none), member, left entity (0: none). Answers 'ok', 'fenced' or 'forgotten'.
 local function number(value) return tonumber(value or '0') or 0 end
 local function text(n) return string.format('%.0f', n) end
 local record = redis.call('HMGET', KEYS[1], 'epoch', 'relay', 'incarnation', 'seq', 'sub', 'entity')
@@ -44,13 +44,22 @@ end
 if not last then return 'ok' end
 redis.call('HSET', KEYS[1], 'last_epoch', last, 'seq', text(seq), 'sub', text(sub), 'entity', text(entity))
 local dropped = redis.call('XTRIM', KEYS[2], 'MAXLEN', ARGV[6])
+-- The first entry that stays: looked at one by one, or by many where many go.
 local length, few, young, old = redis.call('XLEN', KEYS[2]), number(ARGV[7]), number(ARGV[8]), number(ARGV[9])
-while true do
-  local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
-  local age = newest - number(first[2][2])
-  if age <= old and (length <= few or age <= young) then break end
-  dropped, length = dropped + redis.call('XDEL', KEYS[2], first[1]), length - 1
+local from, count, stays, gone = '-', 1, nil, false
+while not stays do
+  local some = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', count)
+  for _, e in ipairs(some) do
+    local age = newest - number(e[2][2])
+    if age <= old and (length <= few or age <= young) then
+      stays = e[1]
+      break
+    end
+    from, gone, length = '(' .. e[1], true, length - 1
+  end
+  count = 64
 end
+if gone then dropped = dropped + redis.call('XTRIM', KEYS[2], 'MINID', stays) end
 if dropped > 0 then redis.call('HSET', KEYS[1], 'complete', '0') end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])

@@ -152,6 +152,16 @@ var suite = map[string]func(*bench){
 			b.Errorf("%d entries from %+v, complete: %v", len(c.Tail), c.Tail[0], c.Complete)
 		}
 	},
+	"a log of many goes down to a few when the next comes later": func(b *bench) {
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		b.appendAll(owner, room.FewEntries+200)
+		later := entry(owner.Epoch, room.FewEntries+201, 0)
+		later.TimeMS += room.YoungMS + 1
+		b.append(owner, later)
+		if c := b.claim(ClaimRequest{Owner: relayA, Era: 1}); len(c.Tail) != room.FewEntries || c.Complete || c.Tail[0].Seq != 202 {
+			b.Errorf("%d entries from %+v, complete: %v", len(c.Tail), c.Tail[0], c.Complete)
+		}
+	},
 	"a log is bounded in age": func(b *bench) {
 		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
 		old, young := entry(owner.Epoch, 1, 0), entry(owner.Epoch, 2, 0)

@@ -74,13 +74,21 @@ def _common(topology: Topology, name: str, process: Json) -> Json:
     }
 
 
+def longest_drain(topology: Topology) -> int:
+    """How many seconds the service drains for that does so for longest."""
+    return max(_seconds(environment(topology, i)["WORLDMESH_DRAIN_SECONDS"]) for i in topology.instances)
+
+
+def _seconds(drain: str) -> int:
+    try:
+        return round(max(0, float(drain)))
+    except (ValueError, OverflowError):  # the service itself says what is wrong with it
+        return _DRAIN_SECONDS
+
+
 def _shutdown(drain: str) -> Json:
     """Ends a process that drains for so many seconds, and kills it when it does not end by itself."""
-    try:
-        seconds = round(float(drain))
-    except (ValueError, OverflowError):  # the service itself says what is wrong with it
-        seconds = _DRAIN_SECONDS
-    return {"signal": 15, "timeout_seconds": seconds + 5}
+    return {"signal": 15, "timeout_seconds": _seconds(drain) + 5}
 
 
 def _strings(value: object) -> list[str]:

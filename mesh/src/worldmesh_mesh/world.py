@@ -20,7 +20,7 @@ from .envoy.basics import Json
 from .envoy.edge import PROXY as EDGE_PROXY
 from .envoy.mesh import PROXY as MESH_PROXY
 from .paths import BIN
-from .processes import MARK, processes, where
+from .processes import MARK, longest_drain, processes, where
 from .render import programs, render
 from .succession import serving
 from .supervisor import SOCKET, supervised
@@ -32,6 +32,7 @@ SUPERVISOR = "supervisor"
 _LOG = "log/supervisor.log"
 _START_SECONDS = 90.0
 _STOP_SECONDS = 30.0
+"""How long the supervisor may take to end everything, beside what one of the services drains for."""
 _SUCCESSION_SECONDS = 30.0
 _MOST_RESTARTS = 5
 """Of a process that was never ready: what ends so often while the world starts does not start."""
@@ -74,7 +75,7 @@ class World:
     def stop(self) -> bool:
         """End everything, and wait until it has ended; false if there was nothing."""
         if pid := self._supervisor():
-            strays.end([pid], _STOP_SECONDS)
+            strays.end([pid], _STOP_SECONDS + longest_drain(self._topology))
         left = strays.processes_of(self._topology.data)
         strays.end(left)
         self._pid_file.unlink(missing_ok=True)

@@ -72,3 +72,10 @@ def test_a_wrong_setting_is_named_without_its_value(environ: pytest.MonkeyPatch)
     with pytest.raises(SettingsError, match="WORLDMESH_DRAIN_SECONDS") as raised:
         load_settings(ServiceSettings)
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["-1", "inf", "nan"])
+def test_what_is_no_time_is_refused(environ: pytest.MonkeyPatch, text: str) -> None:
+    environ.setenv("WORLDMESH_DRAIN_SECONDS", text)
+    with pytest.raises(SettingsError, match="WORLDMESH_DRAIN_SECONDS"):
+        load_settings(ServiceSettings)

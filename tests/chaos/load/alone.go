@@ -2,15 +2,19 @@ package main
 
 import "net"
 
-// handshakes bounds the clients that work on their handshakes. They have machines of their own, in truth: the handshakes of a
-// crowd must not take the processor from those who measure how others fare. Some at a time, for on a busy machine each waits
-// for the processor in between, and all others for it.
-var handshakes = make(chan struct{}, atOnce)
+// handshakes bounds the clients that work on their handshakes. They have machines of their own, in truth: they must not take the
+// processor from those who measure how others fare.
+var handshakes = make(chan struct{}, 1)
 
 // door bounds those who have not begun and wait for that: so those who have wait for few of these, and answer the gateway about
 // as soon as they would on machines of their own.
-var door = make(chan struct{}, atOnce)
+var door = make(chan struct{}, 1)
 
+// several has so many work at once: on a busy machine each waits for the processor in between, and all others for it. It is
+// called before any of them comes.
+func several(n int) { handshakes, door = make(chan struct{}, n), make(chan struct{}, n) }
+
+// atOnce is how many do where no crowd comes.
 const atOnce = 16
 
 // alone is a connection on which few clients at a time work, until they are done with their handshakes. It works from when

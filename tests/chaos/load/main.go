@@ -158,6 +158,9 @@ func main() {
 	if err := json.Unmarshal(commands.Bytes(), &l.plan); err != nil {
 		log.Fatal(err)
 	}
+	if l.plan.Copies <= 1 { // no crowd comes
+		several(atOnce)
+	}
 	if err := l.prepare(); err != nil {
 		log.Fatal(err)
 	}

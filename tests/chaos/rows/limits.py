@@ -176,7 +176,8 @@ def _by_rule(result: Result) -> list[str]:
 _BACK_MS = 15_000
 # How many sockets there are for each member, each in another room: as many as shake hands and join within that time on
 # two slow cores that the generator shares. A machine with more can try more.
-_CROWD = int(os.environ.get("WORLDMESH_CHAOS_CROWD", "2"))
+USUAL_CROWD = 2
+CROWD = int(os.environ.get("WORLDMESH_CHAOS_CROWD", str(USUAL_CROWD)))
 # What gateways may take: for a client twice what one costs that is in and still, with TLS; a base for both of them.
 _KB_A_CLIENT, _FIXED_MB = 50, 150
 _FULL = {"side": 120, "tick_hz": 60, "gateways": 4, "members": 500, "rate": 8, "looks": 4}
@@ -194,30 +195,30 @@ ROWS = (
     ),
     Row(
         11,
-        f"everybody loses the connection at once, and comes back: {_CROWD} sockets for each member (20 × 50: "
-        f"{1000 * _CROWD:,})",
+        f"everybody loses the connection at once, and comes back: {CROWD} sockets for each member (20 × 50: "
+        f"{1000 * CROWD:,})",
         _told("drop"),
-        f"all {1000 * _CROWD:,} are back ≤ 15 s; {NONE_LOST}",
+        f"all {1000 * CROWD:,} are back ≤ 15 s; {NONE_LOST}",
         _BACK_MS,
         seconds=16,
         reconnects=2,
         setup=_ROOMY,
-        crowd={"copies": _CROWD, "rate": 0.05, "words": 0.5},
+        crowd={"copies": CROWD, "rate": 0.05, "words": 0.5},
         around=(_memory,),
         check=_all_back,
     ),
     Row(
         211,
-        f"as many as are in come at once (20 × 50: {1000 * (_CROWD - 1):,})",
+        f"as many as are in come at once (20 × 50: {1000 * (CROWD - 1):,})",
         _told("come"),
-        f"all {1000 * (_CROWD - 1):,} are in ≤ 15 s; nobody is sent away; memory of gateways bounded; "
+        f"all {1000 * (CROWD - 1):,} are in ≤ 15 s; nobody is sent away; memory of gateways bounded; "
         f"the others' p99 ≤ 2 × calm; {NONE_LOST}",
         _BACK_MS,
         seconds=16,
         reconnects=1,  # to come for the first time counts, too
         setup=_ROOMY,
         # They hardly walk: twice as many who see each other walk are more than these cores can do, whoever comes.
-        crowd={"copies": _CROWD, "late": _CROWD - 1, "rate": 0.01, "words": 0.5},
+        crowd={"copies": CROWD, "late": CROWD - 1, "rate": 0.01, "words": 0.5},
         witnesses=3,  # of whom one stands still
         around=(_memory,),
         check=_all_in,

@@ -54,7 +54,7 @@ class ServiceSettings(BaseSettings):
     clock_offset_seconds: float = Field(
         0.0, description="For tests: by how much the wall clock is wrong. Refused in production."
     )
-    drain_seconds: float = Field(25.0, ge=0, description="Bound of the time that a stop may take.")
+    drain_seconds: float = Field(25.0, ge=0, allow_inf_nan=False, description="Bound of the time that a stop may take.")
 
     @field_validator("clock_offset_seconds")
     @classmethod
