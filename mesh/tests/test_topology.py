@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worldmesh_mesh.catalogue import CatalogueError, load_catalogue
@@ -96,8 +97,8 @@ def test_a_file_gives_services_and_single_instances_settings_of_their_own(tmp_pa
 def test_who_drains_for_long_is_killed_later(drain: str, patience: int) -> None:
     overrides = {"gateway": {"WORLDMESH_DRAIN_SECONDS": drain}}
     world = make_topology(SERVICES, base=8000, data=Path("/data"), environ={}, overrides=overrides)
-    all_ = processes(world, Programs(Path("/mongod"), Path("/valkey"), Path("/envoy")))["processes"]
-    shutdowns = {name: all_[name]["shutdown"]["timeout_seconds"] for name in ("gateway-0", "relay-0", "mongod")}
+    every: Any = processes(world, Programs(Path("/mongod"), Path("/valkey"), Path("/envoy")))["processes"]
+    shutdowns = {name: every[name]["shutdown"]["timeout_seconds"] for name in ("gateway-0", "relay-0", "mongod")}
     assert shutdowns == {"gateway-0": patience, "relay-0": 10, "mongod": 10}
     assert longest_drain(world) == max(5, patience - 5)
 
