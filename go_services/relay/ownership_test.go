@@ -12,6 +12,7 @@ import (
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
+	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 	"google.golang.org/grpc/metadata"
 )
@@ -106,6 +107,38 @@ func TestARelayThatDoesNotAnswerLosesItsRooms(t *testing.T) {
 	}
 	if err := p.Append(t.Context(), "room_a", store.Owner{Relay: "relay-a", Epoch: two.Epoch()}, nil, nil); err == nil {
 		t.Error("the relay that was robbed can still write")
+	}
+}
+
+func TestARepeatIsKnownAfterAFailOverThoughOthersSaidMuchMeanwhile(t *testing.T) {
+	const others = room.FewEntries + 100
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.join(2, "usr_ben")
+	a.next(clientv1.ServerBodySnapshot)
+	a.next(clientv1.ServerBodySnapshot)
+	once := chat(1, "hello")
+	once.GetChat().ClientMessageId = "m1"
+	a.inputs(once)
+	for range others {
+		a.inputs(chat(2, "hello"))
+	}
+	_, first := a.event()
+	for range others {
+		a.event()
+	}
+	p.die(p.a)
+	b, _ := p.b.open(
+		t, "gateway-0", "room_a", seen(first.Epoch(), first.Seq()), rejoin(1, "usr_ann", 1), rejoin(2, "usr_ben", 2))
+	for n := range uint64(others) {
+		if _, missed := b.event(); missed.Seq() != first.Seq()+n+1 {
+			t.Fatalf("was told %d, not %d", missed.Seq(), first.Seq()+n+1)
+		}
+	}
+	b.inputs(once, chat(2, "and now?"))
+	if _, e := b.event(); !strings.Contains(string(e.Table().Bytes), "and now?") {
+		t.Error("a repeat was said again")
 	}
 }
 

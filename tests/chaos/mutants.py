@@ -120,8 +120,8 @@ MUTANTS = (
         "resume-one-too-late",
         "relay",
         "relay/room/log.go",
-        "tail, reaches = r.tail[i+1:], e.Epoch == p.Epoch",
-        "tail, reaches = r.tail[min(i+2, len(r.tail)):], e.Epoch == p.Epoch",
+        "return r.tail[i+1:], e.Epoch == p.Epoch",
+        "return r.tail[min(i+2, len(r.tail)):], e.Epoch == p.Epoch",
         rows=(7,),
     ),
     Mutant(

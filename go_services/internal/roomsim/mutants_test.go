@@ -19,7 +19,7 @@ type mutant struct {
 var mutants = []mutant{
 	{
 		"trust a position of another history", "relay/room/log.go",
-		"tail, reaches = r.tail[i+1:], e.Epoch == p.Epoch", "tail, reaches = r.tail[i+1:], true",
+		"return r.tail[i+1:], e.Epoch == p.Epoch", "return r.tail[i+1:], true",
 	},
 	{
 		"tell somebody who was out meanwhile of no gap", "relay/room/membership.go",

@@ -173,20 +173,19 @@ func (r *Room) keep(e *Entry) {
 }
 
 // since is the tail after a position; false if that is not in the room's history, or so far back that the tail does not
-// reach it, or is more than anybody is told. What was logged under the same number in another epoch is of another history: the store has lost it.
+// reach it, or that there is more than anybody is told. What was logged under the same number in another epoch is of
+// another history: the store has lost it.
 func (r *Room) since(p frames.LogPosition) (tail []*Entry, reaches bool) {
-	tail, reaches = r.tail, p == r.floor
+	bytes := 0
 	for i, e := range slices.Backward(r.tail) {
 		if e.Seq == p.Seq && e.Sub == p.Sub {
-			tail, reaches = r.tail[i+1:], e.Epoch == p.Epoch
-			break
+			return r.tail[i+1:], e.Epoch == p.Epoch
+		}
+		if bytes += len(e.Frame); bytes > maxMissed {
+			return nil, false
 		}
 	}
-	bytes := 0
-	for _, e := range tail {
-		bytes += len(e.Frame)
-	}
-	return tail, reaches && bytes <= maxMissed
+	return r.tail, p == r.floor
 }
 
 // number gives an entry its place: the next number, or a sub-number after the newest.
