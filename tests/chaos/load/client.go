@@ -133,18 +133,18 @@ func (c *client) session(ctx context.Context, gateway int) error {
 	if c.slow != nil {
 		dial = c.slow.dial
 	}
-	alone := &alone{}
+	shake := &handshake{}
 	dialer.NetDial = func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
 		if conn, err = dial(ctx, network, addr); err != nil {
 			return nil, err
 		}
-		alone.begin(conn)
-		return alone, nil
+		shake.begin(conn)
+		return shake, nil
 	}
-	alone.knock() // before the time for dialing begins
+	shake.knock() // before the time for dialing begins
 	c.began = time.Now()
 	conn, reader, _, err := dialer.Dial(ctx, c.load.plan.URLs[gateway])
-	alone.done()
+	shake.done()
 	if err != nil {
 		return fmt.Errorf("dial: %w", err)
 	}

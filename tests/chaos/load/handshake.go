@@ -17,57 +17,57 @@ func several(n int) { handshakes, door = make(chan struct{}, n), make(chan struc
 // atOnce is how many do where no crowd comes.
 const atOnce = 16
 
-// alone is a connection on which few clients at a time work, until they are done with their handshakes. It works from when
+// handshake is a connection on which few clients at a time work, until they are done with their handshakes. It works from when
 // something has come to when it waits for more.
-type alone struct {
+type handshake struct {
 	net.Conn
 	waits, works, over bool
 }
 
 // knock waits until few others are about to begin.
-func (a *alone) knock() {
+func (h *handshake) knock() {
 	door <- struct{}{}
-	a.waits = true
+	h.waits = true
 }
 
 // begin begins with a connection that is open.
-func (a *alone) begin(conn net.Conn) {
-	a.Conn = conn
-	a.work()
-	a.enter()
+func (h *handshake) begin(conn net.Conn) {
+	h.Conn = conn
+	h.work()
+	h.enter()
 }
 
-func (a *alone) enter() {
-	if a.waits {
-		a.waits = false
+func (h *handshake) enter() {
+	if h.waits {
+		h.waits = false
 		<-door
 	}
 }
 
-func (a *alone) Read(p []byte) (int, error) {
-	a.rest()
-	n, err := a.Conn.Read(p)
-	if !a.over && err == nil {
-		a.work()
+func (h *handshake) Read(p []byte) (int, error) {
+	h.rest()
+	n, err := h.Conn.Read(p)
+	if !h.over && err == nil {
+		h.work()
 	}
 	return n, err
 }
 
-func (a *alone) work() {
+func (h *handshake) work() {
 	handshakes <- struct{}{}
-	a.works = true
+	h.works = true
 }
 
-func (a *alone) rest() {
-	if a.works {
-		a.works = false
+func (h *handshake) rest() {
+	if h.works {
+		h.works = false
 		<-handshakes
 	}
 }
 
 // done ends it, also if nothing was begun. What is read from now on is no handshake.
-func (a *alone) done() {
-	a.over = true
-	a.enter()
-	a.rest()
+func (h *handshake) done() {
+	h.over = true
+	h.enter()
+	h.rest()
 }
