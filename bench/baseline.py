@@ -10,12 +10,20 @@ import os
 from collections.abc import Mapping
 
 TOLERANCE = 0.20
-TOLERANCES = {"delivered_share": 0.01, "ordered_p50_to_rpc": 0.35}
-"""Of figures that do not vary as much (what is not delivered is lost), or more."""
+FULL_ROOM_ALLOCS = tuple(f"full_room_{how}_{hz}hz_allocs_per_delivery" for how in ("spread", "dense") for hz in (4, 10))
+TOLERANCES = {
+    "delivered_share": 0.01,
+    "delivered_share_ordered": 0.0,
+    "ordered_p50_to_rpc": 0.35,
+    **dict.fromkeys(FULL_ROOM_ALLOCS, 1.0),
+}
+"""Of figures that do not vary as much (of what is ordered nothing may be lost), or more."""
 LOWER_IS_BETTER = (
     "cpu_20x50x4",
     "cpu_20x50x4_tls",
     "cpu_20x50x10",
+    "relay_cpu_20x50x10",
+    "p99_20x50x10",
     "idle_kb",
     "idle_kb_tls",
     "allocs_per_delivery",
@@ -23,8 +31,9 @@ LOWER_IS_BETTER = (
     "ordered_p50_to_rpc",
     "presence_core_bytes_per_user",
     "bytes_per_s_20_walk",
+    *FULL_ROOM_ALLOCS,
 )
-HIGHER_IS_BETTER = ("joins", "joins_tls", "delivered_share")
+HIGHER_IS_BETTER = ("joins", "joins_tls", "delivered_share", "delivered_share_ordered")
 """Ratios to the floor of the same run, and figures that do not depend on how fast the machine is."""
 SAME_EVERYWHERE = (
     "allocs_per_delivery",
@@ -32,6 +41,8 @@ SAME_EVERYWHERE = (
     "presence_core_bytes_per_user",
     "bytes_per_s_20_walk",
     "delivered_share",
+    "delivered_share_ordered",
+    *FULL_ROOM_ALLOCS,
 )
 """Those that do not depend on what machine it is at all, either."""
 EVERYWHERE = "every machine"
@@ -96,6 +107,13 @@ def regressions(baseline: Mapping[str, float], results: Mapping[str, float]) -> 
 def unjudged(baseline: Mapping[str, float], results: Mapping[str, float]) -> list[str]:
     """The figures that were measured and that there is nothing to compare with."""
     return [name for name in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER) if name in results and name not in baseline]
+
+
+def unmeasured(baseline: Mapping[str, float], results: Mapping[str, float], only: str) -> list[str]:
+    """The figures of the baseline that a run of these parts should have and has not: their benchmark is gone, or has
+    another name."""
+    part = {name: "presence" if name.startswith("presence_") else "rooms" for name in baseline}
+    return [name for name in baseline if only in ("all", part[name]) and name not in results]
 
 
 def renewed(

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from bench import budgets, gobench, keep  # noqa: E402 - the tree is no package
-from bench.baseline import busy, machine, of_machine, regressions, renewed, unjudged  # noqa: E402
+from bench.baseline import busy, machine, of_machine, regressions, renewed, unjudged, unmeasured  # noqa: E402
 from tests.support.revision import revision  # noqa: E402
 from tests.support.signals import end_with_what_was_started  # noqa: E402
 from tests.support.world import World, running_world  # noqa: E402
@@ -196,6 +196,9 @@ class Rooms:
             out[joins] = round(ours["joins_per_s"] / bare["joins_per_s"], 3)
             out[f"{joins}_per_s"] = round(ours["joins_per_s"])
         else:
+            out[f"p99_{name}"] = round(ours["p99_ms"] / bare["p99_ms"], 2)
+            relay = of_server["relay-0"] / deliveries * 1e6
+            out[f"relay_cpu_{name}"] = round(relay / bare["cpu_s_per_million"], 3)
             out["relay_deliveries_per_core_s"] = round(deliveries / max(of_server["relay-0"], 0.01))
             out["allocs_per_delivery"] = round(sum(allocated.values()) / deliveries, 4)
             out["relay_allocs_per_delivery"] = round(allocated["relay-0"] / deliveries, 4)
@@ -302,7 +305,7 @@ def measure(only: str, kept: Path) -> Result:
     return results
 
 
-def judge(results: Result, kind: str, *, renew: bool) -> bool:
+def judge(results: Result, kind: str, only: str, *, renew: bool) -> bool:
     """Says how a run compares with its baseline, or makes it the baseline; whether it is as good as before."""
     kept = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     if renew:
@@ -313,12 +316,15 @@ def judge(results: Result, kind: str, *, renew: bool) -> bool:
             say(f"there is no baseline of a machine such as this ({kind}): judged by the mildest of others")
         if missing := unjudged(baseline, results):
             say(f"not judged, for {BASELINE.relative_to(ROOT)} does not have them: {', '.join(missing)}")
+    lost = unmeasured(baseline, results, only)
+    if lost:
+        say(f"the baseline has figures that were not measured: {', '.join(lost)}")
     worse = regressions(baseline, results)
     for line in worse:
         say(f"worse than the baseline: {line}")
     if worse and (doubt := busy(results)):
         say(f"this run may not count: {doubt}")
-    return renew or not worse
+    return not lost and (renew or not worse)
 
 
 def main() -> int:
@@ -343,7 +349,7 @@ def main() -> int:
     for name, limit in over.items():
         bound = "at most" if name in budgets.AT_MOST else "at least"
         say(f"over budget: {name} is {results[name]}, meant to be {bound} {limit:g}")
-    good = judge(results, kind, renew=arguments.renew)
+    good = judge(results, kind, arguments.only, renew=arguments.renew)
     say(f"kept with its profiles: {kept.relative_to(ROOT)}")
     print(json.dumps(results | {"over_budget": sorted(over)}))
     return int(not good)

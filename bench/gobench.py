@@ -24,4 +24,6 @@ def run(root: Path, package: str, name: str, times: int) -> dict[str, dict[str, 
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
     if done.returncode:
         raise SystemExit(f"{package}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return figures(done.stdout)
+    if not (found := figures(done.stdout)):
+        raise SystemExit(f"{package} has no benchmark that is called {name}")
+    return found

@@ -47,7 +47,9 @@ type client struct {
 	over   chan struct{} // closed when nothing more is read
 	// messages is how many with updates have come; the reading goroutine's.
 	messages int
-	batch    statebatch.Batch // the one that was read last
+	// heard is the number of the chat that was heard last; the reading goroutine's, too.
+	heard uint64
+	batch statebatch.Batch // the one that was read last
 }
 
 // stats are what became of all that was sent while the window was open, whenever it came.
@@ -367,9 +369,10 @@ func (c *client) event(t flatbuffers.Table) {
 	var e clientv1.RoomEvent
 	e.Init(t.Bytes, t.Pos)
 	var body flatbuffers.Table
-	if e.BodyType() != clientv1.EventBodyChatMessage || !e.Body(&body) {
-		return
+	if e.BodyType() != clientv1.EventBodyChatMessage || !e.Body(&body) || e.Seq() <= c.heard {
+		return // what is heard again makes up for nothing that is lost
 	}
+	c.heard = e.Seq()
 	var chat clientv1.ChatMessage
 	chat.Init(body.Bytes, body.Pos)
 	var sent int64

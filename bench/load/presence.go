@@ -195,8 +195,15 @@ func (r *presenceRun) watched() error {
 	return nil
 }
 
+// sessionsMetric counts sessions; allEnded is which share of a dead gateway's must be gone when the last is that is watched:
+// each shard ends its own, one after another.
+const (
+	sessionsMetric = "worldmesh_presence_sessions"
+	allEnded       = 0.9
+)
+
 // expire ends one gateway's streams, as its death does, and measures the end of its sessions, from the first user who is
-// seen to go offline to the last; and how long others wait meanwhile.
+// seen to go offline to the last of those who are watched, some of each shard; and how long others wait meanwhile.
 func (r *presenceRun) expire() error {
 	gateway, others := r.portions[:presenceShards], r.portions[presenceShards:]
 	e, users, err := watchEnd(r.ctx, r.clients[1], gateway, &r.running)
@@ -209,6 +216,14 @@ func (r *presenceRun) expire() error {
 	calmest, err := ask(calm, r.clients[2], others)
 	if err != nil {
 		return err
+	}
+	before, err := readMetric(r.Metrics[0], sessionsMetric)
+	if err != nil {
+		return err
+	}
+	ending := 0
+	for _, a := range r.gateways[:presenceShards] {
+		ending += len(a.sessions) - len(a.offline)
 	}
 	progress("presence: a gateway ends")
 	asking, stop := context.WithCancel(r.ctx)
@@ -240,6 +255,12 @@ func (r *presenceRun) expire() error {
 	}
 	if len(e.offline) != users {
 		return fmt.Errorf("%d of %d are offline", len(e.offline), users)
+	}
+	switch now, err := readMetric(r.Metrics[0], sessionsMetric); {
+	case err != nil:
+		return err
+	case now > before-float64(ending)*allEnded:
+		return fmt.Errorf("of %d sessions that end %.0f have ended, when the last that is watched has", ending, before-now)
 	}
 	r.result["presence_expire_50k_ms"] = float64(e.last.Sub(e.first).Microseconds()) / 1000
 	r.result["presence_expire_50k_after_s"] = e.last.Sub(died).Seconds()

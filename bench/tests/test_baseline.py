@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.baseline import busy, machine, of_machine, regressions, renewed, unjudged
+from bench.baseline import busy, machine, of_machine, regressions, renewed, unjudged, unmeasured
 
 BASELINE = {"cpu_20x50x4": 1.5, "joins": 0.5}
 
@@ -26,6 +26,18 @@ def test_what_is_a_fifth_worse_is_told(results: dict[str, float], worse: list[st
 @pytest.mark.parametrize(("share", "worse"), [(1.0, []), (0.995, []), (0.98, ["delivered_share is 0.98, was 1.0"])])
 def test_what_is_not_delivered_is_told_soon(share: float, worse: list[str]) -> None:
     assert regressions({"delivered_share": 1.0}, {"delivered_share": share}) == worse
+
+
+def test_of_what_is_ordered_nothing_may_be_lost() -> None:
+    assert regressions({"delivered_share_ordered": 1.0}, {"delivered_share_ordered": 1.0}) == []
+    assert len(regressions({"delivered_share_ordered": 1.0}, {"delivered_share_ordered": 0.9998})) == 1
+
+
+def test_a_figure_that_is_not_measured_any_more_is_told_by_the_part_that_it_is_of() -> None:
+    baseline = BASELINE | {"presence_core_bytes_per_user": 80.0}
+    assert unmeasured(baseline, {"joins": 0.5}, "rooms") == ["cpu_20x50x4"]
+    assert unmeasured(baseline, {"joins": 0.5}, "all") == ["cpu_20x50x4", "presence_core_bytes_per_user"]
+    assert unmeasured(baseline, {}, "rpc") == []
 
 
 def test_a_part_renews_its_part() -> None:

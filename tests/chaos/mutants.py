@@ -35,7 +35,7 @@ SEEDS = 3
 """With how many seeds a row is run until it finds a bug: where a relay is killed at a time of the seed, the bug may
 have had no time to do harm."""
 
-WRONG = (*NEVER, "gaps", NOT_LINEARIZABLE)
+WRONG = (*NEVER, "gaps", "came", "went", NOT_LINEARIZABLE)
 """How that begins which a bug in who owns rooms, and in what is heard, may show in."""
 UNSTEADY = ("flapped", "back_once", "gone_once", "gone_wrong", "said_offline")
 """The same of a bug in who is said to be online."""

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Literal, TypeAlias
 
 from worldmesh_mesh.catalogue import load_catalogue
 from worldmesh_mesh.paths import CATALOGUE
@@ -30,7 +30,7 @@ class Link:
     source: str
     """An instance, or `clients`."""
     target: str
-    """`redis`, `mesh`, of clients a gateway, or of a mesh of its own (second_mesh.py) a relay."""
+    """`redis`, `mesh`, of clients a gateway, or of a mesh of its own (second_mesh.py) a relay or presence."""
 
     @property
     def name(self) -> str:
@@ -51,8 +51,8 @@ class Link:
 
     @property
     def by_connect(self) -> bool:
-        """Whether the source says by CONNECT where it wants to go: Envoy to a relay."""
-        return self.target.startswith("relay")
+        """Whether the source says by CONNECT where it wants to go: Envoy to a service."""
+        return self.target.startswith(("relay", "presence"))
 
     def setting(self, address: str) -> dict[str, dict[str, str]]:
         """What has the source go by this link."""
@@ -88,6 +88,8 @@ class Network:
                 for link in links
             ]
         )
+        self.packets_lost = 0
+        """So far, over all links."""
         self.overrides: dict[str, dict[str, str]] = {}
         for link in links:
             for name, settings in link.setting(self._address(link.name)).items():
@@ -141,8 +143,10 @@ class Network:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the proxy has ended with {self._process.wait()}")
-        if error := cast("dict[str, str]", json.loads(line)).get("error"):
+        answer = json.loads(line)
+        if error := answer["error"]:
             raise RuntimeError(f"the proxy: {error}")
+        self.packets_lost = int(answer["packets_lost"])
 
 
 @contextmanager

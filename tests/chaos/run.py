@@ -33,8 +33,8 @@ def say(line: str) -> None:
 
 
 def misheard(row: Row, result: Result) -> list[str]:
-    """What somebody did not hear once and in order, or does not see where it is."""
-    never = [*NEVER, *([] if row.gaps else ["gaps"])]
+    """What somebody did not hear once and in order, does not see where it is, or should not have seen at all."""
+    never = [*NEVER, *([] if row.gaps else ["gaps"]), *([] if row.comings else ["came", "went"])]
     return [f"{what} {result[what]}" for what in never if result[what]]
 
 
@@ -104,11 +104,19 @@ def run(numbers: Sequence[int], size: Size, seeds: range, *, page: bool) -> tupl
     build()
     for setup, rows in by_setup(numbers).items():
         say(f"starting a world for rows {', '.join(str(row.number) for row in rows)}")
-        with chaotic(setup, size) as chaos:
-            for row in rows:
-                people = size.rooms * size.members
-                say(f"row {row.number}: signing in {people} people, who enter {size.rooms} rooms; then: {row.name}")
-                results[row.number] = result = run_row(chaos, row, seeds)
+        try:
+            with chaotic(setup, size) as chaos:
+                for row in rows:
+                    people = size.rooms * size.members
+                    say(f"row {row.number}: signing in {people} people, who enter {size.rooms} rooms; then: {row.name}")
+                    results[row.number] = result = run_row(chaos, row, seeds)
+                    if page:
+                        write_page({row.number: result}, size)
+        except Exception as error:  # the other worlds are tried all the same
+            say(f"the world of these rows failed: {traceback.format_exc()}")
+            for row in [row for row in rows if row.number not in results] or rows[-1:]:
+                result = results.setdefault(row.number, merged([]) | {"broken": []})
+                result["broken"].append(f"the world failed: {error!r}"[:200])
                 if page:
                     write_page({row.number: result}, size)
     return dict(sorted(results.items())), not any(r["broken"] for r in results.values())

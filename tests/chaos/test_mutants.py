@@ -48,7 +48,7 @@ class Unwell:
     """A run in which something of everything goes wrong."""
 
     def run(self, *_: object) -> Result:
-        never = dict.fromkeys((*NEVER, "gaps"), 1)
+        never = dict.fromkeys((*NEVER, "gaps", "came", "went"), 1)
         return never | {
             "acked": 1,
             "live_p99_ms": 1e6,

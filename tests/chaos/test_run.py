@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -17,11 +19,11 @@ from tests.chaos.presence import Change, told
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.calls import Called, figures
 from tests.chaos.rows.offers import best, shares, too_little
-from tests.chaos.rows.row import Row
+from tests.chaos.rows.row import Row, Setup
 from tests.chaos.run import NEVER, broken, merged, numbers_of, run_row
 
 AS_PROMISED: Result = {
-    **dict.fromkeys((*NEVER, "gaps", "most_reconnects"), 0),
+    **dict.fromkeys((*NEVER, "gaps", "came", "went", "most_reconnects"), 0),
     "acked": 100,
     "live_p99_ms": 400.0,
     "longest_ms": 500.0,
@@ -35,8 +37,8 @@ AS_PROMISED: Result = {
 }
 
 
-CALM: Result = {"calm_step_p99_ms": 60.0, "step_p99_ms": 110.0, "came": 0, "went": 0}
-"""Of others' steps, and of who comes and goes: as if nothing were wrong."""
+CALM: Result = {"calm_step_p99_ms": 60.0, "step_p99_ms": 110.0}
+"""Of others' steps: as if nothing were wrong."""
 
 
 def there(live: float, silence: float) -> Result:
@@ -60,7 +62,7 @@ class Played:
 
 def test_a_row_is_as_promised_or_says_what_is_not() -> None:
     assert broken(ROWS[1], AS_PROMISED) == []
-    for wrong in ({key: 1} for key in (*NEVER, "gaps", "most_reconnects")):
+    for wrong in ({key: 1} for key in (*NEVER, "gaps", "came", "went", "most_reconnects")):
         assert broken(ROWS[1], AS_PROMISED | wrong), wrong
     assert broken(ROWS[1], AS_PROMISED | {"longest_ms": 3001.0})
     assert broken(ROWS[1], AS_PROMISED | {"live_p99_ms": 1001.0})
@@ -93,6 +95,29 @@ def test_where_no_run_could_be_ended_nothing_is_claimed(capsys: pytest.CaptureFi
     result = run_row(cast("Chaos", Played(TimeoutError())), ROWS[1], range(1))
     assert capsys.readouterr().err
     assert result == {"seeds": 0, "broken": ["seed 0: TimeoutError()"]}
+
+
+def test_a_world_that_does_not_start_breaks_its_rows_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved: Result = {"told_to_move": 500, "reconnects": 500, "move_spread_ms": 17_000.0}
+
+    @contextmanager
+    def chaotic(setup: Setup, _: Size) -> Iterator[Played]:
+        if setup is ROWS[1].setup:
+            raise TimeoutError("the world does not become whole")
+        yield Played(AS_PROMISED | moved)
+
+    monkeypatch.setattr(runner, "build", lambda: None)
+    monkeypatch.setattr(runner, "chaotic", chaotic)
+    results, kept = runner.run([1, 2, 8], Size(), range(1), page=False)
+    assert not kept
+    assert [(number, r["seeds"], len(r["broken"])) for number, r in results.items()] == [
+        (1, 0, 1),
+        (2, 0, 1),
+        (8, 1, 0),
+    ]
+    assert "the world does not become whole" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("stayed_away", "wrong"), [({"ben"}, 0), ({"ann"}, 2), ({"ann", "ben"}, 1), (set(), 1)])
@@ -221,14 +246,12 @@ def test_where_nobody_sees_a_step_it_is_not_as_when_calm() -> None:
 
 
 @pytest.mark.parametrize(("number", "most"), [(13, 120), (123, 120), (134, 320), (136, 120), (137, 120), (140, 320)])
-def test_a_bad_link_makes_steps_later_by_what_it_takes_itself_and_nobody_comes_or_goes(
-    number: int, most: float
-) -> None:
+def test_a_bad_link_makes_steps_later_by_what_it_takes_itself(number: int, most: float) -> None:
     presence: Result = {"flapped": 0, "back_once": 0, "gone_once": 0, "said_offline": 0, "rebuilt_ms": 2700.0}
-    well = CALM | presence | {"calls": 1, "last_failure_ms": 0.0, "last_slow_ms": 0.0, "step_p99_ms": most - 1}
+    well = CALM | presence | {"calls": 1, "last_failure_ms": 0.0, "last_slow_ms": 0.0, "live_p50_ms": 210.0}
+    well |= {"packets_lost": 1, "step_p99_ms": most - 1}
     assert ROWS[number].check(well) == []
-    for wrong in ({"step_p99_ms": most + 1}, {"came": 1}, {"went": 1}):
-        assert len(ROWS[number].check(well | wrong)) == 1
+    assert len(ROWS[number].check(well | {"step_p99_ms": most + 1})) == 1
 
 
 def test_a_rolling_restart_lets_no_call_fail_by_the_mesh_or_by_the_edge() -> None:
@@ -252,10 +275,11 @@ def test_what_is_calm_on_a_machine_that_is_too_busy_to_tell_excuses_nothing(numb
 
 
 def test_of_a_gateway_that_is_cut_off_all_users_expire() -> None:
-    well: Result = {"flapped": 0, "gone_once": 0, "back_once": 500, "clients": 1000, "came": 0, "went": 0}
-    assert ROWS[14].check(well) == []
-    for wrong in ({"back_once": 1}, {"flapped": 1}, {"gone_once": 1}, {"went": 1}):
-        assert len(ROWS[14].check(well | wrong)) == 1
+    well: Result = {"flapped": 0, "gone_once": 0, "back_once": 500, "clients": 1000}
+    for number in (14, 114):
+        assert ROWS[number].check(CALM | well) == []
+        for wrong in ({"back_once": 1}, {"back_once": 1000}, {"flapped": 1}, {"gone_once": 1}):
+            assert len(ROWS[number].check(CALM | well | wrong)) == 1
 
 
 def test_presence_that_never_was_away_was_not_rebuilt() -> None:
@@ -280,18 +304,60 @@ def test_the_page_does_not_go_on_saying_what_was_observed_before_of_a_row_that_w
     assert new.count("|") == old.count("|")
 
 
-@pytest.mark.parametrize("number", [4, 130])
+@pytest.mark.parametrize("number", [4, 130, 132, 133])
 def test_who_is_cut_off_waits_and_the_others_do_not(number: int) -> None:
     well: Result = {
         "longest_ms": 12_000.0,
-        "came": 0,
-        "went": 0,
         "others_live_p99_ms": 90.0,
         "others_state_silence_p99_ms": 80.0,
     }
     assert ROWS[number].check(well) == []
-    for wrong in ({"others_live_p99_ms": 5000.0}, {"others_state_silence_p99_ms": 5000.0}, {"went": 1}):
+    for wrong in ({"others_live_p99_ms": 5000.0}, {"others_state_silence_p99_ms": 5000.0}, {"longest_ms": 900.0}):
         assert len(ROWS[number].check(well | wrong)) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "there"),
+    [
+        *((number, {"live_p50_ms": 210.0}) for number in (134, 136, 140)),
+        *((number, {"packets_lost": 1}) for number in (135, 137, 141)),
+        *((number, {"dropped_state": 1}) for number in (142, 144)),
+        (138, {"longest_ms": 2600.0}),
+        (139, {"append_ms_before": 2.0, "append_ms_then": 4.0}),
+    ],
+)
+def test_a_network_that_was_not_bad_shows_nothing(number: int, there: Result) -> None:
+    assert ROWS[number].check(CALM | there) == []
+    not_there = there | {list(there)[-1]: 0}
+    assert len(ROWS[number].check(CALM | not_there)) == 1
+
+
+def test_who_comes_too_late_to_a_room_must_have_been_sent_on() -> None:
+    fight = dict.fromkeys(("two_histories", "lost", "twice", "epoch_went_back", "failed"), 0)
+    assert ROWS[105].check({"rivals": {**fight, "sent_on": 299}}) == []
+    assert ROWS[105].check({"rivals": {**fight, "sent_on": 0}})
+    assert ROWS[105].check({"rivals": {**fight, "sent_on": 299, "twice": 1}})
+
+
+def test_a_gateway_that_ends_takes_its_time() -> None:
+    well: Result = {"told_to_move": 500, "reconnects": 500, "move_spread_ms": 17_000.0}
+    assert ROWS[8].check(well) == []
+    for wrong in ({"told_to_move": 499}, {"reconnects": 0}, {"move_spread_ms": 7000.0}):
+        assert len(ROWS[8].check(well | wrong)) == 1
+
+
+def test_an_edge_that_dies_is_noticed_at_the_edge_alone() -> None:
+    well: Result = {"restarted_ms": 900.0, "edge_failed_calls": 9}
+    well |= {f"{way}_{what}": 100 for way in ("edge", "mesh") for what in ("calls", "failed_why")}
+    well |= {"edge_last_failure_ms": 1800.0, "mesh_last_failure_ms": 0.0}
+    assert ROWS[223].check(CALM | well) == []
+    for wrong in (
+        {"edge_last_failure_ms": 2000.0},
+        {"mesh_last_failure_ms": 1.0},
+        {"edge_failed_calls": 0},
+        {"mesh_calls": 0},
+    ):
+        assert len(ROWS[223].check(CALM | well | wrong)) == 1
 
 
 def test_two_relays_had_the_same_rooms_and_one_was_not_believed() -> None:

@@ -23,6 +23,9 @@ type loss struct {
 	connections atomic.Uint64
 }
 
+// packetsLost counts them on all links.
+var packetsLost atomic.Int64
+
 // NewState gives each connection losses of its own.
 func (l *loss) NewState() any { return rand.New(rand.NewPCG(l.Seed, l.connections.Add(1))) }
 
@@ -40,6 +43,7 @@ func (l *loss) Pipe(stub *toxics.ToxicStub) {
 			}
 			late := time.Duration(0)
 			for again := time.Duration(l.Again) * time.Millisecond; dice.Float64() < l.Rate; again *= 2 {
+				packetsLost.Add(1)
 				if dice.Float64() < l.Resets {
 					stub.Close()
 					return

@@ -1,6 +1,7 @@
 // Proxy stands between two processes and makes the network between them bad. On standard input it takes its links, one
 // JSON array, and then commands, a JSON object a line: `{"link":"relay-0.redis","fault":"stall","way":"both"}`; each is
-// answered by a line, `{}` or `{"error":"…"}`. It listens on loopback only, and ends with its standard input.
+// answered by a line, `{"error":"","packets_lost":0}`: what was wrong with it, and how many packets were lost so far. It
+// listens on loopback only, and ends with its standard input.
 //
 // Between the ends of a link runs Shopify's toxiproxy; what it lacks, a network that loses things, or takes nothing, is in
 // loss.go and stall.go.
@@ -67,9 +68,12 @@ func main() {
 }
 
 func answer(err error) {
-	said := map[string]string{}
+	said := struct {
+		Error       string `json:"error"`
+		PacketsLost int64  `json:"packets_lost"`
+	}{PacketsLost: packetsLost.Load()}
 	if err != nil {
-		said["error"] = err.Error()
+		said.Error = err.Error()
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(said); err != nil {
 		log.Fatal(err)

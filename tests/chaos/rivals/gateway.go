@@ -46,6 +46,7 @@ type gateway struct {
 
 	mu          sync.Mutex
 	openedFirst bool // the relay that was asked first said that it has the room
+	sentOn      bool // a relay said that another has it
 	attached    int
 	epoch       uint64
 	entity      uint32
@@ -139,6 +140,7 @@ func (g *gateway) attach(ctx context.Context, host string) (next string, err err
 		}
 		switch {
 		case response.GetMoved() != nil:
+			g.sentOn = true
 			return response.GetMoved().GetRelayAddress(), nil
 		case response.GetOpened() != nil:
 			g.openedFirst = g.openedFirst || g.attached == 1

@@ -42,6 +42,8 @@ type result struct {
 	Rooms int `json:"rooms"`
 	// BothOpened counts rooms that both relays said to have; the epoch decides then.
 	BothOpened int `json:"both_opened"`
+	// SentOn counts rooms of which a relay told a gateway that the other one has them.
+	SentOn int `json:"sent_on"`
 	// TwoHistories counts rooms of which the two gateways have not heard the same in the same places; Lost and Twice
 	// messages that were answered and not heard, or heard again; Back events of an older epoch than the one before.
 	TwoHistories int            `json:"two_histories"`
@@ -106,6 +108,7 @@ func run(ctx context.Context, p plan) (result, error) {
 
 func (r *result) add(o result) {
 	r.BothOpened += o.BothOpened
+	r.SentOn += o.SentOn
 	r.TwoHistories += o.TwoHistories
 	r.Lost += o.Lost
 	r.Twice += o.Twice
@@ -147,6 +150,9 @@ func fight(
 func judge(a, b *gateway) (r result) {
 	if a.openedFirst && b.openedFirst {
 		r.BothOpened = 1
+	}
+	if a.sentOn || b.sentOn {
+		r.SentOn = 1
 	}
 	r.Back = a.back + b.back
 	for _, g := range []*gateway{a, b} {

@@ -96,19 +96,13 @@ def _told(command: str) -> Fault:
     return fault
 
 
-def _resident(scene: Scene) -> float:
-    """Memory of both gateways, in MB."""
-    pids = [pid_of(scene.world, f"gateway-{n}") for n in range(2)]
-    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in pids]
-    return sum(pages) * resource.getpagesize() / 2**20
+def _memory(_: Scene, samples: Sequence[Sample]) -> dict[str, float]:
+    """How much memory both gateways take, in MB: before, and at most."""
+    used = [s.total("process_resident_memory_bytes") / 2**20 for s in samples]
+    return {"gateways_mb_before": round(used[0], 1), "gateways_mb": round(max(used), 1)}
 
 
-@contextmanager
-def _memory(scene: Scene) -> Iterator[None]:
-    """How much memory gateways take a client, with what they use to begin with."""
-    before = _resident(scene)
-    yield
-    scene.figures |= {"gateways_mb_before": before, "gateways_mb": _resident(scene)}
+_MEMORY = counting(("gateway-0", "gateway-1"), _memory)
 
 
 def _all_back(result: Result) -> list[str]:
@@ -204,7 +198,7 @@ ROWS = (
         reconnects=2,
         setup=_ROOMY,
         crowd={"copies": CROWD, "rate": 0.05, "words": 0.5},
-        around=(_memory,),
+        around=(_MEMORY,),
         check=_all_back,
     ),
     Row(
@@ -216,11 +210,12 @@ ROWS = (
         _BACK_MS,
         seconds=16,
         reconnects=1,  # to come for the first time counts, too
+        comings=True,
         setup=_ROOMY,
         # They hardly walk: twice as many who see each other walk are more than these cores can do, whoever comes.
         crowd={"copies": CROWD, "late": CROWD - 1, "rate": 0.01, "words": 0.5},
         witnesses=3,  # of whom one stands still
-        around=(_memory,),
+        around=(_MEMORY,),
         check=_all_in,
     ),
     Row(

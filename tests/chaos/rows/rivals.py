@@ -86,6 +86,8 @@ def _both_had(result: Result) -> list[str]:
 
 PROGRAM = ROOT / ".build/chaos/rivals"
 _FOUGHT_FOR = 300
+_SENT_ON = 0.9
+"""In which share of the rooms one gateway must be sent on. In the others one relay may have asked its peer too late."""
 
 
 def _fight(scene: Scene) -> None:
@@ -105,13 +107,16 @@ def _fight(scene: Scene) -> None:
     scene.figures["rivals"] = json.loads(done.stdout)
     scene.figures["rooms_fought_for"] = _FOUGHT_FOR
     # Where an owner was too busy to say that it lives, another may have taken the room: the epoch decides then.
-    scene.figures["both_opened"] = scene.figures["rivals"]["both_opened"]
+    scene.figures |= {what: scene.figures["rivals"][what] for what in ("both_opened", "sent_on")}
 
 
 def _one_owner(result: Result) -> list[str]:
     fight = result["rivals"]
     never = ("two_histories", "lost", "twice", "epoch_went_back", "failed")
-    return [f"of the rooms fought for {fight[what]}: {what}" for what in never if fight[what]]
+    wrong = [f"of the rooms fought for {fight[what]}: {what}" for what in never if fight[what]]
+    if fight["sent_on"] < _SENT_ON * _FOUGHT_FOR:
+        wrong.append(f"of {_FOUGHT_FOR} gateways that came too late {fight['sent_on']} were sent to the other relay")
+    return wrong
 
 
 ROWS = (

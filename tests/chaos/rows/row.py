@@ -104,11 +104,6 @@ def as_when_calm(result: Result, by_ms: float = 0) -> list[str]:
     )
 
 
-def unseen(result: Result) -> list[str]:
-    """The others see nobody come or go."""
-    return [f"others saw {result[what]} members who {what}" for what in ("came", "went") if result[what]]
-
-
 def nothing(_: Result) -> list[str]:
     """No promise beside those of every row."""
     return []
@@ -132,6 +127,8 @@ class Row:
     """How often one client may have to come back."""
     gaps: bool = False
     """Whether members may be told that they have missed something (a snapshot with `gap`)."""
+    comings: bool = False
+    """Whether others may see members come or go."""
     setup: Setup = WHOLE
     crowd: Mapping[str, Any] = field(default_factory=dict)
     """What the load generator is told beside what all rows tell it: see its plan."""
