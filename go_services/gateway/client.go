@@ -277,7 +277,7 @@ func (c *client) forward(ctx context.Context, f dialect.ClientFrame) {
 // exit takes the member out of its room without an answer: for good, or on hold.
 func (c *client) exit(hold bool) {
 	if p := c.place.Swap(nil); p != nil {
-		p.attachment.inputs.put(exitInput(p.member.Link, c.session.ID, c.gateway.number(), hold))
+		p.attachment.inputs.exit(p.member.Member, exitInput(p.member.Link, c.session.ID, c.gateway.number(), hold))
 		p.attachment.unlink(p.member.Link)
 	}
 }

@@ -39,6 +39,16 @@ func (q *inputQueue) put(in *roomv1.Input) bool {
 	return q.putLocked(in)
 }
 
+// exit adds the input by which a member goes.
+func (q *inputQueue) exit(m *roomlink.Member, in *roomv1.Input) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.closed {
+		q.queue.Exit(m, in)
+		q.hasPut(in)
+	}
+}
+
 // step adds a member's step, and keeps it, for it may be lost with the relay.
 func (q *inputQueue) step(m *roomlink.Member, move dialect.Move) {
 	q.mu.Lock()
@@ -70,12 +80,17 @@ func (q *inputQueue) putLocked(in *roomv1.Input) bool {
 	if q.closed || !q.queue.Put(in) {
 		return false
 	}
+	q.hasPut(in)
+	return true
+}
+
+// hasPut wakes who sends, for an input that is the first, or should not wait.
+func (q *inputQueue) hasPut(in *roomv1.Input) {
 	urgent := in.GetState() == nil
 	if q.queue.Len() == 1 || urgent && !q.urgent {
 		q.wakeUp()
 	}
 	q.urgent = q.urgent || urgent
-	return true
 }
 
 func (q *inputQueue) wakeUp() {

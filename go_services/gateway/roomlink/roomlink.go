@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	commonv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/common/v1"
@@ -227,6 +228,8 @@ type Queue struct {
 	bytes      int             // of all inputs
 	most       int             // how many steps may wait; 0: MaxWaitingSteps
 	lent       *roomv1.Steps   // to the message that was taken last
+	// gone are the newest steps of members who have gone, by link, until that is answered.
+	gone map[uint32]Step
 }
 
 // waiting is an input that waits; or a step, whose values are elsewhere.
@@ -239,14 +242,27 @@ type waiting struct {
 // sizeOf is about what an input takes in memory.
 func sizeOf(in *roomv1.Input) int { return proto.Size(in) + inputOverhead }
 
+func isExit(in *roomv1.Input) bool { return in.GetLeave() != nil || in.GetDetach() != nil }
+
 // Put adds an input; false if there are too many. Who leaves always may.
 func (q *Queue) Put(in *roomv1.Input) bool {
-	leaves := in.GetLeave() != nil || in.GetDetach() != nil
-	if !leaves && (len(q.waiting)-q.steps+len(q.unanswered) >= MaxInputs || q.bytes >= MaxBytes) {
+	if !isExit(in) && (len(q.waiting)-q.steps+len(q.unanswered) >= MaxInputs || q.bytes >= MaxBytes) {
 		return false
 	}
 	q.putInput(in)
 	return true
+}
+
+// Exit adds the input by which a member goes, which may always. What it did before may have to be repeated until that is
+// answered.
+func (q *Queue) Exit(m *Member, in *roomv1.Input) {
+	if m.stepped {
+		if q.gone == nil {
+			q.gone = map[uint32]Step{}
+		}
+		q.gone[m.Link] = Step{m.Link, m.step}
+	}
+	q.putInput(in)
 }
 
 func (q *Queue) putInput(in *roomv1.Input) {
@@ -387,6 +403,9 @@ func (q *Queue) Answered(number uint64) {
 		if in.GetNumber() == number {
 			q.bytes -= sizeOf(in)
 			q.unanswered = slices.Delete(q.unanswered, i, i+1)
+			if isExit(in) {
+				delete(q.gone, in.GetLink())
+			}
 			return
 		}
 	}
@@ -404,8 +423,8 @@ func (q *Queue) PutOut(link uint32) {
 }
 
 // Reopen begins a new stream: what was not answered is repeated, before what waits; of the steps only those that are
-// given, for they are the newest. A step that is to be answered is repeated as the newest, too: its member is not to
-// walk its way again, in no time.
+// given, for they are the newest. A step that is to be answered is repeated as the newest, too, also of a member who has
+// gone: it is not to walk its way again, in no time, or to be where it was before.
 func (q *Queue) Reopen(steps []Step) {
 	again := q.unanswered
 	for _, w := range q.waiting {
@@ -414,10 +433,11 @@ func (q *Queue) Reopen(steps []Step) {
 		}
 	}
 	newest := map[uint32]Step{}
+	maps.Copy(newest, q.gone)
 	for _, step := range steps {
 		newest[step.Link] = step
 	}
-	*q = Queue{}
+	*q = Queue{gone: q.gone}
 	for _, in := range again {
 		if step, ok := newest[in.GetLink()]; ok && in.GetState() != nil {
 			in = StepInput(step, in.GetRid(), in.GetNumber())
@@ -447,6 +467,9 @@ func (q *Queue) Print(to io.Writer) {
 	_, _ = fmt.Fprint(to, "unanswered ")
 	for _, in := range q.unanswered {
 		printInput(in)
+	}
+	for _, link := range slices.Sorted(maps.Keys(q.gone)) {
+		_, _ = fmt.Fprintf(to, "gone %v", q.gone[link])
 	}
 }
 

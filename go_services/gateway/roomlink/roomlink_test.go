@@ -382,6 +382,35 @@ func TestAStepThatIsToBeAnsweredIsRepeatedAsTheNewest(t *testing.T) {
 	}
 }
 
+func TestAStepOfAMemberWhoHasGoneIsRepeatedAsItsNewestUntilThatIsAnswered(t *testing.T) {
+	members := NewMembers()
+	ann := members.Enter(nil)
+	var q Queue
+	var batch roomv1.AttachRequest_Inputs
+	asked := Step{ann.Link, moveTo(1, "")}
+	q.Put(StepInput(asked, 101, 1))
+	for _, step := range []dialect.Move{asked.Move, moveTo(2, "")} {
+		ann.Stepped(step)
+	}
+	q.Step(Step{ann.Link, moveTo(2, "")})
+	q.Exit(ann, &roomv1.Input{
+		Link: ann.Link, Number: 2, Body: &roomv1.Input_Detach_{Detach: &roomv1.Input_Detach{}},
+	})
+	members.Leave(ann.Link)
+	for range 2 {
+		q.Take(&batch, 9)
+		q.Reopen(members.Steps())
+	}
+	q.Take(&batch, 9)
+	if got := batch.GetInputs(); len(got) != 2 || got[0].GetState().GetPosition().GetX() != 2 || got[1].GetDetach() == nil {
+		t.Errorf("repeated: %v", got)
+	}
+	q.Answered(2)
+	if len(q.gone) != 0 {
+		t.Errorf("kept: %v", q.gone)
+	}
+}
+
 func TestTheNewestStepsAreRepeatedWithTheNewestValues(t *testing.T) {
 	members := NewMembers()
 	ann, ben, cyd := members.Enter(nil), members.Enter(nil), members.Enter(nil)

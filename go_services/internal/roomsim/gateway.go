@@ -117,9 +117,10 @@ func (g *gateway) keep(m *roomlink.Member, move dialect.Move) {
 
 // exit takes a device out whose connection is lost.
 func (g *gateway) exit(d *device, number uint64) {
-	g.put(&roomv1.Input{
+	g.queue.Exit(g.walkers[d.link], &roomv1.Input{
 		Link: d.link, Number: number, Body: &roomv1.Input_Detach_{Detach: &roomv1.Input_Detach{GatewaySessionId: d.session}},
 	})
+	g.open[number] = true
 	g.unlink(d.link)
 }
 
