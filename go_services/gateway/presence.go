@@ -18,8 +18,13 @@ import (
 )
 
 const (
-	// ackTimeout is how long a shard may take to acknowledge changes.
-	ackTimeout = 5 * time.Second
+	// ackTimeout is how long a shard may take to acknowledge changes; snapshotTimeout is that for a part of a snapshot, which
+	// all gateways send at the same time when an instance is lost.
+	ackTimeout      = 3500 * time.Millisecond
+	snapshotTimeout = 5 * time.Second
+	// tellsEvery is how long nothing is told where nothing changes. With ackTimeout it is less than an instance that has taken
+	// the place of one which hangs says of nobody that they are offline (five seconds): until then this gateway must be there.
+	tellsEvery = time.Second
 	// maxChanges bounds the changes in one message; the contract has the same bound.
 	maxChanges = 4096
 	// mostWait bounds the wait before a stream is opened again. A shard that was lost says nothing of users whom no gateway
@@ -185,8 +190,9 @@ func (s *presenceShard) tell(
 	var told time.Time // when changes were sent
 	defer s.over()
 	for seq := uint64(1); ; seq++ {
-		request := &presencev1.AttachRequest{}
+		request, patience := &presencev1.AttachRequest{}, ackTimeout
 		if more {
+			patience = snapshotTimeout
 			part := &presencev1.AttachRequest_Changes{Seq: seq}
 			part.Changes, sessions = s.part(sessions)
 			more = len(sessions) > 0
@@ -205,7 +211,7 @@ func (s *presenceShard) tell(
 		if err := stream.Send(request); err != nil {
 			return whyNot(acks, failed)
 		}
-		if err := awaitAck(ctx, seq, acks, failed); err != nil {
+		if err := awaitAck(ctx, seq, patience, acks, failed); err != nil {
 			return err
 		}
 		wait.reset()
@@ -216,12 +222,14 @@ func (s *presenceShard) tell(
 	}
 }
 
-// await waits for changes, and until then at least.
+// await waits for changes, and until then at least; there are none if nothing has changed for tellsEvery.
 func (s *presenceShard) await(
 	ctx context.Context, failed <-chan error, then time.Time,
 ) ([]*presencev1.AttachRequest_Change, error) {
 	pause := time.NewTimer(time.Until(then))
 	defer pause.Stop()
+	idle := time.NewTimer(tellsEvery)
+	defer idle.Stop()
 	for over := false; ; {
 		if over {
 			if changes := s.changes(); len(changes) > 0 {
@@ -235,13 +243,15 @@ func (s *presenceShard) await(
 			return nil, err
 		case <-pause.C:
 			over = true
+		case <-idle.C:
+			return nil, nil
 		case <-s.wake:
 		}
 	}
 }
 
-func awaitAck(ctx context.Context, seq uint64, acks <-chan uint64, failed <-chan error) error {
-	timeout := time.NewTimer(ackTimeout)
+func awaitAck(ctx context.Context, seq uint64, patience time.Duration, acks <-chan uint64, failed <-chan error) error {
+	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	for {
 		select {

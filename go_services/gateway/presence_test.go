@@ -238,6 +238,30 @@ func TestManySessionsAreToldInPartsAndAsTheyAreByThen(t *testing.T) {
 	}
 }
 
+func TestAShardThatHangsIsNoticedThoughNobodyComesOrGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := &patientStream{told: make(chan *presencev1.AttachRequest), acks: make(chan uint64, 1)}
+		s := newPresence(patientPresence{patientStream: stream}, "gateway-0", slog.New(slog.DiscardHandler)).shards[0]
+		failed := make(chan error, 1)
+		go func() { failed <- s.follow(t.Context(), &backoff{}) }()
+		<-stream.told // open
+		stream.acks <- (<-stream.told).GetSnapshot().GetSeq()
+		for range 3 {
+			changes := (<-stream.told).GetChanges()
+			if len(changes.GetChanges()) > 0 {
+				t.Errorf("told %v", changes)
+			}
+			stream.acks <- changes.GetSeq()
+		}
+		began := time.Now()
+		<-stream.told
+		const settle = 5 * time.Second // of presence
+		if err := <-failed; !errors.Is(err, errNoAck) || time.Since(began) >= settle {
+			t.Errorf("ended with %v after %v", err, time.Since(began))
+		}
+	})
+}
+
 func TestChangesThatFollowOneAnotherShareAMessage(t *testing.T) {
 	synctest.Test(t, changesThatFollowOneAnother)
 }

@@ -101,6 +101,12 @@ func (h *holding) apply(name string, stream uint64, said []*presencev1.AttachReq
 	return refused
 }
 
+// has says whether a stream is its gateway's newest.
+func (h *holding) has(name string, stream uint64) (newest bool) {
+	h.do(func(_ time.Time, core *shard.Shard) { newest = core.Has(name, stream) })
+	return newest
+}
+
 func changeOf(c *presencev1.AttachRequest_Change) shard.Change {
 	d := c.GetDevice()
 	return shard.Change{

@@ -26,7 +26,8 @@ var (
 		"the shard has as many gateways as it can have").After(watchRetry)
 	errTooManyChanges = kit.NewError(codes.InvalidArgument, commonv1.ErrorReason_ERROR_REASON_INVALID_FIELD,
 		"a message has more than 4096 changes")
-	errMoved = kit.Unavailable("another instance holds the shard now")
+	errReplaced = kit.Unavailable("another stream of the gateway has taken the place of this one")
+	errMoved    = kit.Unavailable("another instance holds the shard now")
 )
 
 // server is worldmesh.presence.v1.PresenceService. It can hold every shard; which of them it does hold, Envoy's hash
@@ -99,6 +100,9 @@ func (s *server) receive(rpc presencev1.PresenceService_AttachServer, held *hold
 		if refused := held.apply(name, stream, said.GetChanges()); refused > 0 {
 			s.refused.Add(uint64(refused))
 			s.log.Warn("changes that are against the contract", "gateway", name, "shard", held.number, "count", refused)
+		}
+		if !held.has(name, stream) { // opened by a gateway's earlier stream that came late: without a word it would tell in vain
+			return errReplaced
 		}
 		if !told && !said.GetMore() {
 			told = true

@@ -157,6 +157,19 @@ func TestAGatewayThatDoesNotComeBackLosesItsSessions(t *testing.T) {
 	seen(t, watch, "usr_ann", offline)
 }
 
+func TestAStreamThatAnotherOfItsGatewayHasReplacedIsToldSo(t *testing.T) {
+	client := start(t)
+	first := attach(t, client, "usr_ann", in("usr_ann", "gws_1", "plaza"))
+	attach(t, client, "usr_ann", in("usr_ann", "gws_1", "garden"))
+	first.seq++
+	first.send(&presencev1.AttachRequest{Body: &presencev1.AttachRequest_Changes_{
+		Changes: &presencev1.AttachRequest_Changes{Seq: first.seq, Changes: []*presencev1.AttachRequest_Change{in("usr_ann", "gws_1", "attic")}},
+	}})
+	if response, err := first.rpc.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("%v, %v", response, err)
+	}
+}
+
 func TestUsersOfAllShardsAreAnsweredInTheOrderOfTheQuestion(t *testing.T) {
 	client := start(t)
 	var users []string

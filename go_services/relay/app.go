@@ -12,6 +12,13 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
+// Connections to each server of Redis. Leases have their own: where Redis is slow, rooms that write take all of theirs, and a
+// relay that waited for one would lose its lease, and with it the rooms, to which Redis answers.
+const (
+	roomConnections  = 64
+	leaseConnections = 4
+)
+
 // Run is the relay from its settings to its end.
 func Run(ctx context.Context) error {
 	cfg, err := kit.ParseConfig[Config]()
@@ -27,12 +34,17 @@ func Run(ctx context.Context) error {
 			return err
 		}
 	}
-	client, err := kit.NewRedisClient(cfg.RedisConfig)
+	rooms, err := kit.NewRedisClient(cfg.RedisConfig, roomConnections)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = client.Close() }()
-	h := register(app, cfg, store.NewRedis(client))
+	defer func() { _ = rooms.Close() }()
+	leases, err := kit.NewRedisClient(cfg.RedisConfig, leaseConnections)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = leases.Close() }()
+	h := register(app, cfg, store.NewRedis(rooms, leases))
 	if cfg.HistoryDir != "" {
 		if h.tenure.store, err = history.Record(cfg.HistoryDir, h.tenure.me, h.tenure.store, app.Log); err != nil {
 			return err

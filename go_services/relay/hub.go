@@ -248,7 +248,25 @@ func (h *hub) keepLease(ctx context.Context) error {
 	if err := h.tenure.begin(ctx); err != nil {
 		return err
 	}
-	return every(ctx, h.tenure.lease/8, h.renew)
+	timer := time.NewTimer(h.renewsIn())
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+			h.renew(ctx)
+			timer.Reset(h.renewsIn())
+		}
+	}
+}
+
+// renewsIn is how long until the lease is renewed: soon where that has failed.
+func (h *hub) renewsIn() time.Duration {
+	if h.late {
+		return h.tenure.lease / 64
+	}
+	return h.tenure.interval()
 }
 
 // keepRooms ends what is not this relay's any more, and what nobody is in. It waits for nobody: a relay whose renewals hang

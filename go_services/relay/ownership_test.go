@@ -304,6 +304,23 @@ func TestAStoreThatForgetsEverythingLearnsItAgainInANewEra(t *testing.T) {
 	}
 }
 
+func TestOfAStoreThatHasForgottenEverythingNobodyGetsARoomThatAnotherHas(t *testing.T) {
+	p := startPair(t)
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	a.inputs(chat(1, "one"))
+	_, one := a.event()
+	p.Forget()
+	if _, response := p.b.open(t, "gateway-1", "room_a", nil); response.GetMoved().GetRelayAddress() != "relay-a" {
+		t.Fatalf("another relay says %v", response)
+	}
+	a.inputs(chat(1, "two"))
+	if _, two := a.event(); two.Seq() != one.Seq()+1 {
+		t.Errorf("two is %d.%d after %d.%d", two.Epoch(), two.Seq(), one.Epoch(), one.Seq())
+	}
+}
+
 func TestAStoreThatForgetsAWordUnseenLearnsItAgainThoughNobodySaysAnother(t *testing.T) {
 	p := startPair(t)
 	a := p.a.attach(t, "gateway-0", "room_a")

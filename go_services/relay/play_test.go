@@ -189,7 +189,7 @@ func play(tb testing.TB, s *server, live *liveRoom, st *stream, batch *roomv1.At
 func quietHub() *hub {
 	t := &tenure{
 		me: store.Owner{Relay: "relay-0", Incarnation: "1"}, lease: time.Minute, store: store.NewMemory(time.Now),
-		log: slog.New(slog.DiscardHandler),
+		log: slog.New(slog.DiscardHandler), world: &eras{},
 	}
 	return newHub(context.Background(), t, time.Minute, newMetrics(prometheus.NewRegistry()), t.log)
 }

@@ -27,6 +27,8 @@ const (
 	patience = 3 * time.Second
 	// claimTimes bounds how often a claim is tried while owners change.
 	claimTimes = 20
+	// tellTime is how long it may take until all rooms are claimed again, from when their owners learn that they should be.
+	tellTime = time.Second
 	// yieldTime is how long a relay that gives its rooms away may take before it is asked again.
 	yieldTime = 50 * time.Millisecond
 )
@@ -58,8 +60,10 @@ type tenure struct {
 	load func() (rooms int, draining bool)
 
 	moving  sync.Mutex // held while the era is moved on
+	looking sync.Mutex // held while it is looked whether the store has forgotten everything
 	mu      sync.Mutex
 	era     uint64
+	moved   time.Time // when this relay learned of the era, if there was one before
 	renewed time.Time
 	peers   []store.Relay
 }
@@ -70,6 +74,10 @@ func (t *tenure) valid(now time.Time) bool {
 	defer t.mu.Unlock()
 	return now.Sub(t.renewed) < t.lease*2/3
 }
+
+// interval is how often the lease is renewed. A store that is away for more than half of a lease costs no relay its rooms: this
+// and that are less than two thirds.
+func (t *tenure) interval() time.Duration { return t.lease / 12 }
 
 func (t *tenure) currentEra() uint64 {
 	t.mu.Lock()
@@ -89,6 +97,9 @@ func (t *tenure) renew(ctx context.Context) error {
 	known := t.era
 	remembers := renewal.Era >= known && renewal.EraReplicationID == renewal.ReplicationID
 	if remembers {
+		if renewal.Era > known && known > 0 {
+			t.moved = time.Now()
+		}
 		t.era, t.renewed = renewal.Era, start
 	}
 	t.mu.Unlock()
@@ -129,6 +140,9 @@ func (t *tenure) advance(ctx context.Context, from uint64, replicationID string)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if from > 1 { // else the world is new, and nobody has a room
+		t.moved = time.Now()
+	}
 	if t.era == 0 { // Redis may just have started, too
 		t.log.InfoContext(ctx, "this relay begins in a new era", "era", next.GetEra())
 	} else {
@@ -163,12 +177,18 @@ func (t *tenure) hold(ctx context.Context) (store.Renewal, error) {
 // claim makes this relay a room's owner: of a room that is free, or whose owner does not answer. A movedError tells that
 // it has one who does.
 func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, stolen bool, err error) {
-	q := store.ClaimRequest{Room: roomID, Owner: t.me}
+	q := store.ClaimRequest{Room: roomID, Owner: t.me, OnlyKnown: true}
 	for range claimTimes {
 		q.Era = t.currentEra()
 		call, cancel := context.WithTimeout(ctx, storeTimeout)
 		claim, err = t.store.Claim(call, q)
 		cancel()
+		if errors.Is(err, store.ErrUnknown) {
+			q.OnlyKnown = false
+			if err = t.mayBeNew(ctx); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			t.log.WarnContext(ctx, "claim room", "room", roomID, "error", err.Error())
 			return claim, false, errStoreDown
@@ -190,6 +210,32 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, s
 		}
 	}
 	return claim, false, errContested
+}
+
+// mayBeNew waits until a room that the store does not know may be taken for one that nobody has. If the store has just
+// forgotten everything, who has the room must have had the time to tell it so again: it would lose the room and all that was
+// said in it to whoever is asked first.
+func (t *tenure) mayBeNew(ctx context.Context) error {
+	if err := t.look(ctx, time.Now()); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	moved := t.moved
+	t.mu.Unlock()
+	return kit.Sleep(ctx, time.Until(moved.Add(t.interval()+tellTime)))
+}
+
+// look renews the lease, which tells whether the store has forgotten something, unless that was done since, for another room.
+func (t *tenure) look(ctx context.Context, since time.Time) error {
+	t.looking.Lock()
+	defer t.looking.Unlock()
+	t.mu.Lock()
+	looked := t.renewed.After(since)
+	t.mu.Unlock()
+	if looked {
+		return nil
+	}
+	return t.renew(ctx)
 }
 
 // answers says whether an owner is alive, and whether it gives its rooms away. One that is not is robbed: its epoch

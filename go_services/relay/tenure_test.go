@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
@@ -74,6 +75,44 @@ func TestAnOrdinaryStartIsNoFailOver(t *testing.T) {
 			t.Errorf("of a fail-over it says %q", text)
 		}
 	})
+}
+
+// awayStore does not renew leases for a while.
+type awayStore struct {
+	store.Store
+	away atomic.Bool
+}
+
+func (s *awayStore) Renew(ctx context.Context, relay store.Relay, lease time.Duration) (store.Renewal, error) {
+	if s.away.Load() {
+		return store.Renewal{}, errBroken
+	}
+	return s.Store.Renew(ctx, relay, lease)
+}
+
+func TestAStoreThatIsAwayForTenSecondsCostsNoRelayItsLease(t *testing.T) {
+	for _, after := range []time.Duration{0, 600 * time.Millisecond, 1300 * time.Millisecond, 1800 * time.Millisecond, 2200 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			rooms := &awayStore{Store: store.NewMemory(time.Now)}
+			tenure := &tenure{
+				me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: &eras{},
+				log: slog.New(slog.DiscardHandler),
+			}
+			h := newHub(t.Context(), tenure, time.Minute, newMetrics(prometheus.NewRegistry()), tenure.log)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() { _ = h.keepLease(ctx) }()
+			synctest.Wait() // the lease is held from now on
+			time.Sleep(after)
+			rooms.away.Store(true)
+			time.AfterFunc(10*time.Second, func() { rooms.away.Store(false) })
+			for range 200 {
+				if time.Sleep(100 * time.Millisecond); !tenure.valid(time.Now()) {
+					t.Fatalf("away %v after a renewal: the relay may own nothing", after)
+				}
+			}
+		})
+	}
 }
 
 func TestARelayThatWaitsForLongForItsLeaseSaysSoOnce(t *testing.T) {

@@ -380,7 +380,7 @@ def test_a_relay_that_ends_hands_its_rooms_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "kept"), [(9300.0, True), (9200.0, False), (12_900.0, True), (13_100.0, False), (-1.0, False)]
+    ("after", "kept"), [(10_100.0, True), (9900.0, False), (12_900.0, True), (13_100.0, False), (-1.0, False)]
 )
 def test_a_relay_that_hears_nothing_of_redis_fences_itself_in_time(after: float, kept: bool) -> None:
     assert (ROWS[3].check({"fenced_ms": after}) == []) is kept

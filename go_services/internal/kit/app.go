@@ -109,7 +109,8 @@ func newServer(id *identity, g *guard) *grpc.Server {
 		grpc.ChainStreamInterceptor(g.stream),
 		grpc.MaxRecvMsgSize(4<<20),
 		grpc.MaxConcurrentStreams(10_000),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		// A proxy whose machine or network is gone ends no stream: presence and rooms would hold those who came by it for present.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 5 * time.Second, Timeout: 3 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 }

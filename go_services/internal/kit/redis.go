@@ -39,8 +39,9 @@ func (silent) Printf(context.Context, string, ...any) {}
 // silence goes for the whole process, for the library has one logger; clients that run read it, so it is set before the first.
 var silence = sync.OnceFunc(func() { redis.SetLogger(silent{}) })
 
-// NewRedisClient makes a client. It does not retry: who calls knows better, and has a deadline.
-func NewRedisClient(cfg RedisConfig) (redis.UniversalClient, error) {
+// NewRedisClient makes a client with so many connections at most to each server. It does not retry: who calls knows better,
+// and has a deadline.
+func NewRedisClient(cfg RedisConfig, connections int) (redis.UniversalClient, error) {
 	if cfg.RedisCluster && cfg.RedisMaster != "" {
 		return nil, errRedisMode
 	}
@@ -49,7 +50,7 @@ func NewRedisClient(cfg RedisConfig) (redis.UniversalClient, error) {
 		Addrs: cfg.RedisAddrs, MasterName: cfg.RedisMaster, IsClusterMode: cfg.RedisCluster,
 		Username: cfg.RedisUsername, Password: cfg.RedisPassword,
 		DialTimeout: 500 * time.Millisecond, ReadTimeout: time.Second, WriteTimeout: time.Second,
-		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PoolSize: 64, MinIdleConns: 2,
+		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PoolSize: connections, MinIdleConns: min(2, connections),
 	}
 	if cfg.RedisTLS {
 		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}

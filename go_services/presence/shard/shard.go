@@ -164,6 +164,9 @@ func (s *Shard) Apply(now time.Time, name string, stream uint64, changes []Chang
 	}
 }
 
+// Has says whether a stream is its gateway's newest. What any other says has no effect.
+func (s *Shard) Has(name string, stream uint64) bool { return s.current(name, stream) != 0 }
+
 // Complete ends what a gateway says at the beginning of its stream: sessions that it has not named are gone. Sweep
 // removes them.
 func (s *Shard) Complete(name string, stream uint64) {

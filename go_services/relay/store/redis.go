@@ -42,12 +42,15 @@ var errAnswer = errors.New("the store's answer does not make sense")
 
 // Redis is a Store in Redis 7 or what speaks its protocol: one server, Sentinel or Cluster. All keys of a room have the
 // room's id as hash tag.
-type Redis struct{ client redis.UniversalClient }
+type Redis struct {
+	client redis.UniversalClient
+	leases redis.UniversalClient
+}
 
 var _ Store = (*Redis)(nil)
 
-// NewRedis makes a store.
-func NewRedis(client redis.UniversalClient) *Redis { return &Redis{client} }
+// NewRedis makes a store whose leases go by connections that no room uses.
+func NewRedis(rooms, leases redis.UniversalClient) *Redis { return &Redis{rooms, leases} }
 
 const (
 	leasesKey = "worldmesh:{relays}:leases"
@@ -65,7 +68,7 @@ func (s *Redis) Claim(ctx context.Context, q ClaimRequest) (Claim, error) {
 	args := []any{
 		q.Owner.Relay, q.Owner.Incarnation, q.Owner.Address, q.Held, q.Era, q.StealAfter,
 		KeepRoom.Milliseconds(), keepLog.Milliseconds(), uint64(EpochsPerEra), epochsBegan.UnixMilli(), epochLength.Milliseconds(),
-		uint64(MaxEpoch),
+		uint64(MaxEpoch), boolean(q.OnlyKnown),
 	}
 	if q.Held != 0 {
 		args = append(args, pastArguments(q.Past)...)
@@ -82,12 +85,8 @@ func (s *Redis) Claim(ctx context.Context, q ClaimRequest) (Claim, error) {
 }
 
 func pastArguments(past room.Past) []any {
-	complete := 0
-	if past.Complete {
-		complete = 1
-	}
 	last := past.Last
-	args := []any{past.LastEntity, last.Epoch, last.Seq, last.Sub, complete, len(past.Members)}
+	args := []any{past.LastEntity, last.Epoch, last.Seq, last.Sub, boolean(past.Complete), len(past.Members)}
 	for _, member := range past.Members {
 		args = append(args, member.Entity, encodeMember(member))
 	}
@@ -98,17 +97,29 @@ func pastArguments(past room.Past) []any {
 	return args
 }
 
+// boolean is one as scripts take it.
+func boolean(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
 // What claim.lua answers first.
 const (
 	granted  = 1
 	noEpochs = 2
+	unknown  = 3
 )
 
 func readClaim(answer []any) (Claim, error) {
 	r := reader{answer: answer}
 	outcome := r.integer()
-	if outcome == noEpochs {
+	switch outcome {
+	case noEpochs:
 		return Claim{}, ErrNoEpochs
+	case unknown:
+		return Claim{}, ErrUnknown
 	}
 	c := Claim{Granted: outcome == granted}
 	c.Owner = Owner{Epoch: r.number(), Relay: r.text(), Incarnation: r.text(), Address: r.text()}
@@ -251,7 +262,7 @@ func (s *Redis) Renew(ctx context.Context, relay Relay, length time.Duration) (R
 	if err != nil {
 		return Renewal{}, err
 	}
-	answer, err := renewScript.Run(ctx, s.client, []string{leasesKey, eraKey}, relay.ID, length.Milliseconds(), what).Slice()
+	answer, err := renewScript.Run(ctx, s.leases, []string{leasesKey, eraKey}, relay.ID, length.Milliseconds(), what).Slice()
 	if err != nil {
 		return Renewal{}, fmt.Errorf("renew lease: %w", err)
 	}
@@ -280,7 +291,7 @@ func replicationID(info string) string {
 
 // Leave is Leases.Leave.
 func (s *Redis) Leave(ctx context.Context, relay Relay) error {
-	if err := leaveScript.Run(ctx, s.client, []string{leasesKey}, relay.ID, relay.Incarnation).Err(); err != nil {
+	if err := leaveScript.Run(ctx, s.leases, []string{leasesKey}, relay.ID, relay.Incarnation).Err(); err != nil {
 		return fmt.Errorf("give up lease: %w", err)
 	}
 	return nil
@@ -288,7 +299,7 @@ func (s *Redis) Leave(ctx context.Context, relay Relay) error {
 
 // SetEra is Leases.SetEra.
 func (s *Redis) SetEra(ctx context.Context, era uint64, replicationID string) error {
-	if err := setEraScript.Run(ctx, s.client, []string{eraKey}, era, replicationID).Err(); err != nil {
+	if err := setEraScript.Run(ctx, s.leases, []string{eraKey}, era, replicationID).Err(); err != nil {
 		return fmt.Errorf("set era: %w", err)
 	}
 	return nil

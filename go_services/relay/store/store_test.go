@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/internal/kittest"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
@@ -23,6 +24,23 @@ var suite = map[string]func(*bench){
 		}
 		if after := nextEpoch(0, 3, time.Now()); c.Owner.Epoch < before || c.Owner.Epoch > after {
 			b.Errorf("epoch %d is not from %d to %d", c.Owner.Epoch, before, after)
+		}
+	},
+	"a room that must be known is not given out before it is": func(b *bench) {
+		only := ClaimRequest{Room: b.room, Owner: relayA, Era: 1, OnlyKnown: true}
+		if _, err := b.Claim(b.ctx, only); !errors.Is(err, ErrUnknown) {
+			b.Errorf("claimed: %v", err)
+		}
+		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+		if c := b.claim(only); !c.Granted {
+			b.Errorf("known, and claimed as %+v", c)
+		}
+		b.forget()
+		if _, err := b.Claim(b.ctx, only); !errors.Is(err, ErrUnknown) {
+			b.Errorf("claimed when it was forgotten: %v", err)
+		}
+		if c := b.claim(ClaimRequest{Owner: owner, Era: 2, Held: owner.Epoch, OnlyKnown: true}); !c.Granted {
+			b.Errorf("who holds it claims it as %+v", c)
 		}
 	},
 	"a room that is owned is not given away, and its owner is told": func(b *bench) {
@@ -366,9 +384,33 @@ func TestRedis(t *testing.T) {
 	for name, test := range suite {
 		t.Run(name, func(t *testing.T) {
 			forget()
-			test(&bench{T: t, Store: NewRedis(server.Client), ctx: t.Context(), room: "room_a", forget: forget})
+			test(&bench{T: t, Store: NewRedis(server.Client, server.Client), ctx: t.Context(), room: "room_a", forget: forget})
 		})
 	}
+}
+
+func TestALeaseIsRenewedThoughRoomsWaitForTheServer(t *testing.T) {
+	server := kittest.StartValkey(t)
+	client := func() *redis.Client {
+		c := redis.NewClient(&redis.Options{Addr: server.Addr, PoolSize: 1, ContextTimeoutEnabled: true})
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	rooms := client()
+	s, busy := NewRedis(rooms, client()), make(chan struct{})
+	go func() {
+		defer close(busy)
+		_ = rooms.BLPop(t.Context(), 2*time.Second, "nothing").Err()
+	}()
+	for rooms.PoolStats().TotalConns == rooms.PoolStats().IdleConns {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := s.Renew(ctx, Relay{ID: "relay-a"}, time.Minute); err != nil {
+		t.Error(err)
+	}
+	<-busy
 }
 
 // TestRedisForgetsInParts is what a server can do that keeps each key by itself: one of them runs out before another, or
@@ -379,7 +421,7 @@ func TestRedisForgetsInParts(t *testing.T) {
 	begin := func(t *testing.T) (*bench, Owner) {
 		t.Helper()
 		server.Client.FlushAll(t.Context())
-		b := &bench{T: t, Store: NewRedis(server.Client), ctx: t.Context(), room: "room_a"}
+		b := &bench{T: t, Store: NewRedis(server.Client, server.Client), ctx: t.Context(), room: "room_a"}
 		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
 		b.append(owner, joins(entry(owner.Epoch, 1, 0), 1))
 		return b, owner

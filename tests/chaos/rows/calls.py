@@ -23,12 +23,13 @@ SLOW = 1.0
 USERS = 16
 """Enough that they are of both instances."""
 
-Do: TypeAlias = Callable[[], None]
+Do: TypeAlias = Callable[[], str]
+"""Makes a call; what is wrong with its answer, or nothing."""
 
 
 @dataclass(frozen=True)
 class Called:
-    """A call: when it was made, how long it took, and why it failed."""
+    """A call: when it was made, how long it took, and why it failed, or what is wrong with its answer."""
 
     at: float
     seconds: float
@@ -51,8 +52,10 @@ def _who_is_online(scene: Scene, channel: grpc.Channel, metadata: tuple[tuple[st
     stub = presence_service_pb2_grpc.PresenceServiceStub(channel)
     request = presence_service_pb2.BatchGetPresenceRequest(user_ids=scene.users[:USERS])
 
-    def ask() -> None:
-        stub.BatchGetPresence(request, timeout=TIMEOUT, metadata=metadata)
+    def ask() -> str:
+        answer = stub.BatchGetPresence(request, timeout=TIMEOUT, metadata=metadata)
+        gone = sum(not p.online and not p.unknown for p in answer.presences)
+        return f"{gone} who are in are said to be offline" if gone else ""
 
     return ask
 
@@ -65,7 +68,8 @@ def calling(way: Callable[[Scene, ExitStack], Do], name: str = "") -> Callable[[
     def around(scene: Scene) -> Iterator[None]:
         with ExitStack() as stack:
             do = way(scene, stack)
-            do()  # what can not be done while all is calm is a mistake of the test's
+            if wrong := do():  # or what can not be done while all is calm: a mistake of the test's
+                raise RuntimeError(wrong)
             pool = stack.enter_context(ThreadPoolExecutor(64))
             ended = threading.Event()
             calls: list[Called] = []
@@ -89,9 +93,9 @@ def calling(way: Callable[[Scene, ExitStack], Do], name: str = "") -> Callable[[
 
 
 def _call(do: Do) -> Called:
-    at, error = time.monotonic(), ""
+    at = time.monotonic()
     try:
-        do()
+        error = do()
     except grpc.RpcError as e:
         call = cast("grpc.Call", e)  # what stubs raise is both
         error = f"{call.code()}: {call.details()}"

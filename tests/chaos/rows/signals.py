@@ -172,8 +172,10 @@ STATE_MS = 3000
 
 
 def timely(result: Result) -> list[str]:
-    """State goes on; some of what is ordered is refused (that all are told when to try again goes for every row)."""
+    """State goes on; some of what is ordered is refused (that all are told when to try again goes for every row); no
+    relay has lost its lease."""
     wrong = [] if result["refused"] else ["nothing was refused"]
+    wrong += [f"{n:.0f} rooms were ended: {why}" for why in LOST if (n := result[f"ended: {why}"])]
     if (silence := result["state_silence_p99_ms"]) > STATE_MS:
         wrong.append(f"there was no state for {silence:.0f} ms")
     return wrong
@@ -258,9 +260,10 @@ ROWS = (
         17,
         "Redis stopped for 10 s",
         stop(just("valkey"), 10),
-        f"state goes on; ordered refused with RetryInfo; nothing false acknowledged; {NONE_LOST}",
+        f"state goes on, no room is lost; ordered refused with RetryInfo; nothing false acknowledged; {NONE_LOST}",
         15000,
         seconds=18,
+        around=(counting(RELAYS, woken),),
         check=timely,
     ),
     Row(

@@ -50,7 +50,8 @@ def _listener(topology: Topology, methods: Sequence[Method]) -> Json:
         stat_prefix="mesh",
         codec_type="HTTP2",
         http2_protocol_options={
-            "max_concurrent_streams": 10_000,
+            # A gateway has a stream a room, on one connection: more than it may have sockets.
+            "max_concurrent_streams": 65_536,
             "initial_stream_window_size": 1 << 20,
             "initial_connection_window_size": 8 << 20,
             # A service whose machine or network is gone ends no stream: whoever waits for its end, waits for this.
