@@ -67,7 +67,7 @@ class Chaos:
             users = [p.user_id for p in people]
             witness = around.enter_context(self._witnesses(row, plan)) if row.witnesses else None
             rng = random.Random(seed)
-            scene = Scene(self._world, rng, load, witness, self._network, self._history, users, len(plan["rooms"]))
+            scene = Scene(self._world, rng, load, witness, self._network, self._history, users, plan["rooms"])
             for watch in row.around:
                 around.enter_context(watch(scene))
             calm = load.calm()

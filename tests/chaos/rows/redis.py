@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
+import grpc
 from valkey import Valkey
+from worldmesh.common.v1 import avatar_pb2
+from worldmesh.room.v1 import room_service_pb2, room_service_pb2_grpc
 
 from tests.chaos.generator import Result
 from tests.chaos.metrics import Sample, counting
 from tests.chaos.redis_sets import Cluster, Sentinels
 
 from .row import NONE_LOST, Fault, Overrides, Row, Scene, Setup
-from .signals import timely
+from .signals import timely, woken
 
 FORGET_SECONDS = 0.5
 """How much of the last writes is forgotten."""
@@ -74,6 +82,50 @@ def _flush(scene: Scene) -> None:
             raise RuntimeError(f"FLUSHALL was answered with {answer!r}")
 
 
+_ASK_SECONDS = 6.0
+_CONFIG = room_service_pb2.RoomConfig(
+    capacity=1000, width=40, depth=40, tick_hz=20, max_speed=8, spawn=avatar_pb2.Position(x=1, z=1)
+)
+
+
+def _flush_and_ask(scene: Scene) -> None:
+    """The same, and at once a gateway that is in none of the rooms asks each relay for all of them."""
+    _flush(scene)
+    asked = list(itertools.product(scene.rooms, _RELAYS))
+    with scene.world.mesh_channel("gateway") as channel, ThreadPoolExecutor(len(asked)) as pool:
+        answers = Counter(pool.map(lambda pair: _ask(scene, channel, *pair), asked))
+    scene.figures |= {"sent_on": answers["moved"], "let_in": answers["opened"], "asked": len(asked)}
+
+
+def _ask(scene: Scene, channel: grpc.Channel, room: str, relay: str) -> str:
+    """What a relay answers whom it does not know, for a room: `opened`, `moved`, or why not."""
+    heard = threading.Event()
+
+    def said() -> Iterator[room_service_pb2.AttachRequest]:
+        opening = room_service_pb2.AttachRequest.Open(room_id=room, gateway_id="gateway-stranger", config=_CONFIG)
+        yield room_service_pb2.AttachRequest(open=opening)
+        heard.wait(_ASK_SECONDS)
+
+    to = (("x-room-id", room), ("x-worldmesh-host", scene.world.addresses["services"][relay]))
+    call = room_service_pb2_grpc.RoomServiceStub(channel).Attach(said(), timeout=_ASK_SECONDS, metadata=to)
+    try:
+        return str(next(iter(call)).WhichOneof("body"))
+    except grpc.RpcError as error:
+        return str(cast("grpc.Call", error).code())
+    finally:
+        heard.set()
+        call.cancel()
+
+
+def _kept(result: Result) -> list[str]:
+    """Of each room one relay has let the stranger in, and the other has sent it there; nobody was put out."""
+    wrong = [f"{result['room_left']} were put out"] if result["room_left"] else []
+    for what in ("sent_on", "let_in"):
+        if result[what] != result["asked"] / 2:
+            wrong.append(f"of {result['asked']} questions {result[what]}: {what}")
+    return wrong + _again(result)
+
+
 def _full(scene: Scene) -> None:
     """Redis may take no more memory than it has already, for a while."""
     host, _, port = str(scene.world.addresses["redis"]).partition(":")
@@ -106,7 +158,7 @@ def _owners(scene: Scene, samples: Sequence[Sample]) -> dict[str, float]:
     """And how many owners too many there are in the end."""
     told = [s for s in samples if len(s.values) == len(_RELAYS)]
     owners = told[-1].total("worldmesh_relay_rooms")
-    return {**_claims(scene, samples), "owners_too_many": owners - scene.rooms}
+    return {**_claims(scene, samples), "owners_too_many": owners - len(scene.rooms)}
 
 
 def _again(result: Result) -> list[str]:
@@ -142,12 +194,22 @@ ROWS = (
         check=_again,
     ),
     Row(
+        418,
+        "Redis FLUSHALL, and a gateway that is in no room asks each relay for all of them",
+        _flush_and_ask,
+        f"nobody gets a room that another has; rooms claimed again in a newer era; {NONE_LOST}",
+        5000,
+        around=(counting(_RELAYS, _claims),),
+        check=_kept,
+    ),
+    Row(
         118,
         "Redis at maxmemory for 5 s",
         _full,
         f"state goes on; ordered refused with LOG_UNAVAILABLE and RetryInfo; nothing false acknowledged; {NONE_LOST}",
         8000,
         seconds=12,
+        around=(counting(_RELAYS, woken),),
         check=_clear,
     ),
     _row(16, "Redis fails over (Sentinel)", _master_dies(0), _AGAIN, _SENTINEL_WORLD),

@@ -46,7 +46,7 @@ def _torn(scene: Scene) -> None:
     hears nothing of Redis. The first relay takes those, for whoever has them does not answer; the other does not know,
     and has its members walk there. Then the first gateway reaches nobody but the old relay, which says that the rooms
     are there. At last that relay reaches Redis again, and is the first to try to write."""
-    network, has, end = scene.network, scene.rooms, time.monotonic() + IGNORANT_S
+    network, has, end = scene.network, len(scene.rooms), time.monotonic() + IGNORANT_S
     with httpx.Client(timeout=1) as http:
         with scene.strikes():
             network.cut(TO_REDIS.name)

@@ -55,8 +55,8 @@ class Scene:
     """Of the relays: a fault that has Redis forget must say so."""
     users: Sequence[str]
     """The ids of the people in the rooms, as the load generator numbers them."""
-    rooms: int
-    """How many there are."""
+    rooms: Sequence[str]
+    """Their ids."""
     result: Result = field(default_factory=dict)
     """What the load generator has seen, once it has ended."""
     figures: Result = field(default_factory=dict)
