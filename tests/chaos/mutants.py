@@ -117,6 +117,14 @@ MUTANTS = (
         rows=(1,),
     ),
     Mutant(
+        "a-forgotten-room-is-anybodys",
+        "relay",
+        "relay/tenure.go",
+        "OnlyKnown: true}",
+        "OnlyKnown: false}",
+        rows=(418,),
+    ),
+    Mutant(
         "resume-one-too-late",
         "relay",
         "relay/room/log.go",

@@ -89,17 +89,24 @@ _CONFIG = room_service_pb2.RoomConfig(
 
 
 def _flush_and_ask(scene: Scene) -> None:
-    """The same, and at once a gateway that is in none of the rooms asks each relay for all of them."""
-    _flush(scene)
-    asked = list(itertools.product(scene.rooms, _RELAYS))
+    """The same, and at once, before their owners have said another word, a gateway that is in none of the rooms asks each
+    relay for all of them."""
+    asked, flushed = list(itertools.product(scene.rooms, _RELAYS)), threading.Event()
     with scene.world.mesh_channel("gateway") as channel, ThreadPoolExecutor(len(asked)) as pool:
-        answers = Counter(pool.map(lambda pair: _ask(scene, channel, *pair), asked))
+        grpc.channel_ready_future(channel).result(timeout=_ASK_SECONDS)
+        all_answers = pool.map(lambda pair: _ask(scene, channel, flushed, *pair), asked)
+        try:
+            _flush(scene)
+        finally:
+            flushed.set()
+        answers = Counter(all_answers)
     scene.figures |= {"sent_on": answers["moved"], "let_in": answers["opened"], "asked": len(asked)}
 
 
-def _ask(scene: Scene, channel: grpc.Channel, room: str, relay: str) -> str:
+def _ask(scene: Scene, channel: grpc.Channel, now: threading.Event, room: str, relay: str) -> str:
     """What a relay answers whom it does not know, for a room: `opened`, `moved`, or why not."""
     heard = threading.Event()
+    now.wait()
 
     def said() -> Iterator[room_service_pb2.AttachRequest]:
         opening = room_service_pb2.AttachRequest.Open(room_id=room, gateway_id="gateway-stranger", config=_CONFIG)
