@@ -89,8 +89,8 @@ _CONFIG = room_service_pb2.RoomConfig(
 
 
 def _flush_and_ask(scene: Scene) -> None:
-    """The same, and at once, before their owners have said another word, a gateway that is in none of the rooms asks each
-    relay for all of them."""
+    """The same, and at once, before their owners have said another word, a gateway that is in none of the rooms asks
+    each relay for all of them."""
     asked, flushed = list(itertools.product(scene.rooms, _RELAYS)), threading.Event()
     with scene.world.mesh_channel("gateway") as channel, ThreadPoolExecutor(len(asked)) as pool:
         grpc.channel_ready_future(channel).result(timeout=_ASK_SECONDS)
