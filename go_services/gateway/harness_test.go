@@ -65,6 +65,9 @@ func newLab(t *testing.T, change func(*Gateway)) *lab {
 		t.Fatal(err)
 	}
 	l.Gateway = g
+	for _, s := range g.presence.shards {
+		s.lostTime = 0
+	}
 	if change != nil {
 		change(g)
 	}

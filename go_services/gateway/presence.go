@@ -33,6 +33,9 @@ const (
 	// changesPause is the least time between two messages with changes to a shard. When many come and go, each would cost the
 	// gateway, the proxy and the shard a message and its acknowledgement otherwise, where hundreds fit into one.
 	changesPause = 100 * time.Millisecond
+	// lostTime is how long who has lost the connection is said to be online, for it may come back, by any gateway: as long as
+	// presence keeps the sessions of a gateway that is lost.
+	lostTime = 8 * time.Second
 	// lastMoment is how long a gateway that ends waits for the shards.
 	lastMoment = 500 * time.Millisecond
 )
@@ -52,7 +55,7 @@ func newPresence(client presencev1.PresenceServiceClient, gatewayID string, log 
 		p.shards[i] = &presenceShard{
 			number: uint32(i), client: client, gateway: gatewayID, incarnation: incarnation, outage: outage,
 			sessions: map[string]*presencev1.AttachRequest_Change{}, dirty: map[string]*presencev1.AttachRequest_Change{},
-			wake: make(chan struct{}, 1),
+			wake: make(chan struct{}, 1), lostTime: lostTime,
 		}
 	}
 	return p
@@ -89,15 +92,23 @@ func (p *presence) moved(c *client) {
 	}
 }
 
-// gone tells that a client's session has ended.
+// gone tells that a client's session has ended: after a while, if it may come back.
 func (p *presence) gone(c *client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gone = true
-	if userID := c.session.User().ID; userID != "" {
-		p.shards[shardkey.Of(userID)].set(&presencev1.AttachRequest_Change{
-			UserId: userID, Device: &presencev1.Device{GatewaySessionId: c.session.ID}, Gone: true,
-		})
+	userID := c.session.User().ID
+	if userID == "" {
+		return
+	}
+	s := p.shards[shardkey.Of(userID)]
+	change := &presencev1.AttachRequest_Change{
+		UserId: userID, Device: &presencev1.Device{GatewaySessionId: c.session.ID}, Gone: true,
+	}
+	if c.session.Lost() {
+		s.lose(change, time.Now())
+	} else {
+		s.set(change)
 	}
 }
 
@@ -106,18 +117,54 @@ type presenceShard struct {
 	client               presencev1.PresenceServiceClient
 	gateway, incarnation string
 	outage               *outage // of all shards
+	lostTime             time.Duration
 
 	mu       sync.Mutex
 	sessions map[string]*presencev1.AttachRequest_Change // all of this shard, by gateway session
 	tells    bool                                        // a stream has begun to tell of all of them
 	dirty    map[string]*presencev1.AttachRequest_Change // that have changed since, and it has not told so
+	lost     []lostSession                               // that are to end, the first of them first
 	untold   bool                                        // something was sent and not acknowledged, or could not be sent
 	wake     chan struct{}
 }
 
-func (s *presenceShard) set(change *presencev1.AttachRequest_Change) {
-	id := change.GetDevice().GetGatewaySessionId()
+// lostSession is one whose connection is lost: when it ends, and how that is told.
+type lostSession struct {
+	at   time.Time
+	gone *presencev1.AttachRequest_Change
+}
+
+// lose has a session end after a while. Changes are looked for at least each second, and with them for that.
+func (s *presenceShard) lose(gone *presencev1.AttachRequest_Change, now time.Time) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = append(s.lost, lostSession{now.Add(s.lostTime), gone})
+}
+
+// endLost ends the sessions whose time is over.
+func (s *presenceShard) endLost(now time.Time) {
+	over := 0
+	for over < len(s.lost) && !s.lost[over].at.After(now) {
+		s.setLocked(s.lost[over].gone)
+		over++
+	}
+	if s.lost = slices.Delete(s.lost, 0, over); len(s.lost) == 0 {
+		s.lost = nil
+	}
+}
+
+func (s *presenceShard) set(change *presencev1.AttachRequest_Change) {
+	s.mu.Lock()
+	s.setLocked(change)
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *presenceShard) setLocked(change *presencev1.AttachRequest_Change) {
+	id := change.GetDevice().GetGatewaySessionId()
 	if change.GetGone() {
 		delete(s.sessions, id)
 	} else {
@@ -127,11 +174,6 @@ func (s *presenceShard) set(change *presencev1.AttachRequest_Change) {
 		s.dirty[id] = change
 	}
 	s.untold = true
-	s.mu.Unlock()
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
 }
 
 // run keeps a stream to the shard open from the first session on.
@@ -244,7 +286,7 @@ func (s *presenceShard) await(
 		case <-pause.C:
 			over = true
 		case <-idle.C:
-			return nil, nil
+			return s.changes(), nil
 		case <-s.wake:
 		}
 	}
@@ -273,6 +315,7 @@ func awaitAck(ctx context.Context, seq uint64, patience time.Duration, acks <-ch
 func (s *presenceShard) all() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.endLost(time.Now())
 	s.tells = true
 	return slices.Collect(maps.Keys(s.sessions))
 }
@@ -317,6 +360,7 @@ func (s *presenceShard) behind() bool {
 func (s *presenceShard) changes() []*presencev1.AttachRequest_Change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.endLost(time.Now())
 	changes := make([]*presencev1.AttachRequest_Change, 0, min(len(s.dirty), maxChanges))
 	for id, change := range s.dirty {
 		if len(changes) == maxChanges {

@@ -17,6 +17,7 @@ import (
 	presencev1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/presence/v1"
 	"github.com/worldmesh/worldmesh/go_services/gateway/session"
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
+	"github.com/worldmesh/worldmesh/go_services/internal/shardkey"
 	"google.golang.org/grpc"
 )
 
@@ -236,6 +237,46 @@ func TestManySessionsAreToldInPartsAndAsTheyAreByThen(t *testing.T) {
 	if !maps.Equal(knows, want) {
 		t.Errorf("it knows %d sessions, want %d", len(knows), len(want))
 	}
+}
+
+func TestWhoLosesTheConnectionIsSaidToBeGoneAfterAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := &patientStream{told: make(chan *presencev1.AttachRequest), acks: make(chan uint64, 1)}
+		p := newPresence(patientPresence{patientStream: stream}, "gateway-0", slog.New(slog.DiscardHandler))
+		says := func(id string, goodbye bool) (s *presenceShard, leaves func()) {
+			now := time.Now()
+			c := &client{session: session.New(id, session.DefaultLimits(), now)}
+			c.session.TokenChecked(now, 1, session.Token{
+				User: session.User{User: frames.User{ID: "usr_ann"}, Scopes: []string{"client"}}, Expires: now.Add(time.Hour),
+			}, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED)
+			p.moved(c)
+			return p.shards[shardkey.Of("usr_ann")], func() {
+				c.session.Closed(goodbye)
+				p.gone(c)
+			}
+		}
+		s, loses := says("gws_lost", false)
+		_, goes := says("gws_goodbye", true)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = s.follow(ctx, &backoff{}) }()
+		<-stream.told // open
+		gone := map[string]time.Duration{}
+		loses()
+		goes()
+		for began := time.Now(); time.Since(began) < 2*lostTime; { // there is a word each second
+			r := <-stream.told
+			for _, c := range r.GetChanges().GetChanges() {
+				if c.GetGone() {
+					gone[c.GetDevice().GetGatewaySessionId()] = time.Since(began)
+				}
+			}
+			stream.acks <- max(r.GetSnapshot().GetSeq(), r.GetChanges().GetSeq())
+		}
+		if after := gone["gws_lost"]; after < lostTime || after > lostTime+tellsEvery || gone["gws_goodbye"] > changesPause {
+			t.Errorf("gone: %v", gone)
+		}
+	})
 }
 
 func TestAShardThatHangsIsNoticedThoughNobodyComesOrGoes(t *testing.T) {

@@ -12,13 +12,6 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
 
-// Connections to each server of Redis. Leases have their own: where Redis is slow, rooms that write take all of theirs, and a
-// relay that waited for one would lose its lease, and with it the rooms, to which Redis answers.
-const (
-	roomConnections  = 64
-	leaseConnections = 4
-)
-
 // Run is the relay from its settings to its end.
 func Run(ctx context.Context) error {
 	cfg, err := kit.ParseConfig[Config]()
@@ -34,12 +27,14 @@ func Run(ctx context.Context) error {
 			return err
 		}
 	}
-	rooms, err := kit.NewRedisClient(cfg.RedisConfig, roomConnections)
+	rooms, err := kit.NewRedisClient(cfg.RedisConfig, 2)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = rooms.Close() }()
-	leases, err := kit.NewRedisClient(cfg.RedisConfig, leaseConnections)
+	// Where Redis is slow, rooms that write take all connections, and a relay that waited for one would lose its lease, and with
+	// it the rooms, to which Redis answers.
+	leases, err := kit.NewRedisClient(cfg.RedisConfig, 0)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,9 @@ const (
 	sweepEvery = 250 * time.Millisecond
 	// movesAtOnce bounds how many rooms are given away at the same time.
 	movesAtOnce = 64
+	// claimsAtOnce bounds how many rooms are claimed again at the same time: all are in a new era, at all relays, each with all
+	// that is known of it, and Redis does one after another. An answer that comes too late was work for nothing.
+	claimsAtOnce = 4
 	// keepEvery is how often the store is told to remember the rooms in which nothing happens.
 	keepEvery = time.Hour
 )
@@ -38,9 +41,11 @@ type hub struct {
 	ctx     context.Context
 	running sync.WaitGroup
 
-	late        bool       // with its lease: the newest renewal has failed; of the goroutine that renews
-	kept        time.Time  // when the store was told to remember the rooms; the same goroutine's
-	rebalancing sync.Mutex // held while rooms are given to a relay that has fewer
+	late        bool          // with its lease: the newest renewal has failed; of the goroutine that renews
+	unsure      bool          // whose its rooms are: the newest question has failed; the same goroutine's
+	kept        time.Time     // when the store was told to remember the rooms; the same goroutine's
+	claiming    chan struct{} // has one for each room that is being claimed again
+	rebalancing sync.Mutex    // held while rooms are given to a relay that has fewer
 
 	mu       sync.Mutex
 	rooms    map[string]*place
@@ -56,7 +61,8 @@ type place struct {
 }
 
 func newHub(ctx context.Context, t *tenure, hold time.Duration, m *metrics, log *slog.Logger) *hub {
-	h := &hub{tenure: t, metrics: m, log: log, hold: hold, ctx: ctx, wall: time.Now, rooms: map[string]*place{}}
+	h := &hub{tenure: t, metrics: m, log: log, hold: hold, ctx: ctx, wall: time.Now, rooms: map[string]*place{},
+		claiming: make(chan struct{}, claimsAtOnce)}
 	t.load = h.load
 	return h
 }
@@ -255,15 +261,16 @@ func (h *hub) keepLease(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
+			began := time.Now()
 			h.renew(ctx)
-			timer.Reset(h.renewsIn())
+			timer.Reset(h.renewsIn() - time.Since(began))
 		}
 	}
 }
 
-// renewsIn is how long until the lease is renewed: soon where that has failed.
+// renewsIn is how long it is from one renewal to the next: soon where something has failed.
 func (h *hub) renewsIn() time.Duration {
-	if h.late {
+	if h.late || h.unsure {
 		return h.tenure.lease / 64
 	}
 	return h.tenure.interval()
@@ -311,7 +318,7 @@ func (h *hub) renew(ctx context.Context) {
 		return
 	}
 	rooms := h.all()
-	h.checkOwners(ctx, rooms)
+	h.unsure = !h.checkOwners(ctx, rooms)
 	h.keep(ctx, rooms)
 	if to, count := h.tenure.spare(len(rooms)); count > 0 && h.rebalancing.TryLock() { // the next renewal does not wait for it
 		h.log.InfoContext(ctx, "giving rooms to another relay", "to", to.ID, "rooms", count)
@@ -340,21 +347,22 @@ func (h *hub) keep(ctx context.Context, rooms []*liveRoom) {
 	h.kept = time.Now()
 }
 
-// checkOwners ends rooms that were taken from this relay, and claims those again of which the store knows nothing.
-func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
+// checkOwners ends rooms that were taken from this relay, and claims those again of which the store knows nothing. False if
+// the store does not answer.
+func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) bool {
 	ids, known := make([]string, len(rooms)), make([]store.Ownership, len(rooms))
 	for i, l := range rooms {
 		ids[i], known[i] = l.id, l.ownership()
 	}
 	if len(ids) == 0 {
-		return
+		return true
 	}
 	call, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	owners, err := h.tenure.store.Owners(call, ids)
 	if err != nil {
 		h.log.WarnContext(ctx, "look after the rooms' owners", "error", err.Error())
-		return
+		return false
 	}
 	era, moves := h.tenure.currentEra(), true // it moves on, as far as is known
 	for i, l := range rooms {
@@ -376,6 +384,7 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) {
 		}
 		l.wantEra(era)
 	}
+	return true
 }
 
 // forgotten moves the era on after one whose epoch the store does not know.

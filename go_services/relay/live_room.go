@@ -389,6 +389,12 @@ func (l *liveRoom) wantEra(era uint64) {
 
 // claimAgain takes a newer era for a room that is here, and tells the store again what it may have forgotten.
 func (l *liveRoom) claimAgain(era uint64) error {
+	select {
+	case l.hub.claiming <- struct{}{}:
+		defer func() { <-l.hub.claiming }()
+	case <-l.hub.ctx.Done():
+		return context.Cause(l.hub.ctx)
+	}
 	q := store.ClaimRequest{Room: l.id, Era: era}
 	l.locked(func() {
 		if !l.ended {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -60,10 +61,10 @@ type tenure struct {
 	load func() (rooms int, draining bool)
 
 	moving  sync.Mutex // held while the era is moved on
-	looking sync.Mutex // held while it is looked whether the store has forgotten everything
+	looking lookout
 	mu      sync.Mutex
 	era     uint64
-	moved   time.Time // when this relay learned of the era, if there was one before
+	moved   time.Time // when the era began, unless nobody had a room then
 	renewed time.Time
 	peers   []store.Relay
 }
@@ -97,8 +98,8 @@ func (t *tenure) renew(ctx context.Context) error {
 	known := t.era
 	remembers := renewal.Era >= known && renewal.EraReplicationID == renewal.ReplicationID
 	if remembers {
-		if renewal.Era > known && known > 0 {
-			t.moved = time.Now()
+		if renewal.Era > known {
+			t.moved = start.Add(-renewal.EraAge)
 		}
 		t.era, t.renewed = renewal.Era, start
 	}
@@ -135,12 +136,13 @@ func (t *tenure) advance(ctx context.Context, from uint64, replicationID string)
 	if err != nil {
 		return err
 	}
-	if err := t.store.SetEra(ctx, next.GetEra(), replicationID); err != nil {
+	isNew := from <= 1 // then nobody has a room
+	if err := t.store.SetEra(ctx, next.GetEra(), replicationID, isNew); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if from > 1 { // else the world is new, and nobody has a room
+	if !isNew {
 		t.moved = time.Now()
 	}
 	if t.era == 0 { // Redis may just have started, too
@@ -154,14 +156,14 @@ func (t *tenure) advance(ctx context.Context, from uint64, replicationID string)
 
 // forgotten moves the era on because the store does not know what was written in it.
 func (t *tenure) forgotten(ctx context.Context, era uint64) error {
-	if t.currentEra() > era {
-		return nil // for another room already
-	}
-	renewal, err := t.hold(ctx)
-	if err != nil {
-		return err
-	}
-	return t.advance(ctx, max(era, renewal.Era), renewal.ReplicationID)
+	movedOn := func() bool { return t.currentEra() > era } // for another room already
+	return t.looking.once(movedOn, func() error {
+		renewal, err := t.hold(ctx)
+		if err != nil {
+			return err
+		}
+		return t.advance(ctx, max(era, renewal.Era), renewal.ReplicationID)
+	})
 }
 
 // hold renews the lease in the store.
@@ -216,7 +218,13 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, s
 // forgotten everything, who has the room must have had the time to tell it so again: it would lose the room and all that was
 // said in it to whoever is asked first.
 func (t *tenure) mayBeNew(ctx context.Context) error {
-	if err := t.look(ctx, time.Now()); err != nil {
+	asked := time.Now()
+	renewed := func() bool { // since, for another room
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.renewed.After(asked)
+	}
+	if err := t.looking.once(renewed, func() error { return t.renew(ctx) }); err != nil {
 		return err
 	}
 	t.mu.Lock()
@@ -225,17 +233,29 @@ func (t *tenure) mayBeNew(ctx context.Context) error {
 	return kit.Sleep(ctx, time.Until(moved.Add(t.interval()+tellTime)))
 }
 
-// look renews the lease, which tells whether the store has forgotten something, unless that was done since, for another room.
-func (t *tenure) look(ctx context.Context, since time.Time) error {
-	t.looking.Lock()
-	defer t.looking.Unlock()
-	t.mu.Lock()
-	looked := t.renewed.After(since)
-	t.mu.Unlock()
-	if looked {
+// lookout lets one at a time ask the store whether it has forgotten something, for all rooms that want to know.
+type lookout struct {
+	mu     sync.Mutex
+	failed time.Time // when somebody was last told this
+	err    error
+}
+
+// once asks, unless it has been answered while this one waited: by what another has found out, or by its failure.
+func (l *lookout) once(answered func() bool, ask func() error) error {
+	came := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case answered():
 		return nil
+	case l.failed.After(came):
+		return l.err
 	}
-	return t.renew(ctx)
+	if err := ask(); err != nil {
+		l.failed, l.err = time.Now(), err
+		return err
+	}
+	return nil
 }
 
 // answers says whether an owner is alive, and whether it gives its rooms away. One that is not is robbed: its epoch
@@ -284,26 +304,41 @@ func (t *tenure) elsewhere(ctx context.Context, roomID string) error {
 	return &movedError{store.Owner{Relay: peer.ID, Address: peer.Address}}
 }
 
-// spare is the peer that should take some of this relay's rooms, and how many; 0: none should.
+// spare is the peer that should take some of this relay's rooms, and how many; 0: none should. All relays that have too many
+// see about the same list: each finds in it what those before it, by their ids, will have given, so that they do not all give
+// to the same.
 func (t *tenure) spare(rooms int) (to store.Relay, count int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	total, takers := rooms, 1
 	for _, peer := range t.peers {
-		if peer.ID == t.me.Relay || peer.Draining {
-			continue
+		if peer.ID != t.me.Relay && !peer.Draining {
+			total += peer.Rooms
+			takers++
 		}
-		if takers == 1 || peer.Rooms < to.Rooms {
-			to = peer
-		}
-		total += peer.Rooms
-		takers++
 	}
 	fair := total / takers
-	if takers == 1 || rooms <= fair+fair/4+2 || to.Rooms >= fair {
+	tolerated := fair + fair/4 + 2
+	if takers == 1 || rooms <= tolerated {
 		return to, 0
 	}
-	return to, min(rooms-fair, fair-to.Rooms, max(1, rooms/10))
+	given := 0 // by those before
+	for _, peer := range t.peers {
+		if peer.ID < t.me.Relay && !peer.Draining && peer.Rooms > tolerated {
+			given += peer.Rooms - fair
+		}
+	}
+	for _, peer := range t.peers {
+		free := fair - peer.Rooms
+		if peer.ID == t.me.Relay || peer.Draining || free <= 0 {
+			continue
+		}
+		if given < free {
+			return peer, min(rooms-fair, free-given, max(1, rooms/10))
+		}
+		given -= free
+	}
+	return to, 0
 }
 
 // spread is where so many rooms go: each to the peer that has the fewest then; nowhere in particular, if there is none.
@@ -328,16 +363,17 @@ func (t *tenure) spread(rooms int) []string {
 	return to
 }
 
-// other is the peer with the fewest rooms; the zero one if there is none.
-func (t *tenure) other() (least store.Relay) {
+// other is one of the peers that have no more rooms than most; the zero one if there is none. Which of them is chance: else all
+// who are sent away would go to the same.
+func (t *tenure) other() store.Relay {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, peer := range t.peers {
-		if peer.ID != t.me.Relay && !peer.Draining && (least.ID == "" || peer.Rooms < least.Rooms) {
-			least = peer
-		}
+	peers := slices.DeleteFunc(slices.Clone(t.peers), func(p store.Relay) bool { return p.ID == t.me.Relay || p.Draining })
+	if len(peers) == 0 {
+		return store.Relay{}
 	}
-	return least
+	slices.SortFunc(peers, func(a, b store.Relay) int { return a.Rooms - b.Rooms })
+	return peers[rand.IntN((len(peers)+1)/2)]
 }
 
 // leave gives the lease up, as the last thing.

@@ -23,6 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SCALE = {"RELAYS": "2", "GATEWAYS": "2", "PRESENCE": "2"}
 
 
+# Who is cut off dials again as soon as a client of ours does: the library waits for a second and more.
+_SOON = [(f"grpc.{which}_reconnect_backoff_ms", 100) for which in ("initial", "min", "max")]
+
+
 @dataclass(frozen=True)
 class Guest:
     """Somebody who has signed in."""
@@ -102,7 +106,7 @@ class World:
     def edge_channel(self) -> grpc.Channel:
         """gRPC at the edge, with TLS."""
         ca = Path(self.addresses["ca"]).read_bytes()
-        return grpc.secure_channel(self.addresses["grpc"], grpc.ssl_channel_credentials(ca))
+        return grpc.secure_channel(self.addresses["grpc"], grpc.ssl_channel_credentials(ca), _SOON)
 
     def mesh_channel(self, service: str) -> grpc.Channel:
         """The mesh listener, as a service: with its certificate."""
@@ -124,7 +128,7 @@ class World:
         credentials = grpc.ssl_channel_credentials(
             self.certificate(owner, authority), self.certificate(owner, "tls.key"), self.certificate(owner, "tls.pem")
         )
-        return grpc.secure_channel(target, credentials, [("grpc.ssl_target_name_override", name)])
+        return grpc.secure_channel(target, credentials, [("grpc.ssl_target_name_override", name), *_SOON])
 
 
 @contextmanager

@@ -92,6 +92,7 @@ type Session struct {
 	calls   int
 	closed  bool
 	final   bool // closed for a reason after which the client does not come back
+	lost    bool // over, and it may
 	frames  bucket
 	bytes   bucket
 	refused int
@@ -220,10 +221,13 @@ func (s *Session) TooSlow() []Action {
 // Closed takes note that the socket has ended, by the client's own goodbye or otherwise, and says what must be undone.
 // Who was cut off, or told to come back, stays in its room for a while.
 func (s *Session) Closed(goodbye bool) []Action {
-	s.closed = true
+	s.closed, s.lost = true, !goodbye && !s.final
 	if s.phase == outside {
 		return nil
 	}
 	s.phase = outside
-	return []Action{Exit{RoomID: s.room, Hold: !goodbye && !s.final}}
+	return []Action{Exit{RoomID: s.room, Hold: s.lost}}
 }
+
+// Lost says whether the socket has ended, and its client may come back: it was cut off, or told to.
+func (s *Session) Lost() bool { return s.lost }

@@ -25,6 +25,10 @@ type RedisConfig struct {
 	RedisTLS bool `env:"WORLDMESH_REDIS_TLS"`
 }
 
+// redisConnections bounds those to each server. After as many failed dials the library dials once a second only, so that even
+// who has little to say needs to be allowed so many to hear soon that a server is back.
+const redisConnections = 64
+
 var errRedisMode = errors.New("WORLDMESH_REDIS_MASTER and WORLDMESH_REDIS_CLUSTER exclude each other")
 
 // clusterReload is how old the client's picture of a cluster may grow. A master that is gone redirects nobody: without
@@ -39,9 +43,9 @@ func (silent) Printf(context.Context, string, ...any) {}
 // silence goes for the whole process, for the library has one logger; clients that run read it, so it is set before the first.
 var silence = sync.OnceFunc(func() { redis.SetLogger(silent{}) })
 
-// NewRedisClient makes a client with so many connections at most to each server. It does not retry: who calls knows better,
-// and has a deadline.
-func NewRedisClient(cfg RedisConfig, connections int) (redis.UniversalClient, error) {
+// NewRedisClient makes a client that keeps so many connections to each server while it has nothing to say. It does not retry:
+// who calls knows better, and has a deadline.
+func NewRedisClient(cfg RedisConfig, idle int) (redis.UniversalClient, error) {
 	if cfg.RedisCluster && cfg.RedisMaster != "" {
 		return nil, errRedisMode
 	}
@@ -50,7 +54,7 @@ func NewRedisClient(cfg RedisConfig, connections int) (redis.UniversalClient, er
 		Addrs: cfg.RedisAddrs, MasterName: cfg.RedisMaster, IsClusterMode: cfg.RedisCluster,
 		Username: cfg.RedisUsername, Password: cfg.RedisPassword,
 		DialTimeout: 500 * time.Millisecond, ReadTimeout: time.Second, WriteTimeout: time.Second,
-		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PoolSize: connections, MinIdleConns: min(2, connections),
+		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PoolSize: redisConnections, MinIdleConns: idle,
 	}
 	if cfg.RedisTLS {
 		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}

@@ -250,7 +250,7 @@ func (r *relay) advance(from uint64, replicationID string) {
 		r.world.era = from + 1
 	}
 	r.era = max(r.era, r.world.era)
-	_ = r.world.store.SetEra(context.Background(), r.world.era, replicationID)
+	_ = r.world.store.SetEra(context.Background(), r.world.era, replicationID, false)
 }
 
 // moveOn is tenure.forgotten: the store does not know what was written in the room's era.

@@ -90,7 +90,7 @@ func New(setup Setup) *World {
 	w := &World{setup: setup, now: time.Date(2030, time.January, 1, 0, 0, 0, 0, time.UTC), era: 1, opened: map[uint64]string{}}
 	w.began, w.walks = w.now, setup.walks()
 	w.store = newStorage(w)
-	_ = w.store.SetEra(context.Background(), w.era, w.replicationID())
+	_ = w.store.SetEra(context.Background(), w.era, w.replicationID(), true)
 	for i := range setup.Relays {
 		w.relays = append(w.relays, &relay{world: w, index: i, incarnation: 1, alive: true, era: w.era, renewed: w.now, swept: w.now})
 	}

@@ -24,6 +24,7 @@ type Memory struct {
 	leases           map[string]lease
 	era              uint64
 	eraReplicationID string
+	eraSince         time.Time
 	replicationID    string
 }
 
@@ -199,7 +200,7 @@ func (m *Memory) Renew(_ context.Context, relay Relay, length time.Duration) (Re
 	defer m.mu.Unlock()
 	now := m.now()
 	m.leases[relay.ID] = lease{relay, now.Add(length)}
-	renewal := Renewal{ReplicationID: m.replicationID, Era: m.era, EraReplicationID: m.eraReplicationID}
+	renewal := Renewal{ReplicationID: m.replicationID, Era: m.era, EraReplicationID: m.eraReplicationID, EraAge: now.Sub(m.eraSince)}
 	for _, id := range slices.Sorted(maps.Keys(m.leases)) {
 		if l := m.leases[id]; l.until.After(now) {
 			renewal.Peers = append(renewal.Peers, l.relay)
@@ -221,9 +222,12 @@ func (m *Memory) Leave(_ context.Context, relay Relay) error {
 }
 
 // SetEra is Leases.SetEra.
-func (m *Memory) SetEra(_ context.Context, era uint64, replicationID string) error {
+func (m *Memory) SetEra(_ context.Context, era uint64, replicationID string, isNew bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if era > m.era && !isNew {
+		m.eraSince = m.now()
+	}
 	if era >= m.era {
 		m.era, m.eraReplicationID = era, replicationID
 	}
@@ -243,7 +247,7 @@ func (m *Memory) Forget() {
 	defer m.mu.Unlock()
 	clear(m.rooms)
 	clear(m.leases)
-	m.era, m.eraReplicationID = 0, ""
+	m.era, m.eraReplicationID, m.eraSince = 0, "", time.Time{}
 }
 
 // Memento is the state of a Memory at some moment.

@@ -267,7 +267,9 @@ func (s *Redis) Renew(ctx context.Context, relay Relay, length time.Duration) (R
 		return Renewal{}, fmt.Errorf("renew lease: %w", err)
 	}
 	r := reader{answer: answer}
-	renewal := Renewal{Era: r.number(), EraReplicationID: r.text(), ReplicationID: replicationID(r.text())}
+	renewal := Renewal{Era: r.number(), EraReplicationID: r.text()}
+	renewal.EraAge = time.Duration(r.number()) * time.Millisecond
+	renewal.ReplicationID = replicationID(r.text())
 	for _, raw := range r.list() {
 		var peer Relay
 		if err := json.Unmarshal([]byte(textOf(raw)), &peer); err != nil {
@@ -298,8 +300,8 @@ func (s *Redis) Leave(ctx context.Context, relay Relay) error {
 }
 
 // SetEra is Leases.SetEra.
-func (s *Redis) SetEra(ctx context.Context, era uint64, replicationID string) error {
-	if err := setEraScript.Run(ctx, s.leases, []string{eraKey}, era, replicationID).Err(); err != nil {
+func (s *Redis) SetEra(ctx context.Context, era uint64, replicationID string, isNew bool) error {
+	if err := setEraScript.Run(ctx, s.leases, []string{eraKey}, era, replicationID, boolean(isNew)).Err(); err != nil {
 		return fmt.Errorf("set era: %w", err)
 	}
 	return nil

@@ -1,5 +1,5 @@
 -- Renews a relay's lease. KEYS: the leases, the era. ARGV: relay, lease (ms), what it is. Answers {era, the
--- replication id that it was set for, replication info, leases}; leases that have run out are left out.
+-- replication id that it was set for, how long ago (ms), replication info, leases}; leases that have run out are left out.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now + ARGV[2]) .. ' ' .. ARGV[3])
@@ -13,5 +13,6 @@ for i = 1, #all, 2 do
     redis.call('HDEL', KEYS[1], all[i])
   end
 end
-local era = redis.call('HMGET', KEYS[2], 'era', 'replication_id')
-return {era[1] or '0', era[2] or '', redis.call('INFO', 'replication'), live}
+local era = redis.call('HMGET', KEYS[2], 'era', 'replication_id', 'since')
+local age = string.format('%.0f', math.max(0, now - (era[3] or 0)))
+return {era[1] or '0', era[2] or '', age, redis.call('INFO', 'replication'), live}

@@ -163,10 +163,11 @@ type Renewal struct {
 	// ReplicationID changes when another server may have taken the place of the one before, and has forgotten its last
 	// writes.
 	ReplicationID string
-	// Era is the one that was set last, and EraReplicationID the replication id that it was set for; zero if they are
-	// not there.
+	// Era is the one that was set last, EraReplicationID the replication id that it was set for, and EraAge how long ago that
+	// was, or very long if nobody had a room before; zero if they are not there.
 	Era              uint64
 	EraReplicationID string
+	EraAge           time.Duration
 }
 
 // Leases keeps which relays are alive.
@@ -175,8 +176,8 @@ type Leases interface {
 	Renew(ctx context.Context, relay Relay, lease time.Duration) (Renewal, error)
 	// Leave gives the lease up.
 	Leave(ctx context.Context, relay Relay) error
-	// SetEra makes an era known, unless a greater one is.
-	SetEra(ctx context.Context, era uint64, replicationID string) error
+	// SetEra makes an era known, unless a greater one is: of a world that is new, if nobody can have had a room before it.
+	SetEra(ctx context.Context, era uint64, replicationID string, isNew bool) error
 }
 
 // Store is all that relays keep.

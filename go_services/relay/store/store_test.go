@@ -353,12 +353,18 @@ var suite = map[string]func(*bench){
 			b.Errorf("renewed: %+v", r)
 		}
 		for _, era := range []uint64{5, 4} {
-			if err := b.SetEra(b.ctx, era, fmt.Sprint("id", era)); err != nil {
+			if err := b.SetEra(b.ctx, era, fmt.Sprint("id", era), true); err != nil {
 				b.Fatal(err)
 			}
 		}
-		if r := b.renew(relay, time.Minute); r.Era != 5 || r.EraReplicationID != "id5" {
+		if r := b.renew(relay, time.Minute); r.Era != 5 || r.EraReplicationID != "id5" || r.EraAge < time.Hour {
 			b.Errorf("renewed: %+v", r)
+		}
+		if err := b.SetEra(b.ctx, 6, "id6", false); err != nil {
+			b.Fatal(err)
+		}
+		if r := b.renew(relay, time.Minute); r.Era != 6 || r.EraAge > time.Minute {
+			b.Errorf("renewed in a newer era: %+v", r)
 		}
 	},
 }

@@ -186,9 +186,10 @@ SPREAD_MS = 0.9 * 0.75 * 1000 * PATIENCE
 
 
 def told_to_move(result: Result) -> list[str]:
-    """All who came back were told to, and not all at once."""
+    """All who came back were told to, and not all at once, and nobody was said to be offline."""
     told, spread = result["told_to_move"], result["move_spread_ms"]
     wrong = [] if told >= result["reconnects"] > 0 else [f"{told} were told to move, {result['reconnects']} did"]
+    wrong += [f"{what} {result[what]}" for what in ("flapped", "back_once", "gone_once") if result[what]]
     return wrong + ([f"all were told within {spread:.0f} ms"] if spread < SPREAD_MS else [])
 
 
@@ -239,11 +240,13 @@ ROWS = (
         8,
         "gateway SIGTERM",
         end(GATEWAY),
-        f"clients are told to move, spread over three quarters of the {PATIENCE} s that it has; {NONE_LOST}",
+        f"clients are told to move, spread over three quarters of the {PATIENCE} s that it has, and stay online; "
+        f"{NONE_LOST}",
         6000,
         seconds=PATIENCE + 3,
         reconnects=1,
         setup=PATIENT,
+        around=(presence,),
         check=told_to_move,
     ),
     Row(

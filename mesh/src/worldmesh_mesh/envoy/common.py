@@ -185,7 +185,7 @@ def _balancing(*, hashed: bool) -> Json:
         return {"lb_policy": "LEAST_REQUEST", "common_lb_config": common}
     ring = {
         "name": "envoy.load_balancing_policies.ring_hash",
-        "typed_config": typed("extensions.load_balancing_policies.ring_hash.v3.RingHash", minimum_ring_size=1024),
+        "typed_config": typed("extensions.load_balancing_policies.ring_hash.v3.RingHash", minimum_ring_size=16_384),
     }
     override = typed(
         "extensions.load_balancing_policies.override_host.v3.OverrideHost",
