@@ -189,6 +189,9 @@ func (c *caller) failure(d dialect.Dialect, rid uint32, err error) ([]byte, erro
 }
 
 // errorFrame is an error of any service as clients see it.
+// retryAfter is when a client should try again what somebody could not do who did not say when.
+const retryAfter = time.Second
+
 func errorFrame(err error) frames.Error {
 	st := kit.StatusOf(err)
 	e := frames.Error{Reason: kit.ReasonName(kit.ReasonOf(err)), Message: st.Message(), Code: int32(st.Code())}
@@ -196,6 +199,9 @@ func errorFrame(err error) frames.Error {
 		if retry, ok := d.(*errdetails.RetryInfo); ok {
 			e.RetryAfterMS = uint32(retry.GetRetryDelay().AsDuration().Milliseconds())
 		}
+	}
+	if st.Code() == codes.Unavailable && e.RetryAfterMS == 0 { // the way to the mesh is gone, for one: nobody was there to say it
+		e.RetryAfterMS = uint32(retryAfter.Milliseconds())
 	}
 	return e
 }

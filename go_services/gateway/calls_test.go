@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	flatbuffers "github.com/google/flatbuffers/go"
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
@@ -13,6 +14,8 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	statusv1 "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -130,4 +133,16 @@ func TestTooManyCallsAtATime(t *testing.T) {
 	ann.say(`{"rid":3,"call":{"method":"worldmesh.world.v1.WorldService/ListRooms"}}`)
 	ann.say(`{"rid":4,"call":{"method":"worldmesh.world.v1.WorldService/ListRooms"}}`)
 	ann.hears(`{"rid":4,"error":{"reason":"TOO_MANY_CALLS"`)
+}
+
+func TestWhoIsToldThatSomethingIsAwayIsToldWhenToTryAgain(t *testing.T) {
+	for want, err := range map[uint32]error{
+		1000: status.Error(codes.Unavailable, "connection refused"),
+		5000: kit.Unavailable("busy").After(5 * time.Second),
+		0:    status.Error(codes.NotFound, "no such room"),
+	} {
+		if got := errorFrame(err).RetryAfterMS; got != want {
+			t.Errorf("%v: to try again after %d ms, not %d", err, got, want)
+		}
+	}
 }

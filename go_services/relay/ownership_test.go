@@ -3,7 +3,9 @@ package relay
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -415,6 +417,38 @@ func TestTooManyRoomsAreSharedWithARelayThatHasFew(t *testing.T) {
 		}}
 		if to, count := tenure.spare(test.mine); count != test.want || count > 0 && to.ID != "relay-b" {
 			t.Errorf("with %d and %d: %d to %s, not %d", test.mine, test.other, count, to.ID, test.want)
+		}
+	}
+}
+
+func TestRelaysWithTooManyRoomsGiveToDifferentOnes(t *testing.T) {
+	var peers []store.Relay
+	for i := range 100 { // a zone of 33 has come back
+		peers = append(peers, store.Relay{ID: fmt.Sprintf("relay-%02d", i), Rooms: 750 * min(1, i%3)})
+	}
+	const fair = 495 // 66 × 750 ÷ 100
+	for round := range 40 {
+		after, moved := slices.Clone(peers), 0
+		for i, giver := range peers {
+			tenure := &tenure{me: store.Owner{Relay: giver.ID}, peers: peers}
+			to, count := tenure.spare(giver.Rooms)
+			taker := slices.IndexFunc(peers, func(p store.Relay) bool { return p.ID == to.ID })
+			if count > 0 {
+				after[i].Rooms, after[taker].Rooms, moved = after[i].Rooms-count, after[taker].Rooms+count, moved+count
+			}
+		}
+		for _, p := range after {
+			if was := peers[slices.IndexFunc(peers, func(o store.Relay) bool { return o.ID == p.ID })]; p.Rooms > max(was.Rooms, fair) {
+				t.Fatalf("round %d: %s has %d rooms", round, p.ID, p.Rooms)
+			}
+		}
+		if peers = after; moved == 0 {
+			break
+		}
+	}
+	for _, p := range peers {
+		if p.Rooms > fair+fair/4+2 {
+			t.Errorf("%s still has %d rooms", p.ID, p.Rooms)
 		}
 	}
 }

@@ -3,9 +3,11 @@ package relay
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -132,6 +134,36 @@ func TestARelayThatWaitsForLongForItsLeaseSaysSoOnce(t *testing.T) {
 			t.Errorf("it says %q", text)
 		}
 	})
+}
+
+func TestManyWhoAskTheSameAreToldTogether(t *testing.T) {
+	for _, fails := range []error{nil, errBroken} {
+		var l lookout
+		var asked atomic.Int32
+		answered := false // l's lock guards it
+		var group sync.WaitGroup
+		for range 100 {
+			group.Go(func() {
+				err := l.once(func() bool { return answered }, func() error {
+					asked.Add(1)
+					time.Sleep(200 * time.Millisecond) // until all have come
+					answered = fails == nil
+					return fails
+				})
+				if !errors.Is(err, fails) {
+					t.Errorf("told %v", err)
+				}
+			})
+		}
+		group.Wait()
+		if n := asked.Load(); n != 1 {
+			t.Errorf("asked %d times", n)
+		}
+		_ = l.once(func() bool { return false }, func() error { asked.Add(1); return nil })
+		if asked.Load() != 2 {
+			t.Error("who comes later is told the old answer")
+		}
+	}
 }
 
 func TestRoomsThatAreGivenAwayAreSpread(t *testing.T) {
