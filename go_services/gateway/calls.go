@@ -188,10 +188,10 @@ func (c *caller) failure(d dialect.Dialect, rid uint32, err error) ([]byte, erro
 	return dialect.JSONError(rid, body, raw), nil
 }
 
-// errorFrame is an error of any service as clients see it.
 // retryAfter is when a client should try again what somebody could not do who did not say when.
 const retryAfter = time.Second
 
+// errorFrame is an error of any service as clients see it.
 func errorFrame(err error) frames.Error {
 	st := kit.StatusOf(err)
 	e := frames.Error{Reason: kit.ReasonName(kit.ReasonOf(err)), Message: st.Message(), Code: int32(st.Code())}

@@ -26,7 +26,7 @@ from worldmesh_mesh.paths import BIN
 from tests.chaos.chaos import Size, chaotic
 from tests.chaos.generator import Result
 from tests.chaos.generator import build as build_programs
-from tests.chaos.run import NEVER, NOT_LINEARIZABLE, by_setup, run_row, say
+from tests.chaos.run import COMINGS, NEVER, NOT_LINEARIZABLE, by_setup, run_row, say
 from tests.support.signals import end_with_what_was_started
 from tests.support.world import ROOT
 
@@ -35,7 +35,7 @@ SEEDS = 3
 """With how many seeds a row is run until it finds a bug: where a relay is killed at a time of the seed, the bug may
 have had no time to do harm."""
 
-WRONG = (*NEVER, "gaps", "came", "went", NOT_LINEARIZABLE)
+WRONG = (*NEVER, "gaps", *COMINGS, NOT_LINEARIZABLE)
 """How that begins which a bug in who owns rooms, and in what is heard, may show in."""
 UNSTEADY = ("flapped", "back_once", "gone_once", "gone_wrong", "said_offline")
 """The same of a bug in who is said to be online."""

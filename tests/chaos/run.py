@@ -21,6 +21,8 @@ from tests.support.signals import end_with_what_was_started
 
 NEVER = ("lost", "twice", "disorder", "split", "unanswered", "wrong_members", "wrong_places", "untimely")
 """What must not happen in any row."""
+COMINGS = ("came", "went")
+"""Members whom others saw come or go."""
 
 
 NOT_LINEARIZABLE = "what relays were told of Redis is not linearizable"
@@ -34,7 +36,7 @@ def say(line: str) -> None:
 
 def misheard(row: Row, result: Result) -> list[str]:
     """What somebody did not hear once and in order, does not see where it is, or should not have seen at all."""
-    never = [*NEVER, *([] if row.gaps else ["gaps"]), *([] if row.comings else ["came", "went"])]
+    never = [*NEVER, *([] if row.gaps else ["gaps"]), *([] if row.comings else COMINGS)]
     return [f"{what} {result[what]}" for what in never if result[what]]
 
 
