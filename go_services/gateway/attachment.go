@@ -78,7 +78,7 @@ func newAttachment(roomID string, cfg *roomv1.RoomConfig, g *Gateway) *attachmen
 	p := newPace(g.cfg.StateBatch, time.Second/time.Duration(max(cfg.GetTickHz(), 1)))
 	return &attachment{
 		roomID: roomID, gatewayID: g.cfg.Instance, config: cfg, relays: g.relays, watch: g.watch, metrics: g.metrics, log: g.log,
-		outage: newOutage("room stream", g.log.With("room", roomID)),
+		outage: g.outage,
 		linger: g.linger, giveUp: g.giveUp, ended: g.attachmentEnded, inputs: newInputQueue(p, g.metrics), pace: p,
 		members: roomlink.NewMembers(), links: map[uint32]*member{}, fan: newFanOut(g.metrics),
 	}
@@ -90,6 +90,7 @@ func (a *attachment) run(ctx context.Context) {
 	defer cancel()
 	defer a.ended(a)
 	defer a.contain()
+	defer a.outage.forget(a.roomID)
 	a.mu.Lock()
 	a.cancel = cancel
 	a.mu.Unlock()
@@ -111,7 +112,7 @@ func (a *attachment) run(ctx context.Context) {
 			}
 		}
 		if !end.movedTo(host) {
-			a.outage.lost(0, end.err)
+			a.outage.lost(a.roomID, end.err)
 			if end.final() || time.Since(healthy) > a.giveUp {
 				return
 			}
@@ -213,7 +214,7 @@ func (a *attachment) serve(parent context.Context, host string) (end streamEnd) 
 	began := time.Now()
 	defer func() { end.began = began }()
 	a.pace.forget()
-	steady := time.AfterFunc(steadyTime, func() { a.outage.back(0, began) })
+	steady := time.AfterFunc(steadyTime, func() { a.outage.back(a.roomID, began) })
 	defer steady.Stop()
 	defer a.watch.add(a.roomID, first.GetOpened(), cancel)()
 	return a.follow(ctx, cancel, stream)

@@ -17,23 +17,31 @@ import (
 func TestAnOutageIsSaidOnceAndThatItIsOver(t *testing.T) {
 	var said bytes.Buffer
 	o := newOutage("a stream", slog.New(slog.NewTextHandler(&said, nil)))
-	o.back(1, time.Now())
+	o.back("1", time.Now())
 	for range 3 {
-		o.lost(1, errors.New("why"))
-		o.lost(2, nil)
+		o.lost("1", errors.New("why"))
+		o.lost("2", nil)
 	}
-	o.back(2, time.Now())
+	o.back("2", time.Now())
 	if text := said.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "a stream is not there") || !strings.Contains(text, "why") {
 		t.Errorf("it says %q", text)
 	}
-	o.back(1, time.Now())
-	o.back(1, time.Now())
+	o.back("1", time.Now())
+	o.back("1", time.Now())
 	if text := said.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "a stream is back") {
 		t.Errorf("it says %q", text)
 	}
-	o.lost(2, nil)
+	if text := said.String(); !strings.Contains(text, "which=1") || !strings.Contains(text, "streams=2") {
+		t.Errorf("of which it says %q", text)
+	}
+	o.lost("2", nil)
 	if text := said.String(); strings.Count(text, "a stream is not there") != 2 {
 		t.Errorf("the next is not said: %q", text)
+	}
+	o.forget("1")
+	o.forget("2")
+	if text := said.String(); strings.Count(text, "\n") != 4 || !strings.Contains(text, "is not wanted any more\" which=2 streams=1") {
+		t.Errorf("of one that nobody wants it says %q", text)
 	}
 }
 
@@ -41,11 +49,11 @@ func TestAnOutageThatIsOverSaysHowLongItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		o := newOutage("a stream", slog.New(slog.NewTextHandler(&said, nil)))
-		o.lost(1, errors.New("why"))
+		o.lost("1", errors.New("why"))
 		time.Sleep(200 * time.Millisecond)
 		opened := time.Now()
 		time.Sleep(3 * time.Second) // until it is known to be steady
-		o.back(1, opened)
+		o.back("1", opened)
 		if text := said.String(); !strings.Contains(text, "lost_ms=200") {
 			t.Errorf("it says %q", text)
 		}

@@ -187,7 +187,7 @@ func (s *presenceShard) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := s.follow(ctx, &wait)
 		if ctx.Err() == nil {
-			s.outage.lost(s.number, err)
+			s.outage.lost(strconv.Itoa(int(s.number)), err)
 			wait.sleep(ctx)
 		}
 	}
@@ -257,7 +257,7 @@ func (s *presenceShard) tell(
 			return err
 		}
 		wait.reset()
-		s.outage.back(s.number, time.Now())
+		s.outage.back(strconv.Itoa(int(s.number)), time.Now())
 		if !more {
 			s.acknowledged()
 		}

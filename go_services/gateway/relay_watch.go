@@ -17,6 +17,8 @@ const (
 	// askRelayPatience is for how long it may answer none before its streams are given up: long enough for a way there
 	// and back that takes a second.
 	askRelayPatience = 1200 * time.Millisecond
+	// asksLate is by how much a question may be late before this gateway itself has stood still.
+	asksLate = 300 * time.Millisecond
 	// askRelayMost is how many questions are under way at most.
 	askRelayMost = int(askRelayPatience/askRelayEvery) + 1
 )
@@ -98,7 +100,7 @@ func (w *relayWatch) watch(ctx context.Context, r *watchedRelay) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	answers := make(chan *roomv1.GetRelayResponse, askRelayMost) // nil: none in time
-	answered, open := time.Now(), 0
+	quiet, open := silence{time.Now(), time.Now()}, 0
 	ask := func() {
 		if open < askRelayMost {
 			open++
@@ -111,16 +113,29 @@ func (w *relayWatch) watch(ctx context.Context, r *watchedRelay) {
 			return
 		case answer := <-answers:
 			if open--; answer != nil {
-				answered, r.other = time.Now(), answer.GetOtherAddress()
+				quiet.answered, r.other = time.Now(), answer.GetOtherAddress()
 			}
 		case <-ticker.C:
-			if time.Since(answered) >= askRelayPatience {
+			if now := time.Now(); quiet.tooLong(now) {
 				w.giveUp(r)
-				answered = time.Now()
+				quiet.answered = now
 			}
 			ask()
 		}
 	}
+}
+
+// silence is since when a relay has not answered, and when it was last asked.
+type silence struct{ answered, asked time.Time }
+
+// tooLong says, when the relay is asked again, whether it counts as dead. For as long as this gateway stood still itself it could
+// not have heard of an answer: else a gateway that is stopped for two seconds would leave all relays at once.
+func (s *silence) tooLong(now time.Time) bool {
+	if late := now.Sub(s.asked) - askRelayEvery; late > asksLate {
+		s.answered = s.answered.Add(late)
+	}
+	s.asked = now
+	return now.Sub(s.answered) >= askRelayPatience
 }
 
 // ask asks a relay once; nil if it does not answer in time, or is not the one that was there.

@@ -84,6 +84,29 @@ func TestHowSoonASilentRelayIsGivenUp(t *testing.T) {
 	})
 }
 
+func TestAGatewayThatStoodStillBlamesNoRelay(t *testing.T) {
+	start := time.Now()
+	after := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	for name, c := range map[string]struct {
+		asked []int // after so many ms, and never answered
+		at    int   // when it counts as dead
+	}{
+		"none is late":                       {[]int{300, 600, 900, 1200}, 1200},
+		"they are late by a little":          {[]int{500, 1000, 1500}, 1500},
+		"the gateway stands still for 2 s":   {[]int{300, 2600, 2900, 3200}, 3200},
+		"a question is late when it goes on": {[]int{2300, 2310, 2900, 3200}, 3200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			quiet := silence{start, start}
+			for _, ms := range c.asked {
+				if gone := quiet.tooLong(after(ms)); gone != (ms == c.at) {
+					t.Errorf("after %d ms: given up: %v", ms, gone)
+				}
+			}
+		})
+	}
+}
+
 func TestStreamsToAnEarlierStartOfARelayAreGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var running sync.WaitGroup

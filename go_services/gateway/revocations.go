@@ -54,7 +54,7 @@ func (r *revocations) run(ctx context.Context) {
 			wait.reset()
 		}
 		if ctx.Err() == nil {
-			r.outage.lost(0, err)
+			r.outage.lost("all", err)
 			wait.sleep(ctx)
 		}
 	}
@@ -66,7 +66,7 @@ func (r *revocations) follow(ctx context.Context) error {
 		return err
 	}
 	opened := time.Now()
-	steady := time.AfterFunc(healthy, func() { r.outage.back(0, opened) })
+	steady := time.AfterFunc(healthy, func() { r.outage.back("all", opened) })
 	defer steady.Stop()
 	for {
 		revoked, err := stream.Recv()

@@ -80,7 +80,9 @@ func (h *hub) attach(
 			return nil, nil, 0, err
 		}
 		if live.doubtful() {
-			h.checkOwners(ctx, []*liveRoom{live})
+			soon, cancel := context.WithTimeout(ctx, doubtTime)
+			h.checkOwners(soon, []*liveRoom{live})
+			cancel()
 		}
 		if epoch, ok := live.attach(s, open); ok {
 			return live, s, epoch, nil
@@ -348,7 +350,7 @@ func (h *hub) keep(ctx context.Context, rooms []*liveRoom) {
 }
 
 // checkOwners ends rooms that were taken from this relay, and claims those again of which the store knows nothing. False if
-// the store does not answer.
+// the store, or a part of it, does not answer.
 func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) bool {
 	ids, known := make([]string, len(rooms)), make([]store.Ownership, len(rooms))
 	for i, l := range rooms {
@@ -361,15 +363,15 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) bool {
 	defer cancel()
 	owners, err := h.tenure.store.Owners(call, ids)
 	if err != nil {
-		h.log.WarnContext(ctx, "look after the rooms' owners", "error", err.Error())
-		return false
+		h.log.WarnContext(ctx, "look after the rooms' owners", "rooms", len(ids), "told", len(owners), "error", err.Error())
 	}
 	era, moves := h.tenure.currentEra(), true // it moves on, as far as is known
 	for i, l := range rooms {
+		told, has := owners[l.id]
 		mine, least := known[i].Owner, known[i].Last
-		owner, last := owners[i].Owner, owners[i].Last
-		if !l.confirm(mine, owner) {
-			continue // it was claimed again meanwhile
+		owner, last := told.Owner, told.Last
+		if !has || !l.confirm(mine, owner) {
+			continue // nothing is known of it, or it was claimed again meanwhile
 		}
 		ours := owner.Relay == mine.Relay && owner.Incarnation == mine.Incarnation
 		switch {
@@ -384,7 +386,7 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) bool {
 		}
 		l.wantEra(era)
 	}
-	return true
+	return err == nil
 }
 
 // forgotten moves the era on after one whose epoch the store does not know.
@@ -413,7 +415,13 @@ func (h *hub) giveAway(ctx context.Context, rooms []*liveRoom, to []string, why 
 	var group sync.WaitGroup
 	places := make(chan struct{}, movesAtOnce)
 	for i, l := range rooms {
-		places <- struct{}{}
+		select {
+		case places <- struct{}{}:
+		case <-ctx.Done(): // they are taken from this relay when its lease is over
+			h.log.WarnContext(ctx, "there was no time to give all rooms away", "rooms", len(rooms)-i)
+			group.Wait()
+			return
+		}
 		group.Go(func() {
 			defer func() { <-places }()
 			l.giveAway(ctx, to[i], why)

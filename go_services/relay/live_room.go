@@ -27,6 +27,9 @@ const (
 	// confirmTime is how long the store's word on a room's owner is believed when a gateway attaches. A relay that was
 	// stopped for a while may have been robbed, and must not take in gateways before it knows.
 	confirmTime = time.Second
+	// doubtTime is how long a gateway that attaches waits for that word. If the store does not answer by then the room goes on
+	// without it, as it does for those who are in: the gateway waits for twice as long.
+	doubtTime = time.Second
 )
 
 // Why a room ends at this relay, in the metrics.

@@ -196,7 +196,8 @@ func TestARoomThatIsOpenedWhileTheRelayEndsIsGivenUp(t *testing.T) {
 			_, _ = h.open(t.Context(), "room_a", &roomv1.RoomConfig{Capacity: 5, Width: 40, Depth: 40, TickHz: 20, MaxSpeed: 8})
 			until(t, "nobody owns it", func() bool {
 				owners, err := h.tenure.store.Owners(t.Context(), []string{"room_a"})
-				return err == nil && owners[0].Owner.Epoch > 0 && owners[0].Owner.Relay == ""
+				owner := owners["room_a"].Owner
+				return err == nil && owner.Epoch > 0 && owner.Relay == ""
 			})
 			until(t, "it is not here", func() bool { return h.find("room_a") == nil })
 		})

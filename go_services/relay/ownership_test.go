@@ -291,7 +291,7 @@ func TestAStoreThatForgetsEverythingLearnsItAgainInANewEra(t *testing.T) {
 		t.Errorf("two is %d.%d after %d.%d", two.Epoch(), two.Seq(), one.Epoch(), one.Seq())
 	}
 	owners, err := p.Owners(t.Context(), []string{"room_a"})
-	if err != nil || owners[0].Owner.Epoch/store.EpochsPerEra <= one.Epoch()/store.EpochsPerEra {
+	if err != nil || owners["room_a"].Owner.Epoch/store.EpochsPerEra <= one.Epoch()/store.EpochsPerEra {
 		t.Errorf("owned in %v, %v", owners, err)
 	}
 	p.die(p.a)
@@ -337,7 +337,8 @@ func TestAStoreThatForgetsAWordUnseenLearnsItAgainThoughNobodySaysAnother(t *tes
 	p.a.hub.checkOwners(t.Context(), p.a.hub.all())
 	until(t, "the store knows", func() bool {
 		owners, err := p.Owners(t.Context(), []string{"room_a"})
-		return err == nil && owners[0].Last.Seq == two.Seq() && owners[0].Owner.Epoch > two.Epoch()
+		owned := owners["room_a"]
+		return err == nil && owned.Last.Seq == two.Seq() && owned.Owner.Epoch > two.Epoch()
 	})
 }
 
@@ -387,6 +388,67 @@ func TestWorldIsNotAskedForEachOfTheRoomsThatAStoreHasForgotten(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 	world.down.Store(false)
+}
+
+// deafStore does not tell who owns one of the rooms, nor, while it hangs, anything of any.
+type deafStore struct {
+	store.Store
+	about string
+	hangs bool
+}
+
+func (s *deafStore) Owners(ctx context.Context, rooms []string) (map[string]store.Ownership, error) {
+	if s.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	owners, _ := s.Store.Owners(ctx, rooms)
+	delete(owners, s.about)
+	return owners, errBroken
+}
+
+func TestRoomsAreLookedAfterThoughTheStoreDoesNotTellOfOthers(t *testing.T) {
+	h := quietHub()
+	rooms := []*liveRoom{}
+	for _, id := range []string{"room_a", "room_b"} {
+		rooms = append(rooms, liveRoomOn(h, id, &roomv1.RoomConfig{Capacity: 3, TickHz: 20}))
+		thief := store.ClaimRequest{Room: id, Owner: store.Owner{Relay: "relay-1", Incarnation: "1"}, StealAfter: rooms[len(rooms)-1].epoch()}
+		if claim, err := h.tenure.store.Claim(t.Context(), thief); err != nil || !claim.Granted {
+			t.Fatal(claim, err)
+		}
+	}
+	h.tenure.store = &deafStore{Store: h.tenure.store, about: "room_a"}
+	if h.checkOwners(t.Context(), rooms) {
+		t.Error("it is sure of all")
+	}
+	ended := func(l *liveRoom) (is bool) {
+		l.locked(func() { is = l.ended })
+		return is
+	}
+	if ended(rooms[0]) || !ended(rooms[1]) {
+		t.Errorf("ended: %v and %v", ended(rooms[0]), ended(rooms[1]))
+	}
+}
+
+func TestAGatewayGetsIntoARoomThoughTheStoreDoesNotAnswer(t *testing.T) {
+	h := quietHub()
+	h.tenure.renewed = time.Now()
+	open := &roomv1.AttachRequest_Open{RoomId: "room_a", GatewayId: "gateway-0", Config: &roomv1.RoomConfig{Capacity: 3, TickHz: 20}}
+	attach := func(ctx context.Context) error {
+		_, _, _, err := h.attach(ctx, open, func(id uint64) *stream { return newStream(id, "gateway-0", 1<<20, func(error) {}) })
+		return err
+	}
+	if err := attach(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	live := h.find("room_a")
+	live.locked(func() { live.confirmed = time.Now().Add(-2 * confirmTime) })
+	h.tenure.store = &deafStore{Store: h.tenure.store, hangs: true}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // a gateway waits for no longer
+	defer cancel()
+	if err := attach(ctx); err != nil || ctx.Err() != nil {
+		t.Errorf("%v, and for the gateway it is over: %v", err, ctx.Err())
+	}
 }
 
 func TestNobodyLeavesARoomByTimeWhileItIsGivenAway(t *testing.T) {

@@ -280,7 +280,7 @@ func (t *tenure) askOwner(
 	if err != nil {
 		return nil, errStoreDown
 	}
-	owner := owners[0].Owner
+	owner := owners[request.GetRoomId()].Owner
 	if owner.Relay == "" || owner.Relay == t.me.Relay {
 		return here, nil
 	}

@@ -116,7 +116,7 @@ func (s *storage) release(owner store.Owner, last *room.Room) error {
 
 func (s *storage) owners() store.Ownership {
 	owners, _ := s.Owners(context.Background(), []string{roomID})
-	return owners[0]
+	return owners[roomID]
 }
 
 // faultActions are what may go wrong with the store.

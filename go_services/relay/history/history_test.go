@@ -56,7 +56,7 @@ type unfenced struct{ store.Store }
 
 func (u unfenced) Append(ctx context.Context, id string, owner store.Owner, entries []*room.Entry, lost []store.Lost) error {
 	if owners, err := u.Owners(ctx, []string{id}); err == nil {
-		owner = owners[0].Owner
+		owner = owners[id].Owner
 	}
 	return u.Store.Append(ctx, id, owner, entries, lost)
 }

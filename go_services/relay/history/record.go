@@ -147,7 +147,7 @@ func (r *Recorder) Release(ctx context.Context, id string, owner store.Owner, la
 }
 
 // Owners is store.Rooms.Owners: a question for each room.
-func (r *Recorder) Owners(ctx context.Context, rooms []string) ([]store.Ownership, error) {
+func (r *Recorder) Owners(ctx context.Context, rooms []string) (map[string]store.Ownership, error) {
 	numbers := make([]uint64, len(rooms))
 	for i, id := range rooms {
 		numbers[i] = r.asks(Asked{What: Look, Room: id})
@@ -155,8 +155,8 @@ func (r *Recorder) Owners(ctx context.Context, rooms []string) ([]store.Ownershi
 	owners, err := r.Store.Owners(ctx, rooms)
 	for i, number := range numbers {
 		told := outcome(err)
-		if err == nil {
-			told.Owner, told.Last = ownerOf(owners[i].Owner), placeOf(owners[i].Last)
+		if owned, has := owners[rooms[i]]; has {
+			told = Told{Outcome: OK, Owner: ownerOf(owned.Owner), Last: placeOf(owned.Last)}
 		}
 		r.told(number, told)
 	}

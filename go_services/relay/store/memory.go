@@ -179,13 +179,14 @@ func (m *Memory) Release(_ context.Context, id string, owner Owner, last frames.
 }
 
 // Owners is Rooms.Owners.
-func (m *Memory) Owners(_ context.Context, rooms []string) ([]Ownership, error) {
+func (m *Memory) Owners(_ context.Context, rooms []string) (map[string]Ownership, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	owners := make([]Ownership, len(rooms))
-	for i, id := range rooms {
+	owners := make(map[string]Ownership, len(rooms))
+	for _, id := range rooms {
+		owners[id] = Ownership{}
 		if r := m.rooms[id]; r != nil {
-			owners[i] = Ownership{r.owner, r.last}
+			owners[id] = Ownership{r.owner, r.last}
 		}
 	}
 	return owners, nil

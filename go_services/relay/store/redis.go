@@ -216,22 +216,26 @@ func refusal(answer string) error {
 }
 
 // Owners is Rooms.Owners.
-func (s *Redis) Owners(ctx context.Context, rooms []string) ([]Ownership, error) {
+func (s *Redis) Owners(ctx context.Context, rooms []string) (map[string]Ownership, error) {
 	read := make([]*redis.SliceCmd, len(rooms))
 	pipe := s.client.Pipeline()
 	for i, id := range rooms {
 		read[i] = pipe.HMGet(ctx, keys(id)[0], "epoch", "relay", "incarnation", "address", "last_epoch", "seq", "sub")
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("ask for owners: %w", err)
-	}
-	owners := make([]Ownership, len(rooms))
+	_, err := pipe.Exec(ctx)
+	owners := make(map[string]Ownership, len(rooms))
 	for i, cmd := range read {
+		if cmd.Err() != nil { // of a cluster, other parts may have answered
+			continue
+		}
 		v := cmd.Val()
-		owners[i] = Ownership{
+		owners[rooms[i]] = Ownership{
 			Owner: Owner{Epoch: numberOf(v[0]), Relay: textOf(v[1]), Incarnation: textOf(v[2]), Address: textOf(v[3])},
 			Last:  frames.LogPosition{Epoch: numberOf(v[4]), Seq: numberOf(v[5]), Sub: uint32(numberOf(v[6]))},
 		}
+	}
+	if err != nil {
+		return owners, fmt.Errorf("ask for owners: %w", err)
 	}
 	return owners, nil
 }

@@ -141,8 +141,9 @@ type Rooms interface {
 	// Release gives a room up, if it is still the owner's. It returns ErrForgotten if the log does not end at `last`: the
 	// owner must not go before what it knows is in the store.
 	Release(ctx context.Context, room string, owner Owner, last frames.LogPosition) error
-	// Owners tells who owns each of the rooms and where its log ends.
-	Owners(ctx context.Context, rooms []string) ([]Ownership, error)
+	// Owners tells who owns each of the rooms and where its log ends. After an error it has told of those whose part of the
+	// store has answered.
+	Owners(ctx context.Context, rooms []string) (map[string]Ownership, error)
 	// Keep has rooms be remembered in which nothing happens.
 	Keep(ctx context.Context, rooms []string) error
 }

@@ -324,7 +324,8 @@ var suite = map[string]func(*bench){
 		b.append(owner, entry(owner.Epoch, 1, 0), entry(owner.Epoch, 1, 1))
 		owners, err := b.Owners(b.ctx, []string{b.room, "nobody's"})
 		want := Ownership{owner, at(owner.Epoch, 1, 1)}
-		if err != nil || len(owners) != 2 || owners[0] != want || owners[1] != (Ownership{}) {
+		nobodys, told := owners["nobody's"]
+		if err != nil || owners[b.room] != want || !told || nobodys != (Ownership{}) {
 			b.Errorf("owners %+v, %v", owners, err)
 		}
 	},
@@ -421,6 +422,19 @@ func TestALeaseIsRenewedThoughRoomsWaitForTheServer(t *testing.T) {
 
 // TestRedisForgetsInParts is what a server can do that keeps each key by itself: one of them runs out before another, or
 // was lost alone.
+func TestOwnersAreToldThoughAPartOfTheStoreFails(t *testing.T) {
+	server := kittest.StartValkey(t)
+	b := &bench{T: t, Store: NewRedis(server.Client, server.Client), ctx: t.Context(), room: "room_a"}
+	owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
+	if err := server.Client.Set(b.ctx, keys("room_b")[0], "no record", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	owners, err := b.Owners(b.ctx, []string{"room_b", b.room})
+	if err == nil || len(owners) != 1 || owners[b.room].Owner != owner {
+		t.Errorf("owners %+v, %v", owners, err)
+	}
+}
+
 func TestRedisForgetsInParts(t *testing.T) {
 	server := kittest.StartValkey(t)
 	record, log, members := keys("room_a")[0], keys("room_a")[1], keys("room_a")[2]

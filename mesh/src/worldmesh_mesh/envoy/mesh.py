@@ -52,6 +52,8 @@ def _listener(topology: Topology, methods: Sequence[Method]) -> Json:
         http2_protocol_options={
             # A gateway has a stream a room, on one connection: more than it may have sockets.
             "max_concurrent_streams": 65_536,
+            # Nor is one that stands still for a moment, with a frame a tick of each of them, a flood to be cut off.
+            "max_outbound_frames": 500_000,
             "initial_stream_window_size": 1 << 20,
             "initial_connection_window_size": 8 << 20,
             # A service whose machine or network is gone ends no stream: whoever waits for its end, waits for this.
