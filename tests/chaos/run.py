@@ -16,7 +16,7 @@ from tests.chaos.generator import Result, build
 from tests.chaos.page import write_page
 from tests.chaos.rows import ROWS
 from tests.chaos.rows.limits import CROWD, USUAL_CROWD
-from tests.chaos.rows.row import Row, Setup
+from tests.chaos.rows.row import LATE, Row, Setup
 from tests.support.signals import end_with_what_was_started
 
 NEVER = ("lost", "twice", "disorder", "split", "unanswered", "wrong_members", "wrong_places", "untimely")
@@ -77,14 +77,14 @@ LEAST = ("goodput", "offered", "move_spread", "both_had", "stale_epochs")
 def merged(results: list[Result]) -> Result:
     """Of several seeds: sums of counts, the worst of everything else that is a number."""
     out: Result = {"seeds": len(results)}
-    for key, first in results[0].items() if results else ():
+    for key in dict.fromkeys(key for result in results for key in result):
+        values = [result[key] for result in results if key in result]
         if key in SUMS:
-            out[key] = sum(r[key] for r in results)
-        elif isinstance(first, bool):
-            out[key] = all(r[key] for r in results)
-        elif isinstance(first, int | float):
-            worst = min if key.startswith(LEAST) else max
-            out[key] = round(worst(r[key] for r in results), 3)
+            out[key] = sum(values)
+        elif isinstance(values[0], bool):
+            out[key] = all(values)
+        elif isinstance(values[0], int | float):
+            out[key] = round((min if key.startswith(LEAST) else max)(values), 3)
     return out
 
 
@@ -131,21 +131,37 @@ def run_row(chaos: Chaos, row: Row, seeds: range) -> Result:
     for seed in seeds:
         who = f"row {row.number} ({row.name}), seed {seed}"
         try:
-            result = chaos.run(row, seed)
+            result, wrong = run_seed(chaos, row, seed, who)
+            if only_late(wrong):
+                # A few hundred steps are seen in a run: one moment in which a machine that is shared stands still is a
+                # hundredth of them. What is late by itself is so again.
+                result, wrong = run_seed(chaos, row, seed, f"{who}, again")
+                result["tries"] = 2
         except Exception as error:  # the other rows are run all the same
             say(f"{who}: {traceback.format_exc()}")
             all_wrong.append(f"seed {seed}: {error!r}"[:200])
             continue
-        wrong = broken(row, result)
-        say(
-            f"{who}: {result['acked']} answered, "
-            f"live again after {result['live_p99_ms']:.0f} ms; {'; '.join(wrong) or 'as promised'}"
-        )
-        if wrong:
-            say(f"  {result}")
         all_wrong += [f"seed {seed}: {what}" for what in wrong]
         runs.append(result)
     return merged(runs) | {"broken": all_wrong}
+
+
+def run_seed(chaos: Chaos, row: Row, seed: int, who: str) -> tuple[Result, list[str]]:
+    """Runs a row once. What came of it, and what was not as promised."""
+    result = chaos.run(row, seed)
+    wrong = broken(row, result)
+    say(
+        f"{who}: {result['acked']} answered, "
+        f"live again after {result['live_p99_ms']:.0f} ms; {'; '.join(wrong) or 'as promised'}"
+    )
+    if wrong:
+        say(f"  {result}")
+    return result, wrong
+
+
+def only_late(wrong: Sequence[str]) -> bool:
+    """Whether nothing was wrong but how late steps were seen."""
+    return bool(wrong) and all(what.startswith(LATE) for what in wrong)
 
 
 def numbers_of(text: str) -> list[int]:

@@ -53,11 +53,14 @@ class Played:
     def __init__(self, *results: Result | Exception) -> None:
         self._results = list(results)
 
-    def run(self, _row: Row, seed: int) -> Result:
-        result = self._results[seed]
+    def run(self, _row: Row, _seed: int) -> Result:
+        result = self._results.pop(0) if len(self._results) > 1 else self._results[0]
         if isinstance(result, Exception):
             raise result
         return result
+
+
+SEEN_LATE: Result = {"step_p99_ms": 111.0}
 
 
 def test_a_row_is_as_promised_or_says_what_is_not() -> None:
@@ -89,6 +92,31 @@ def test_a_run_that_could_not_be_ended_is_a_broken_promise_and_the_others_count(
     assert len(result["broken"]) == 1
     assert "seed 1" in result["broken"][0]
     assert "TimeoutError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "left", "tries"),
+    [
+        ({}, {"lost": 1}, 0, None),
+        (SEEN_LATE, {}, 0, 2),
+        (SEEN_LATE, SEEN_LATE, 1, 2),
+        (SEEN_LATE, {"lost": 1}, 1, 2),
+        (SEEN_LATE | {"lost": 1}, {}, 2, None),
+    ],
+)
+def test_a_row_is_run_again_where_steps_were_seen_late_and_else_all_was_well(
+    first: Result, second: Result, left: int, tries: int | None
+) -> None:
+    well = AS_PROMISED | {
+        "dropped_state": 1,
+        "slow_closed": 1,
+        "grown_mb": 1,
+        "calm_step_p99_ms": 55.0,
+        "step_p99_ms": 60.0,
+    }
+    played = cast("Chaos", Played(well | first, well | second))
+    result = run_row(played, ROWS[9], range(1))
+    assert (len(result["broken"]), result.get("tries")) == (left, tries), result["broken"]
 
 
 def test_where_no_run_could_be_ended_nothing_is_claimed(capsys: pytest.CaptureFixture[str]) -> None:

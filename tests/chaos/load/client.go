@@ -358,6 +358,9 @@ func (c *client) event(t flatbuffers.Table) {
 	}
 }
 
+// idLength is how long the id of a message may be; it is in its first words.
+const idLength = 64
+
 // speak says something new.
 func (c *client) speak(text string) {
 	c.mu.Lock()
@@ -375,7 +378,7 @@ func (c *client) say(m *message) error {
 	rid := c.rid + 1000
 	c.asked[rid] = m
 	b := flatbuffers.NewBuilder(128)
-	text, id := b.CreateString(m.text), b.CreateString(m.text)
+	text, id := b.CreateString(m.text), b.CreateString(m.text[:min(len(m.text), idLength)])
 	clientv1.ChatStart(b)
 	clientv1.ChatAddText(b, text)
 	clientv1.ChatAddClientMessageId(b, id)

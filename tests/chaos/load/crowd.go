@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,6 +15,13 @@ type crowd struct {
 	Late int `json:"late"`
 	// Words is how many messages each room says a second; 0: ten.
 	Words float64 `json:"words"`
+	// Letters is how long each of them is at least.
+	Letters int `json:"letters"`
+}
+
+// text makes a message as long as it is to be.
+func (c crowd) text(begin string) string {
+	return begin + strings.Repeat(".", max(0, c.Letters-len(begin)))
 }
 
 // pause is how long a room is silent between two messages.

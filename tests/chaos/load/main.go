@@ -358,7 +358,7 @@ func (l *load) talk(ctx context.Context, group *sync.WaitGroup) {
 					return
 				}
 				speaker := l.clients[n%talkers*len(l.rooms)+r]
-				speaker.speak(fmt.Sprintf("room %d message %d of %d", r, n, me))
+				speaker.speak(l.plan.text(fmt.Sprintf("room %d message %d of %d", r, n, me)))
 				n++
 			})
 		})

@@ -91,17 +91,16 @@ CALM_MS = 250
 """Where that did not help, it counts as calm that steps are as old as this."""
 
 
+LATE = "others' steps were seen after"
+
+
 def as_when_calm(result: Result, by_ms: float = 0) -> list[str]:
     """Steps are seen within twice the time that they took before, and what the fault itself adds on their way."""
     calm, now = result["calm_step_p99_ms"], result["step_p99_ms"]
     if min(calm, now) < 0:
         return ["nobody saw others' steps"]
     most = 2 * min(calm, CALM_MS) + by_ms
-    return (
-        [f"others' steps were seen after {now:.0f} ms (p99), not {most:.0f}; before after {calm:.0f}"]
-        if now > most
-        else []
-    )
+    return [f"{LATE} {now:.0f} ms (p99), not {most:.0f}; before after {calm:.0f}"] if now > most else []
 
 
 def nothing(_: Result) -> list[str]:
