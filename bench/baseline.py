@@ -119,9 +119,13 @@ def unmeasured(baseline: Mapping[str, float], results: Mapping[str, float], only
 def renewed(
     kept: Mapping[str, Mapping[str, float]], kind: str, results: Mapping[str, float]
 ) -> dict[str, dict[str, float]]:
-    """All baselines, with what was measured now in the place of what was measured before."""
-    every = {name: dict(figures) for name, figures in kept.items()}
-    for name in (*LOWER_IS_BETTER, *HIGHER_IS_BETTER):
+    """All baselines, with what was measured now in the place of what was measured before, and without what is judged no
+    more."""
+    judged = (*LOWER_IS_BETTER, *HIGHER_IS_BETTER)
+    every = {
+        where: {name: value for name, value in figures.items() if name in judged} for where, figures in kept.items()
+    }
+    for name in judged:
         if name in results:
             every.setdefault(EVERYWHERE if name in SAME_EVERYWHERE else kind, {})[name] = results[name]
     return every

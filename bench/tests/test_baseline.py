@@ -43,6 +43,7 @@ def test_a_figure_that_is_not_measured_any_more_is_told_by_the_part_that_it_is_o
 def test_a_part_renews_its_part() -> None:
     kept = renewed({"a": BASELINE, "b": BASELINE}, "b", {"joins": 0.6, "delivered_share": 1.0, "p99_ms_20x50x10": 50.0})
     assert kept == {"a": BASELINE, "b": {"cpu_20x50x4": 1.5, "joins": 0.6}, "every machine": {"delivered_share": 1.0}}
+    assert renewed({"a": {"joins": 0.5, "of_old": 1.0}}, "a", {}) == {"a": {"joins": 0.5}}
 
 
 def test_each_kind_of_machine_has_a_baseline_and_another_the_mildest() -> None:

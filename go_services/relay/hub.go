@@ -63,7 +63,7 @@ type place struct {
 func newHub(ctx context.Context, t *tenure, hold time.Duration, m *metrics, log *slog.Logger) *hub {
 	h := &hub{tenure: t, metrics: m, log: log, hold: hold, ctx: ctx, wall: time.Now, rooms: map[string]*place{},
 		claiming: make(chan struct{}, claimsAtOnce)}
-	t.load = h.load
+	t.load, t.oldest = h.load, h.oldestEra
 	return h
 }
 
@@ -270,12 +270,28 @@ func (h *hub) keepLease(ctx context.Context) error {
 	}
 }
 
-// renewsIn is how long it is from one renewal to the next: soon where something has failed.
+// renewsIn is how long it is from one renewal to the next: soon where something has failed, or others wait for news.
 func (h *hub) renewsIn() time.Duration {
-	if h.late || h.unsure {
-		return h.tenure.lease / 64
+	if h.late || h.unsure || h.behind() {
+		return h.tenure.soon()
 	}
 	return h.tenure.interval()
+}
+
+// oldestEra is the oldest in which this relay owns one of its rooms; 0: it has none.
+func (h *hub) oldestEra() (oldest uint64) {
+	for _, l := range h.all() {
+		if era := l.epoch() / store.EpochsPerEra; oldest == 0 || era < oldest {
+			oldest = era
+		}
+	}
+	return oldest
+}
+
+// behind says whether rooms are still to be claimed in the present era: others wait until they hear that they are.
+func (h *hub) behind() bool {
+	oldest := h.oldestEra()
+	return oldest != 0 && oldest < h.tenure.currentEra()
 }
 
 // keepRooms ends what is not this relay's any more, and what nobody is in. It waits for nobody: a relay whose renewals hang

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -388,6 +389,46 @@ func TestWorldIsNotAskedForEachOfTheRoomsThatAStoreHasForgotten(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 	world.down.Store(false)
+}
+
+// countingClaims takes a while for each room that is claimed again.
+type countingClaims struct {
+	store.Store
+	mu        sync.Mutex
+	now, most int
+}
+
+func (s *countingClaims) Claim(ctx context.Context, q store.ClaimRequest) (store.Claim, error) {
+	s.count(1)
+	defer s.count(-1)
+	time.Sleep(10 * time.Millisecond)
+	return s.Store.Claim(ctx, q)
+}
+
+func (s *countingClaims) count(more int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now += more
+	s.most = max(s.most, s.now)
+}
+
+func TestFewRoomsAreClaimedAgainAtTheSameTime(t *testing.T) {
+	h := quietHub()
+	rooms := make([]*liveRoom, 5*claimsAtOnce)
+	for i := range rooms {
+		rooms[i] = liveRoomOn(h, fmt.Sprint("room_", i), &roomv1.RoomConfig{Capacity: 3, TickHz: 20})
+	}
+	counting := &countingClaims{Store: h.tenure.store}
+	h.tenure.store = counting
+	for _, l := range rooms {
+		l.wantEra(7)
+	}
+	for _, l := range rooms {
+		until(t, "it is claimed again", func() bool { return l.epoch()/store.EpochsPerEra == 7 })
+	}
+	if counting.most != claimsAtOnce {
+		t.Errorf("%d at once", counting.most)
+	}
 }
 
 // deafStore does not tell who owns one of the rooms, nor, while it hangs, anything of any.

@@ -28,7 +28,7 @@ const (
 	patience = 3 * time.Second
 	// claimTimes bounds how often a claim is tried while owners change.
 	claimTimes = 20
-	// tellTime is how long it may take until all rooms are claimed again, from when their owners learn that they should be.
+	// tellTime is how long it may take that a relay learns of a new era, from when it is to renew its lease.
 	tellTime = time.Second
 	// yieldTime is how long a relay that gives its rooms away may take before it is asked again.
 	yieldTime = 50 * time.Millisecond
@@ -59,6 +59,8 @@ type tenure struct {
 
 	// load says how many rooms this relay holds, and whether it gives them away.
 	load func() (rooms int, draining bool)
+	// oldest is the oldest era in which this relay owns one of its rooms; 0: it has none.
+	oldest func() uint64
 
 	moving  sync.Mutex // held while the era is moved on
 	looking lookout
@@ -79,6 +81,9 @@ func (t *tenure) valid(now time.Time) bool {
 // interval is how often the lease is renewed. A store that is away for more than half of a lease costs no relay its rooms: this
 // and that are less than two thirds.
 func (t *tenure) interval() time.Duration { return t.lease / 12 }
+
+// soon is how often it is renewed where something is amiss.
+func (t *tenure) soon() time.Duration { return t.lease / 64 }
 
 func (t *tenure) currentEra() uint64 {
 	t.mu.Lock()
@@ -173,6 +178,7 @@ func (t *tenure) hold(ctx context.Context) (store.Renewal, error) {
 	defer cancel()
 	return t.store.Renew(ctx, store.Relay{
 		ID: t.me.Relay, Incarnation: t.me.Incarnation, Address: t.me.Address, Rooms: rooms, Draining: draining,
+		Era: t.oldest(),
 	}, t.lease)
 }
 
@@ -215,22 +221,48 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, s
 }
 
 // mayBeNew waits until a room that the store does not know may be taken for one that nobody has. If the store has just
-// forgotten everything, who has the room must have had the time to tell it so again: it would lose the room and all that was
-// said in it to whoever is asked first.
+// forgotten everything, who has the room must have told it so again: it would lose the room and all that was said in it to
+// whoever is asked first. All who may own rooms have renewed their leases by then, and those who have many rooms say when the
+// store knows of all.
 func (t *tenure) mayBeNew(ctx context.Context) error {
+	for {
+		if err := t.renewNow(ctx); err != nil {
+			return err
+		}
+		wait := t.untilTold(time.Now())
+		if wait <= 0 {
+			return nil
+		}
+		if err := kit.Sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// renewNow renews the lease, or has it renewed for another room.
+func (t *tenure) renewNow(ctx context.Context) error {
 	asked := time.Now()
-	renewed := func() bool { // since, for another room
+	renewed := func() bool {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		return t.renewed.After(asked)
 	}
-	if err := t.looking.once(renewed, func() error { return t.renew(ctx) }); err != nil {
-		return err
-	}
+	return t.looking.once(renewed, func() error { return t.renew(ctx) })
+}
+
+// untilTold is after how long it is to be looked again whether the store knows all rooms of the others; 0: it does.
+func (t *tenure) untilTold(now time.Time) time.Duration {
 	t.mu.Lock()
-	moved := t.moved
-	t.mu.Unlock()
-	return kit.Sleep(ctx, time.Until(moved.Add(t.interval()+tellTime)))
+	defer t.mu.Unlock()
+	passed := now.Sub(t.moved)
+	switch behind := func(p store.Relay) bool { return p.ID != t.me.Relay && p.Era != 0 && p.Era < t.era }; {
+	case passed < t.interval()+tellTime:
+		return t.interval() + tellTime - passed
+	case passed < t.lease && slices.ContainsFunc(t.peers, behind): // who is so for longer does not live
+		return t.soon()
+	default:
+		return 0
+	}
 }
 
 // lookout lets one at a time ask the store whether it has forgotten something, for all rooms that want to know.

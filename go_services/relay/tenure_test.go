@@ -60,6 +60,7 @@ func TestAnOrdinaryStartIsNoFailOver(t *testing.T) {
 		tenure := &tenure{
 			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: world,
 			log: slog.New(slog.NewTextHandler(&said, nil)), load: func() (int, bool) { return 0, false },
+			oldest: func() uint64 { return 0 },
 		}
 		world.down.Store(true)
 		time.AfterFunc(patience/2, func() { world.down.Store(false) })
@@ -124,6 +125,7 @@ func TestARelayThatWaitsForLongForItsLeaseSaysSoOnce(t *testing.T) {
 		tenure := &tenure{
 			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: store.NewMemory(time.Now), world: world,
 			log: slog.New(slog.NewTextHandler(&said, nil)), load: func() (int, bool) { return 0, false },
+			oldest: func() uint64 { return 0 },
 		}
 		world.down.Store(true)
 		time.AfterFunc(3*patience, func() { world.down.Store(false) })
@@ -206,5 +208,86 @@ func TestALeaseThatIsLateIsSaidOnceAndWhenItIsBack(t *testing.T) {
 	}
 	if len(lines) != 4 {
 		t.Errorf("%d lines are said", len(lines))
+	}
+}
+
+func TestARoomIsNewWhenAllWhoMayHaveItHaveToldOfTheirs(t *testing.T) {
+	const begun, slow = 2500 * time.Millisecond, 7 * time.Second
+	for name, c := range map[string]struct {
+		peer  store.Relay
+		tells time.Duration // when it has told the store of all its rooms; 0: never
+		waits time.Duration
+	}{
+		"nobody else has rooms":                 {store.Relay{ID: "relay-b"}, 0, begun},
+		"another has told of all of its rooms":  {store.Relay{ID: "relay-b", Rooms: 9, Era: 3}, 0, begun},
+		"another has so many that it takes":     {store.Relay{ID: "relay-b", Rooms: 9, Era: 2}, slow, slow},
+		"another has died before it could tell": {store.Relay{ID: "relay-b", Rooms: 9, Era: 2}, 0, 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rooms := store.NewMemory(time.Now)
+				tenure := &tenure{
+					me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: &eras{},
+					log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false },
+					oldest: func() uint64 { return 2 }, // its own do not matter: it would know if it had the room
+				}
+				renewal, err := rooms.Renew(t.Context(), c.peer, 10*time.Second)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := rooms.SetEra(t.Context(), 3, renewal.ReplicationID, false); err != nil {
+					t.Fatal(err)
+				}
+				if c.tells > 0 {
+					time.AfterFunc(c.tells, func() {
+						c.peer.Era = 3
+						_, _ = rooms.Renew(t.Context(), c.peer, 10*time.Second)
+					})
+				}
+				began := time.Now()
+				if err := tenure.mayBeNew(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if waited := time.Since(began); waited < c.waits || waited > c.waits+tenure.soon() {
+					t.Errorf("it waits %v", waited)
+				}
+			})
+		})
+	}
+}
+
+func TestARelayThatHasRoomsOfAnEarlierEraSaysSoAndRenewsSoon(t *testing.T) {
+	h := quietHub()
+	h.tenure.era = 1
+	if h.oldestEra() != 0 || h.renewsIn() != h.tenure.interval() {
+		t.Errorf("without rooms: %d, %v", h.oldestEra(), h.renewsIn())
+	}
+	live := liveRoomOn(h, "room_a", &roomv1.RoomConfig{Capacity: 3, TickHz: 20})
+	h.rooms["room_a"] = &place{live: live}
+	live.owner.Epoch = 1 * store.EpochsPerEra
+	if h.oldestEra() != 1 || h.renewsIn() != h.tenure.interval() {
+		t.Errorf("with one of the present era: %d, %v", h.oldestEra(), h.renewsIn())
+	}
+	h.tenure.era = 2
+	if h.oldestEra() != 1 || h.renewsIn() != h.tenure.soon() {
+		t.Errorf("with one of the era before: %d, %v", h.oldestEra(), h.renewsIn())
+	}
+}
+
+func TestWhoIsSentAwayGoesToAnyOfThoseWhoHaveFewerRooms(t *testing.T) {
+	tenure := &tenure{me: store.Owner{Relay: "relay-a"}, peers: []store.Relay{
+		{ID: "relay-a"}, {ID: "relay-b", Rooms: 4}, {ID: "relay-c", Rooms: 1}, {ID: "relay-d", Rooms: 9}, {ID: "relay-e", Rooms: 2},
+		{ID: "relay-f", Draining: true},
+	}}
+	got := map[string]bool{}
+	for range 100 {
+		got[tenure.other().ID] = true
+	}
+	if want := map[string]bool{"relay-c": true, "relay-e": true}; !maps.Equal(got, want) {
+		t.Errorf("they go to %v", got)
+	}
+	tenure.peers = tenure.peers[:1]
+	if to := tenure.other(); to.ID != "" {
+		t.Errorf("without others they go to %v", to)
 	}
 }

@@ -155,6 +155,9 @@ type Relay struct {
 	Address     string
 	Rooms       int
 	Draining    bool
+	// Era is the oldest in which it owns one of its rooms; 0: it has none. One that is older than the present era has not told
+	// the store of all of them again.
+	Era uint64
 }
 
 // Renewal answers a renewed lease.

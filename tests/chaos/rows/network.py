@@ -350,7 +350,7 @@ ROWS = (
         seconds=30,
         gaps=True,
         setup=SMALL_QUEUES,
-        # More than a client is told of what it has missed (128 KB), in so few messages that no machine has too much to do.
+        # More than a client is told of what it has missed (128 KB), in few messages: no machine has too much to do.
         crowd={"slow": [0, 0], "words": 8, "letters": 1000, "rate": 1, "gaps": True},
         around=(counting(GATEWAYS, dropped),),
         check=overflown,
