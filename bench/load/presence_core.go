@@ -80,7 +80,7 @@ func (c *presenceCore) count(of func(*shard.Shard) int) (sum int) {
 func (c *presenceCore) fill() {
 	for i, p := range c.portions {
 		s := c.shards[p.shard]
-		s.Attach(p.name(), "one", uint64(i+1))
+		s.Attach(c.now, p.name(), "one", uint64(i+1))
 		for part := range slices.Chunk(p.sessions, coreAtOnce) {
 			changes := make([]shard.Change, len(part))
 			for at, session := range part {

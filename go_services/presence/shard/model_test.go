@@ -20,7 +20,7 @@ type model struct {
 
 type modelSession struct {
 	Change
-	gateway string
+	gateway *modelGateway
 	named   bool
 }
 
@@ -30,13 +30,21 @@ type modelGateway struct {
 	lostAt      time.Time
 }
 
-func (m *model) attach(name string, incarnation int, stream uint64) {
-	if g := m.gateways[name]; g != nil && g.incarnation != incarnation {
-		m.drop(name)
+func (m *model) attach(now time.Time, name string, incarnation int, stream uint64) {
+	g := m.gateways[name]
+	if g != nil && g.incarnation != incarnation {
+		if g.lostAt.IsZero() {
+			g.lostAt = now
+		}
+		g = nil
 	}
-	m.gateways[name] = &modelGateway{incarnation: incarnation, stream: stream}
+	if g == nil {
+		g = &modelGateway{incarnation: incarnation}
+		m.gateways[name] = g
+	}
+	g.stream, g.lostAt = stream, time.Time{}
 	for id, s := range m.sessions {
-		if s.gateway == name {
+		if s.gateway == g {
 			s.named = false
 			m.sessions[id] = s
 		}
@@ -44,33 +52,28 @@ func (m *model) attach(name string, incarnation int, stream uint64) {
 }
 
 func (m *model) apply(name string, stream uint64, changes []Change) {
-	if g := m.gateways[name]; g == nil || g.stream != stream {
+	g := m.gateways[name]
+	if g == nil || g.stream != stream {
 		return
 	}
 	for _, c := range changes {
 		if !c.Gone {
-			m.sessions[c.Device.SessionID] = modelSession{c, name, true}
-		} else if m.sessions[c.Device.SessionID].gateway == name {
+			m.sessions[c.Device.SessionID] = modelSession{c, g, true}
+		} else if m.sessions[c.Device.SessionID].gateway == g {
 			delete(m.sessions, c.Device.SessionID)
 		}
 	}
 }
 
 func (m *model) complete(name string) {
-	maps.DeleteFunc(m.sessions, func(_ string, s modelSession) bool { return s.gateway == name && !s.named })
-}
-
-func (m *model) drop(name string) {
-	delete(m.gateways, name)
-	maps.DeleteFunc(m.sessions, func(_ string, s modelSession) bool { return s.gateway == name })
+	g := m.gateways[name]
+	maps.DeleteFunc(m.sessions, func(_ string, s modelSession) bool { return s.gateway == g && !s.named })
 }
 
 func (m *model) expire(now time.Time) {
-	for name, g := range m.gateways {
-		if !g.lostAt.IsZero() && now.Sub(g.lostAt) >= times.Lease {
-			m.drop(name)
-		}
-	}
+	expired := func(g *modelGateway) bool { return !g.lostAt.IsZero() && now.Sub(g.lostAt) >= times.Lease }
+	maps.DeleteFunc(m.gateways, func(_ string, g *modelGateway) bool { return expired(g) })
+	maps.DeleteFunc(m.sessions, func(_ string, s modelSession) bool { return expired(s.gateway) })
 }
 
 func (m *model) devices(user string) []Device {
@@ -186,8 +189,8 @@ func (l *lives) attach(name string) {
 	}
 	has := l.has(name, incarnation)
 	l.streams += 2
-	l.shard.Attach(name, fmt.Sprint(incarnation), l.streams)
-	l.model.attach(name, incarnation, l.streams)
+	l.shard.Attach(l.now, name, fmt.Sprint(incarnation), l.streams)
+	l.model.attach(l.now, name, incarnation, l.streams)
 	for part := range slices.Chunk(has, 3) {
 		if l.random.IntN(20) == 0 {
 			return
@@ -205,7 +208,7 @@ func (l *lives) attach(name string) {
 func (l *lives) has(name string, incarnation int) (has []Change) {
 	if g := l.model.gateways[name]; g != nil && g.incarnation == incarnation {
 		for _, s := range l.model.sessions {
-			if s.gateway == name && l.random.IntN(8) > 0 {
+			if s.gateway == g && l.random.IntN(8) > 0 {
 				has = append(has, s.Change)
 			}
 		}
@@ -228,7 +231,7 @@ func (l *lives) changes(name string) (changes []Change) {
 		case 0: // also of what another gateway has
 			changes = append(changes, Change{UserID: s.UserID, Device: Device{SessionID: s.Device.SessionID}, Gone: true})
 		case 1:
-			if s.gateway == name || l.random.IntN(10) == 0 { // or it comes over from another
+			if s.gateway == l.model.gateways[name] || l.random.IntN(10) == 0 { // or it comes over from another
 				s.Device.RoomID = l.room()
 				changes = append(changes, s.Change)
 			}
@@ -283,7 +286,7 @@ func (l *lives) check() {
 	for name, number := range l.shard.byName {
 		want := 0
 		for _, s := range l.model.sessions {
-			if s.gateway == name {
+			if s.gateway == l.model.gateways[name] {
 				want++
 			}
 		}
@@ -356,14 +359,14 @@ func TestSweepsThatLetOthersInBetweenComeToTheSame(t *testing.T) {
 				// A gateway that comes back before its sweep is done says anew what it has: so let each say all.
 				for name, g := range l.model.gateways {
 					l.streams += 2
-					l.shard.Attach(name, fmt.Sprint(g.incarnation), l.streams)
+					l.shard.Attach(l.now, name, fmt.Sprint(g.incarnation), l.streams)
 					var has []Change
 					for _, s := range l.model.sessions {
-						if s.gateway == name {
+						if s.gateway == g {
 							has = append(has, s.Change)
 						}
 					}
-					l.model.attach(name, g.incarnation, l.streams)
+					l.model.attach(l.now, name, g.incarnation, l.streams)
 					l.apply(name, l.streams, has)
 					l.shard.Complete(name, l.streams)
 				}
@@ -385,7 +388,7 @@ func TestAUserOfADeadGatewayIsOfflineOnceAndWithinTheLease(t *testing.T) {
 		users = append(users, someID("usr_", i))
 		has = append(has, Change{UserID: users[i], Device: Device{SessionID: someID("gws_", i)}})
 	}
-	s.Attach("gateway-0", "1", 1)
+	s.Attach(now, "gateway-0", "1", 1)
 	s.Apply(now, "gateway-0", 1, has)
 	s.Complete("gateway-0", 1)
 	w := s.Watch(users, func() {})
@@ -446,7 +449,7 @@ func TestNobodyFlapsWhenAShardIsLost(t *testing.T) {
 			now = now.Add(time.Duration(random.IntN(1200)) * time.Millisecond)
 			s.Expire(now)
 			look()
-			s.Attach(name, "1", uint64(at+1))
+			s.Attach(now, name, "1", uint64(at+1))
 			for part := range slices.Chunk(has[name], 10) {
 				s.Apply(now, name, uint64(at+1), part)
 				if random.IntN(3) == 0 {
@@ -470,7 +473,7 @@ func TestNobodyFlapsWhenAShardIsLost(t *testing.T) {
 
 func TestAUserIsOnlineSinceTheFirstSessionAndNotSinceTheLast(t *testing.T) {
 	s := New(time.UnixMilli(0), Config{})
-	s.Attach("gateway-0", "1", 1)
+	s.Attach(time.UnixMilli(0), "gateway-0", "1", 1)
 	say := func(at int64, session string, gone bool) {
 		s.Apply(time.UnixMilli(at), "gateway-0", 1, []Change{{UserID: "usr_ann", Device: Device{SessionID: session}, Gone: gone}})
 	}

@@ -115,12 +115,15 @@ func (s *Shard) Sessions() int { return s.sessions }
 // Counts is what was counted until now.
 func (s *Shard) Counts() Counts { return s.counts }
 
-// Attach begins a gateway's stream. Sessions of another incarnation of the gateway are gone. False if there are more
-// gateways than a shard can have.
-func (s *Shard) Attach(name, incarnation string, stream uint64) bool {
+// Attach begins a gateway's stream. Another incarnation of the gateway is over: its sessions stay for the time of the lease, as
+// if no other had begun, for whoever had them has about as long to come back. False if there are more gateways than a shard can
+// have.
+func (s *Shard) Attach(now time.Time, name, incarnation string, stream uint64) bool {
 	number, ok := s.byName[name]
 	if ok && s.gateways[number].incarnation != incarnation {
-		s.retire(number)
+		if before := &s.gateways[number]; before.lostAt.IsZero() {
+			before.lostAt = now
+		}
 		ok = false
 	}
 	if !ok {
@@ -185,9 +188,9 @@ func (s *Shard) Detach(now time.Time, name string, stream uint64) {
 // Expire ends the leases of gateways that did not come back in time; Sweep removes their sessions. Call it about once a
 // second.
 func (s *Shard) Expire(now time.Time) {
-	for _, number := range s.byName {
+	for number := range s.gateways {
 		if lost := s.gateways[number].lostAt; !lost.IsZero() && now.Sub(lost) >= s.cfg.Lease {
-			s.retire(number)
+			s.retire(uint16(number))
 		}
 	}
 	if !s.settled && now.Sub(s.began) >= s.cfg.Settle {
@@ -200,7 +203,10 @@ func (s *Shard) Expire(now time.Time) {
 
 // retire ends a gateway's life.
 func (s *Shard) retire(number uint16) {
-	delete(s.byName, s.gateways[number].name)
+	g := &s.gateways[number]
+	if g.lostAt = (time.Time{}); s.byName[g.name] == number { // else it has been started anew
+		delete(s.byName, g.name)
+	}
 	s.sweeps = append(s.sweeps, sweep{gateway: number, dead: true, at: 1})
 }
 

@@ -60,7 +60,7 @@ func (s *story) step(t *testing.T, w []string) {
 	switch {
 	case w[1] == "attaches":
 		name, incarnation, _ := strings.Cut(w[0], ".")
-		s.shard.Attach(name, incarnation, number(w[2]))
+		s.shard.Attach(s.now, name, incarnation, number(w[2]))
 	case w[1] == "loses":
 		s.shard.Detach(s.now, w[0], number(w[2]))
 	case w[1] == "passes":
