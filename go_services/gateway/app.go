@@ -92,7 +92,7 @@ func newGateway(
 		revoked:  newRevocations(identity, log),
 		caller:   calls,
 		presence: newPresence(presencev1.NewPresenceServiceClient(mesh), cfg.Instance, log),
-		outage:   newOutage("room stream", log),
+		outage:   newOutage[*attachment]("room stream", log),
 		large:    socket.NewBudget(largeMessages),
 		turns:    turns,
 		linger:   linger,

@@ -37,7 +37,7 @@ type attachment struct {
 	config    *roomv1.RoomConfig
 	relays    roomv1.RoomServiceClient
 	watch     *relayWatch
-	outage    *outage
+	outage    *outage[*attachment]
 	metrics   *metrics
 	log       *slog.Logger
 	linger    time.Duration
@@ -84,13 +84,16 @@ func newAttachment(roomID string, cfg *roomv1.RoomConfig, g *Gateway) *attachmen
 	}
 }
 
+// String is what logs call it.
+func (a *attachment) String() string { return a.roomID }
+
 // run keeps a stream to the relay that has the room, until nobody is in it or no relay has it for too long.
 func (a *attachment) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer a.ended(a)
 	defer a.contain()
-	defer a.outage.forget(a.roomID)
+	defer a.outage.forget(a)
 	a.mu.Lock()
 	a.cancel = cancel
 	a.mu.Unlock()
@@ -112,8 +115,9 @@ func (a *attachment) run(ctx context.Context) {
 			}
 		}
 		if !end.movedTo(host) {
-			a.outage.lost(a.roomID, end.err)
+			a.outage.lost(a, end.err)
 			if end.final() || time.Since(healthy) > a.giveUp {
+				a.outage.givenUp(a, end.err)
 				return
 			}
 			wait.sleep(ctx)
@@ -214,7 +218,7 @@ func (a *attachment) serve(parent context.Context, host string) (end streamEnd) 
 	began := time.Now()
 	defer func() { end.began = began }()
 	a.pace.forget()
-	steady := time.AfterFunc(steadyTime, func() { a.outage.back(a.roomID, began) })
+	steady := time.AfterFunc(steadyTime, func() { a.outage.back(a, began) })
 	defer steady.Stop()
 	defer a.watch.add(a.roomID, first.GetOpened(), cancel)()
 	return a.follow(ctx, cancel, stream)

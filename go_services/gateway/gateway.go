@@ -41,7 +41,7 @@ type Gateway struct {
 	revoked  *revocations
 	caller   *caller
 	presence *presence
-	outage   *outage // of streams of rooms, by the rooms
+	outage   *outage[*attachment]
 	large    *socket.Budget
 	turns    *socket.Turns
 	linger   time.Duration

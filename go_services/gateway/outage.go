@@ -1,51 +1,72 @@
 package gateway
 
 import (
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 )
 
-// outage says once that one of some streams is lost, and once that there are all again: a relay that dies has thousands.
-type outage struct {
+// outagePause is for how long one line stands for all streams that are lost.
+const outagePause = 5 * time.Second
+
+// outage says that some of many streams are lost or given up, and when there are all again. A relay that dies has thousands: one
+// line stands for all to which that happens within a few seconds, and another is said if it happens to more later.
+type outage[K comparable] struct {
 	what string
 	log  *slog.Logger
 
 	mu    sync.Mutex
-	out   map[string]struct{} // by their names
-	all   map[string]struct{} // who was lost since the first of those was
-	began time.Time           // when it was
+	out   map[K]struct{}
+	all   map[K]struct{} // that were lost since the first of those was
+	began time.Time      // when it was
+	said  map[string]time.Time
 }
 
-func newOutage(what string, log *slog.Logger) *outage {
-	return &outage{what: what, log: log, out: map[string]struct{}{}, all: map[string]struct{}{}}
+func newOutage[K comparable](what string, log *slog.Logger) *outage[K] {
+	return &outage[K]{what: what, log: log, out: map[K]struct{}{}, all: map[K]struct{}{}, said: map[string]time.Time{}}
 }
 
-func (o *outage) lost(name string, err error) {
+func (o *outage[K]) lost(stream K, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.out) == 0 {
 		o.began = time.Now()
-		o.log.Warn(o.what+" is not there", "which", name, "error", errText(err))
 	}
-	o.out[name] = struct{}{}
-	o.all[name] = struct{}{}
+	_, still := o.out[stream]
+	o.out[stream], o.all[stream] = struct{}{}, struct{}{}
+	if !still {
+		o.warnLocked(" is not there", stream, err)
+	}
+}
+
+// givenUp takes note that one is not tried any more. It is to be forgotten then.
+func (o *outage[K]) givenUp(stream K, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.warnLocked(" is given up", stream, err)
+}
+
+func (o *outage[K]) warnLocked(how string, stream K, err error) {
+	if now := time.Now(); now.Sub(o.said[how]) >= outagePause {
+		o.said[how] = now
+		o.log.Warn(o.what+how, "which", fmt.Sprint(stream), "error", errText(err))
+	}
 }
 
 // back takes note of a stream that lives, since then: it may be known only later that it lives for long.
-func (o *outage) back(name string, since time.Time) { o.found(name, since, " is back") }
-
-// forget takes out a stream that nobody wants any more.
-func (o *outage) forget(name string) { o.found(name, time.Now(), " is not wanted any more") }
-
-func (o *outage) found(name string, since time.Time, how string) {
+func (o *outage[K]) back(stream K, since time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.out) == 0 {
+	if _, out := o.out[stream]; !out {
 		return
 	}
-	if delete(o.out, name); len(o.out) == 0 {
-		o.log.Info(o.what+how, "which", name, "streams", len(o.all), "lost_ms", max(0, since.Sub(o.began)).Milliseconds())
+	if delete(o.out, stream); len(o.out) == 0 { // there are all that are wanted
+		o.log.Info(o.what+" is back", "streams", len(o.all), "lost_ms", max(0, since.Sub(o.began)).Milliseconds())
 		clear(o.all)
+		clear(o.said)
 	}
 }
+
+// forget takes out a stream that is not wanted any more.
+func (o *outage[K]) forget(stream K) { o.back(stream, time.Now()) }

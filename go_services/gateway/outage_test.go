@@ -16,7 +16,7 @@ import (
 
 func TestAnOutageIsSaidOnceAndThatItIsOver(t *testing.T) {
 	var said bytes.Buffer
-	o := newOutage("a stream", slog.New(slog.NewTextHandler(&said, nil)))
+	o := newOutage[string]("a stream", slog.New(slog.NewTextHandler(&said, nil)))
 	o.back("1", time.Now())
 	for range 3 {
 		o.lost("1", errors.New("why"))
@@ -40,15 +40,43 @@ func TestAnOutageIsSaidOnceAndThatItIsOver(t *testing.T) {
 	}
 	o.forget("1")
 	o.forget("2")
-	if text := said.String(); strings.Count(text, "\n") != 4 || !strings.Contains(text, "is not wanted any more\" which=2 streams=1") {
-		t.Errorf("of one that nobody wants it says %q", text)
+	if text := said.String(); strings.Count(text, "\n") != 4 {
+		t.Errorf("when nobody wants it any more it says %q", text)
 	}
+}
+
+func TestOfStreamsThatAreLostLaterOrGivenUpItIsSaidAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		o := newOutage[int]("a stream", slog.New(slog.NewTextHandler(&said, nil)))
+		o.lost(1, nil)
+		time.Sleep(outagePause)
+		o.lost(1, nil) // it is still
+		o.lost(2, nil)
+		o.lost(3, nil)
+		time.Sleep(outagePause)
+		for stream := range 3 {
+			o.givenUp(stream+1, errors.New("why"))
+			o.forget(stream + 1)
+		}
+		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+		for i, want := range []string{
+			`not there" which=1`, `not there" which=2`, `given up" which=1 error=why`, `back" streams=3 lost_ms=10000`,
+		} {
+			if i >= len(lines) || !strings.Contains(lines[i], want) {
+				t.Fatalf("line %d lacks %q: %q", i, want, lines)
+			}
+		}
+		if len(lines) != 4 {
+			t.Errorf("it says %q", lines)
+		}
+	})
 }
 
 func TestAnOutageThatIsOverSaysHowLongItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
-		o := newOutage("a stream", slog.New(slog.NewTextHandler(&said, nil)))
+		o := newOutage[string]("a stream", slog.New(slog.NewTextHandler(&said, nil)))
 		o.lost("1", errors.New("why"))
 		time.Sleep(200 * time.Millisecond)
 		opened := time.Now()

@@ -50,7 +50,7 @@ type presence struct {
 
 func newPresence(client presencev1.PresenceServiceClient, gatewayID string, log *slog.Logger) *presence {
 	p := &presence{}
-	incarnation, outage := ulid.Make().String(), newOutage("presence stream", log)
+	incarnation, outage := ulid.Make().String(), newOutage[uint32]("presence stream", log)
 	for i := range p.shards {
 		p.shards[i] = &presenceShard{
 			number: uint32(i), client: client, gateway: gatewayID, incarnation: incarnation, outage: outage,
@@ -116,7 +116,7 @@ type presenceShard struct {
 	number               uint32
 	client               presencev1.PresenceServiceClient
 	gateway, incarnation string
-	outage               *outage // of all shards
+	outage               *outage[uint32] // of all shards
 	lostTime             time.Duration
 
 	mu       sync.Mutex
@@ -187,7 +187,7 @@ func (s *presenceShard) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := s.follow(ctx, &wait)
 		if ctx.Err() == nil {
-			s.outage.lost(strconv.Itoa(int(s.number)), err)
+			s.outage.lost(s.number, err)
 			wait.sleep(ctx)
 		}
 	}
@@ -257,7 +257,7 @@ func (s *presenceShard) tell(
 			return err
 		}
 		wait.reset()
-		s.outage.back(strconv.Itoa(int(s.number)), time.Now())
+		s.outage.back(s.number, time.Now())
 		if !more {
 			s.acknowledged()
 		}

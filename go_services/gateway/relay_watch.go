@@ -100,7 +100,7 @@ func (w *relayWatch) watch(ctx context.Context, r *watchedRelay) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	answers := make(chan *roomv1.GetRelayResponse, askRelayMost) // nil: none in time
-	quiet, open := silence{time.Now(), time.Now()}, 0
+	quiet, open := silence{answered: time.Now(), asked: time.Now()}, 0
 	ask := func() {
 		if open < askRelayMost {
 			open++
@@ -132,7 +132,9 @@ type silence struct{ answered, asked time.Time }
 // not have heard of an answer: else a gateway that is stopped for two seconds would leave all relays at once.
 func (s *silence) tooLong(now time.Time) bool {
 	if late := now.Sub(s.asked) - askRelayEvery; late > asksLate {
-		s.answered = s.answered.Add(late)
+		if s.answered = s.answered.Add(late); s.answered.After(now) { // it has answered since
+			s.answered = now
+		}
 	}
 	s.asked = now
 	return now.Sub(s.answered) >= askRelayPatience

@@ -88,18 +88,25 @@ func TestAGatewayThatStoodStillBlamesNoRelay(t *testing.T) {
 	start := time.Now()
 	after := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 	for name, c := range map[string]struct {
-		asked []int // after so many ms, and never answered
-		at    int   // when it counts as dead
+		asked    []int // after so many ms
+		answered int   // just before the question that is asked then; none is after it
+		at       int   // when it counts as dead
 	}{
-		"none is late":                       {[]int{300, 600, 900, 1200}, 1200},
-		"they are late by a little":          {[]int{500, 1000, 1500}, 1500},
-		"the gateway stands still for 2 s":   {[]int{300, 2600, 2900, 3200}, 3200},
-		"a question is late when it goes on": {[]int{2300, 2310, 2900, 3200}, 3200},
+		"none is late":                        {[]int{300, 600, 900, 1200}, 0, 1200},
+		"they are late by a little":           {[]int{500, 1000, 1500}, 0, 1500},
+		"the gateway stands still for 2 s":    {[]int{300, 2600, 2900, 3200}, 0, 3200},
+		"a question is late when it goes on":  {[]int{2300, 2310, 2900, 3200}, 0, 3200},
+		"an answer has come when it goes on":  {[]int{300, 10_600, 10_900, 11_200, 11_500, 11_800}, 10_600, 11_800},
+		"each is late, for it is starved":     {[]int{1000, 2000, 3000, 4000, 5000}, 0, 4000},
+		"it is starved, and still has an ear": {[]int{1000, 2000, 3000, 4000, 5000, 6000}, 2000, 6000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			quiet := silence{start, start}
+			quiet := silence{answered: start, asked: start}
 			for _, ms := range c.asked {
-				if gone := quiet.tooLong(after(ms)); gone != (ms == c.at) {
+				if ms == c.answered {
+					quiet.answered = after(ms)
+				}
+				if gone := quiet.tooLong(after(ms)); gone != (ms >= c.at) {
 					t.Errorf("after %d ms: given up: %v", ms, gone)
 				}
 			}

@@ -19,11 +19,14 @@ const forgetEvery = time.Minute
 // healthy is how long a stream must have lived for its end to be no reason to hold back.
 const healthy = 5 * time.Second
 
+// allRevocations names the only stream that there is.
+const allRevocations = "all"
+
 // revocations follows identity's stream of revoked sessions.
 type revocations struct {
 	identity identityv1.IdentityServiceClient
 	onRevoke func(sessionID string)
-	outage   *outage
+	outage   *outage[string]
 
 	mu     sync.Mutex
 	until  map[string]time.Time
@@ -32,7 +35,7 @@ type revocations struct {
 
 func newRevocations(identity identityv1.IdentityServiceClient, log *slog.Logger) *revocations {
 	return &revocations{
-		identity: identity, outage: newOutage("stream of revocations", log),
+		identity: identity, outage: newOutage[string]("stream of revocations", log),
 		until: map[string]time.Time{}, onRevoke: func(string) {},
 	}
 }
@@ -54,7 +57,7 @@ func (r *revocations) run(ctx context.Context) {
 			wait.reset()
 		}
 		if ctx.Err() == nil {
-			r.outage.lost("all", err)
+			r.outage.lost(allRevocations, err)
 			wait.sleep(ctx)
 		}
 	}
@@ -66,7 +69,7 @@ func (r *revocations) follow(ctx context.Context) error {
 		return err
 	}
 	opened := time.Now()
-	steady := time.AfterFunc(healthy, func() { r.outage.back("all", opened) })
+	steady := time.AfterFunc(healthy, func() { r.outage.back(allRevocations, opened) })
 	defer steady.Stop()
 	for {
 		revoked, err := stream.Recv()

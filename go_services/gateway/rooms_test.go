@@ -351,6 +351,11 @@ func TestARoomThatNoRelayHasIsGivenUp(t *testing.T) {
 	for _, p := range []*person{ann, bob} {
 		p.hears(`{"room_left":{"room_id":"plaza","reason":"ROOM_UNAVAILABLE"}}`)
 	}
+	l.until("no stream of it is missed any more", func() bool {
+		l.outage.mu.Lock()
+		defer l.outage.mu.Unlock()
+		return len(l.outage.out) == 0 && !l.outage.began.IsZero()
+	})
 	l.relay.closed.Store(false)
 	ann.say(`{"rid":9,"join":{"room_id":"plaza"}}`)
 	ann.hears(`"rid":9,"snapshot"`)

@@ -62,7 +62,9 @@ func (s *server) Attach(rpc presencev1.PresenceService_AttachServer) error {
 	}
 	held, stream, name := s.shards[open.GetShard()].hold(), s.streams.Add(1), open.GetGatewayId()
 	attached := false
-	held.do(func(now time.Time, core *shard.Shard) { attached = core.Attach(now, name, open.GetIncarnation(), stream) })
+	held.do(func(now time.Time, core *shard.Shard) {
+		attached = core.Attach(now, name, open.GetIncarnation(), stream)
+	})
 	if !attached {
 		return errTooManyGateways
 	}

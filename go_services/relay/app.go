@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"os"
+	"sync"
 
 	"github.com/oklog/ulid/v2"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
@@ -65,13 +66,20 @@ func register(app *kit.App, cfg Config, rooms store.Store) *hub {
 	})
 	app.ValidatesItself(&roomv1.AttachRequest{})
 	app.BeforeReady(t.held)
-	app.Go(h.keepLease)
-	app.Go(h.keepRooms)
+	var kept sync.WaitGroup
+	for _, keep := range []func(context.Context) error{h.keepLease, h.keepRooms} {
+		kept.Add(1)
+		app.Go(func(context.Context) error {
+			defer kept.Done()
+			return keep(ctx) // until all rooms are given away: who has rooms holds a lease, or ends them
+		})
+	}
 	app.OnDrain(func(drain context.Context) {
 		h.drain(drain)
-		t.leave(drain)
 		cancel()
+		kept.Wait()
 		h.running.Wait()
+		t.leave(context.WithoutCancel(drain))
 	})
 	return h
 }

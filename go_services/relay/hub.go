@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
@@ -46,6 +47,7 @@ type hub struct {
 	kept        time.Time     // when the store was told to remember the rooms; the same goroutine's
 	claiming    chan struct{} // has one for each room that is being claimed again
 	rebalancing sync.Mutex    // held while rooms are given to a relay that has fewer
+	warned      atomic.Int64  // when it was last said that the store does not tell of owners, in ns
 
 	mu       sync.Mutex
 	rooms    map[string]*place
@@ -81,7 +83,7 @@ func (h *hub) attach(
 		}
 		if live.doubtful() {
 			soon, cancel := context.WithTimeout(ctx, doubtTime)
-			h.checkOwners(soon, []*liveRoom{live})
+			h.checkOwners(soon, []*liveRoom{live}, false)
 			cancel()
 		}
 		if epoch, ok := live.attach(s, open); ok {
@@ -336,8 +338,11 @@ func (h *hub) renew(ctx context.Context) {
 		return
 	}
 	rooms := h.all()
-	h.unsure = !h.checkOwners(ctx, rooms)
+	h.unsure = !h.checkOwners(ctx, rooms, true)
 	h.keep(ctx, rooms)
+	if _, draining := h.load(); draining {
+		return
+	}
 	if to, count := h.tenure.spare(len(rooms)); count > 0 && h.rebalancing.TryLock() { // the next renewal does not wait for it
 		h.log.InfoContext(ctx, "giving rooms to another relay", "to", to.ID, "rooms", count)
 		h.running.Go(func() {
@@ -365,9 +370,9 @@ func (h *hub) keep(ctx context.Context, rooms []*liveRoom) {
 	h.kept = time.Now()
 }
 
-// checkOwners ends rooms that were taken from this relay, and claims those again of which the store knows nothing. False if
-// the store, or a part of it, does not answer.
-func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) bool {
+// checkOwners ends rooms that were taken from this relay, and claims those again of which the store knows nothing, for which it
+// moves the era on if it may. False if the store, or a part of it, does not answer.
+func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom, moves bool) bool {
 	ids, known := make([]string, len(rooms)), make([]store.Ownership, len(rooms))
 	for i, l := range rooms {
 		ids[i], known[i] = l.id, l.ownership()
@@ -379,9 +384,9 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) bool {
 	defer cancel()
 	owners, err := h.tenure.store.Owners(call, ids)
 	if err != nil {
-		h.log.WarnContext(ctx, "look after the rooms' owners", "rooms", len(ids), "told", len(owners), "error", err.Error())
+		h.warnOfOwners(ctx, len(ids), len(owners), err)
 	}
-	era, moves := h.tenure.currentEra(), true // it moves on, as far as is known
+	era := h.tenure.currentEra()
 	for i, l := range rooms {
 		told, has := owners[l.id]
 		mine, least := known[i].Owner, known[i].Last
@@ -405,6 +410,15 @@ func (h *hub) checkOwners(ctx context.Context, rooms []*liveRoom) bool {
 	return err == nil
 }
 
+// warnOfOwners says that the store does not tell who owns some rooms: once in a while, for every gateway that attaches asks it.
+func (h *hub) warnOfOwners(ctx context.Context, asked, told int, err error) {
+	const pause = int64(5 * time.Second)
+	now, last := time.Now().UnixNano(), h.warned.Load()
+	if now-last >= pause && h.warned.CompareAndSwap(last, now) {
+		h.log.WarnContext(ctx, "look after the rooms' owners", "rooms", asked, "told", told, "error", err.Error())
+	}
+}
+
 // forgotten moves the era on after one whose epoch the store does not know.
 func (h *hub) forgotten(epoch uint64) error {
 	err := h.tenure.forgotten(h.ctx, epoch/store.EpochsPerEra)
@@ -426,15 +440,21 @@ func (h *hub) drain(ctx context.Context) {
 	h.giveAway(ctx, rooms, h.tenure.spread(len(rooms)), endDrained)
 }
 
-// giveAway gives each room to the relay at an address.
+// giveAway gives each room to the relay at an address. Those for which a drain has no time end here: their gateways look for
+// them elsewhere, and take them from this relay when it does not answer any more.
 func (h *hub) giveAway(ctx context.Context, rooms []*liveRoom, to []string, why string) {
 	var group sync.WaitGroup
 	places := make(chan struct{}, movesAtOnce)
 	for i, l := range rooms {
 		select {
 		case places <- struct{}{}:
-		case <-ctx.Done(): // they are taken from this relay when its lease is over
-			h.log.WarnContext(ctx, "there was no time to give all rooms away", "rooms", len(rooms)-i)
+		case <-ctx.Done():
+			if why == endDrained {
+				h.log.WarnContext(ctx, "there was no time to give all rooms away", "rooms", len(rooms)-i)
+				for _, late := range rooms[i:] {
+					late.end("", why)
+				}
+			}
 			group.Wait()
 			return
 		}

@@ -25,7 +25,7 @@ const (
 	// and is repeated where the room is.
 	giveAwayTime = time.Second
 	// confirmTime is how long the store's word on a room's owner is believed when a gateway attaches. A relay that was
-	// stopped for a while may have been robbed, and must not take in gateways before it knows.
+	// stopped for a while may have been robbed, and should not take in gateways before it knows.
 	confirmTime = time.Second
 	// doubtTime is how long a gateway that attaches waits for that word. If the store does not answer by then the room goes on
 	// without it, as it does for those who are in: the gateway waits for twice as long.

@@ -14,6 +14,7 @@ import (
 
 	clientv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/client/v1"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
+	"github.com/worldmesh/worldmesh/go_services/internal/frames"
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/room"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
@@ -335,12 +336,63 @@ func TestAStoreThatForgetsAWordUnseenLearnsItAgainThoughNobodySaysAnother(t *tes
 	a.inputs(chat(1, "two"))
 	_, two := a.event()
 	p.FailOverUnseen(before)
-	p.a.hub.checkOwners(t.Context(), p.a.hub.all())
+	p.a.hub.checkOwners(t.Context(), p.a.hub.all(), true)
 	until(t, "the store knows", func() bool {
 		owners, err := p.Owners(t.Context(), []string{"room_a"})
 		owned := owners["room_a"]
 		return err == nil && owned.Last.Seq == two.Seq() && owned.Owner.Epoch > two.Epoch()
 	})
+}
+
+// slowRelease is a store that gives rooms back when it may.
+type slowRelease struct {
+	store.Store
+	may chan struct{}
+}
+
+func (s slowRelease) Release(ctx context.Context, id string, owner store.Owner, last frames.LogPosition) error {
+	<-s.may
+	return s.Store.Release(ctx, id, owner, last)
+}
+
+func TestTheLeaseIsHeldUntilAllRoomsAreGivenAway(t *testing.T) {
+	p := startPair(t)
+	p.a.attach(t, "gateway-0", "room_a")
+	may, renewed := make(chan struct{}), make(chan struct{}, 100)
+	p.a.hub.tenure.store = slowRelease{p.a.hub.tenure.store, may}
+	p.a.stop()
+	until(t, "it drains", func() bool {
+		_, draining := p.a.hub.load()
+		return draining
+	})
+	renews := func() { renewed <- struct{}{} }
+	p.renews.Store(&renews)
+	for range 2 { // one of them is the drain's
+		select {
+		case <-renewed:
+		case <-time.After(4 * p.a.hub.tenure.interval()):
+			t.Fatal("it is not renewed")
+		}
+	}
+	close(may)
+	until(t, "the lease is given up", func() bool {
+		renewal, err := p.Memory.Renew(t.Context(), store.Relay{ID: "relay-c"}, time.Millisecond)
+		return err == nil && !slices.ContainsFunc(renewal.Peers, func(r store.Relay) bool { return r.ID == "relay-a" })
+	})
+}
+
+func TestRoomsForWhichADrainHasNoTimeEnd(t *testing.T) {
+	h := quietHub()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for i := range 20 {
+		id := fmt.Sprint("room_", i)
+		h.rooms[id] = &place{live: liveRoomOn(h, id, &roomv1.RoomConfig{Capacity: 3, TickHz: 20})}
+	}
+	h.drain(ctx)
+	if left := h.all(); len(left) > 0 {
+		t.Errorf("%d go on", len(left))
+	}
 }
 
 func TestARelayThatHearsNothingOfTheStoreEndsItsRooms(t *testing.T) {
@@ -384,7 +436,7 @@ func TestWorldIsNotAskedForEachOfTheRoomsThatAStoreHasForgotten(t *testing.T) {
 	p.Forget()
 	world.down.Store(true)
 	before := world.asked.Load()
-	p.a.hub.checkOwners(t.Context(), p.a.hub.all())
+	p.a.hub.checkOwners(t.Context(), p.a.hub.all(), true)
 	if asked := world.asked.Load() - before; asked >= 3 { // one may be the renewal's
 		t.Errorf("asked %d times", asked)
 	}
@@ -459,7 +511,7 @@ func TestRoomsAreLookedAfterThoughTheStoreDoesNotTellOfOthers(t *testing.T) {
 		}
 	}
 	h.tenure.store = &deafStore{Store: h.tenure.store, about: "room_a"}
-	if h.checkOwners(t.Context(), rooms) {
+	if h.checkOwners(t.Context(), rooms, true) {
 		t.Error("it is sure of all")
 	}
 	ended := func(l *liveRoom) (is bool) {

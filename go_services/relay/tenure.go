@@ -99,14 +99,14 @@ func (t *tenure) renew(ctx context.Context) error {
 		return err
 	}
 	t.mu.Lock()
-	t.peers = renewal.Peers
 	known := t.era
 	remembers := renewal.Era >= known && renewal.EraReplicationID == renewal.ReplicationID
 	if remembers {
 		if renewal.Era > known {
-			t.moved = start.Add(-renewal.EraAge)
+			t.moved = time.Now().Add(-renewal.EraAge) // not before it was: when the store looked is not known
 		}
-		t.era, t.renewed = renewal.Era, start
+		t.era = renewal.Era
+		t.heldLocked(start, renewal.Peers)
 	}
 	t.mu.Unlock()
 	if remembers {
@@ -116,9 +116,16 @@ func (t *tenure) renew(ctx context.Context) error {
 		return err
 	}
 	t.mu.Lock()
-	t.renewed = start
+	t.heldLocked(start, renewal.Peers)
 	t.mu.Unlock()
 	return nil
+}
+
+// heldLocked takes note of a renewal that was begun then, unless a later one has been answered before.
+func (t *tenure) heldLocked(start time.Time, peers []store.Relay) {
+	if start.After(t.renewed) {
+		t.renewed, t.peers = start, peers
+	}
 }
 
 // advance moves on from an era, for good: it is kept in MongoDB. From 0 it moves on from whichever there is.
@@ -225,44 +232,50 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, s
 // whoever is asked first. All who may own rooms have renewed their leases by then, and those who have many rooms say when the
 // store knows of all.
 func (t *tenure) mayBeNew(ctx context.Context) error {
-	for {
-		if err := t.renewNow(ctx); err != nil {
+	if err := t.renewSince(ctx, time.Now()); err != nil {
+		return err
+	}
+	since := t.lastMove().Add(t.interval() + tellTime)
+	if err := kit.Sleep(ctx, time.Until(since)); err != nil {
+		return err
+	}
+	for time.Since(t.lastMove()) < t.lease { // who has not told for longer does not live
+		if err := t.renewSince(ctx, since); err != nil {
 			return err
 		}
-		wait := t.untilTold(time.Now())
-		if wait <= 0 {
+		if !t.othersBehind() {
 			return nil
 		}
-		if err := kit.Sleep(ctx, wait); err != nil {
+		since = time.Now() // what others have told does not become untrue: one renewal is enough for all rooms that wait
+		if err := kit.Sleep(ctx, t.soon()); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// renewNow renews the lease, or has it renewed for another room.
-func (t *tenure) renewNow(ctx context.Context) error {
-	asked := time.Now()
+// lastMove is when the era began; the zero time if nobody had a room then.
+func (t *tenure) lastMove() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.moved
+}
+
+// othersBehind says whether others have rooms that they have not claimed in the present era.
+func (t *tenure) othersBehind() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.peers, func(p store.Relay) bool { return p.ID != t.me.Relay && p.Era != 0 && p.Era < t.era })
+}
+
+// renewSince renews the lease, if no renewal has begun since and been answered.
+func (t *tenure) renewSince(ctx context.Context, since time.Time) error {
 	renewed := func() bool {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		return t.renewed.After(asked)
+		return t.renewed.After(since)
 	}
 	return t.looking.once(renewed, func() error { return t.renew(ctx) })
-}
-
-// untilTold is after how long it is to be looked again whether the store knows all rooms of the others; 0: it does.
-func (t *tenure) untilTold(now time.Time) time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	passed := now.Sub(t.moved)
-	switch behind := func(p store.Relay) bool { return p.ID != t.me.Relay && p.Era != 0 && p.Era < t.era }; {
-	case passed < t.interval()+tellTime:
-		return t.interval() + tellTime - passed
-	case passed < t.lease && slices.ContainsFunc(t.peers, behind): // who is so for longer does not live
-		return t.soon()
-	default:
-		return 0
-	}
 }
 
 // lookout lets one at a time ask the store whether it has forgotten something, for all rooms that want to know.

@@ -215,13 +215,15 @@ func TestARoomIsNewWhenAllWhoMayHaveItHaveToldOfTheirs(t *testing.T) {
 	const begun, slow = 2500 * time.Millisecond, 7 * time.Second
 	for name, c := range map[string]struct {
 		peer  store.Relay
+		comes time.Duration // when it renews its lease, which the store has forgotten
 		tells time.Duration // when it has told the store of all its rooms; 0: never
 		waits time.Duration
 	}{
-		"nobody else has rooms":                 {store.Relay{ID: "relay-b"}, 0, begun},
-		"another has told of all of its rooms":  {store.Relay{ID: "relay-b", Rooms: 9, Era: 3}, 0, begun},
-		"another has so many that it takes":     {store.Relay{ID: "relay-b", Rooms: 9, Era: 2}, slow, slow},
-		"another has died before it could tell": {store.Relay{ID: "relay-b", Rooms: 9, Era: 2}, 0, 10 * time.Second},
+		"nobody else has rooms":                  {store.Relay{ID: "relay-b"}, 0, 0, begun},
+		"another has told of all of its rooms":   {store.Relay{ID: "relay-b", Era: 3}, 0, 0, begun},
+		"another has so many that it takes":      {store.Relay{ID: "relay-b", Era: 2}, 0, slow, slow},
+		"another is heard of late, and has many": {store.Relay{ID: "relay-b", Era: 2}, 1500 * time.Millisecond, slow, slow},
+		"another has died before it could tell":  {store.Relay{ID: "relay-b", Era: 2}, 0, 0, 10 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -231,17 +233,20 @@ func TestARoomIsNewWhenAllWhoMayHaveItHaveToldOfTheirs(t *testing.T) {
 					log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false },
 					oldest: func() uint64 { return 2 }, // its own do not matter: it would know if it had the room
 				}
-				renewal, err := rooms.Renew(t.Context(), c.peer, 10*time.Second)
+				renewal, err := rooms.Renew(t.Context(), store.Relay{ID: "relay-c"}, time.Millisecond)
 				if err != nil {
 					t.Fatal(err)
 				}
+				time.AfterFunc(c.comes, func() { _, _ = rooms.Renew(t.Context(), c.peer, 10*time.Second) })
+				synctest.Wait()
 				if err := rooms.SetEra(t.Context(), 3, renewal.ReplicationID, false); err != nil {
 					t.Fatal(err)
 				}
 				if c.tells > 0 {
 					time.AfterFunc(c.tells, func() {
-						c.peer.Era = 3
-						_, _ = rooms.Renew(t.Context(), c.peer, 10*time.Second)
+						told := c.peer
+						told.Era = 3
+						_, _ = rooms.Renew(t.Context(), told, 10*time.Second)
 					})
 				}
 				began := time.Now()

@@ -420,8 +420,6 @@ func TestALeaseIsRenewedThoughRoomsWaitForTheServer(t *testing.T) {
 	<-busy
 }
 
-// TestRedisForgetsInParts is what a server can do that keeps each key by itself: one of them runs out before another, or
-// was lost alone.
 func TestOwnersAreToldThoughAPartOfTheStoreFails(t *testing.T) {
 	server := kittest.StartValkey(t)
 	b := &bench{T: t, Store: NewRedis(server.Client, server.Client), ctx: t.Context(), room: "room_a"}
@@ -435,6 +433,8 @@ func TestOwnersAreToldThoughAPartOfTheStoreFails(t *testing.T) {
 	}
 }
 
+// TestRedisForgetsInParts is what a server can do that keeps each key by itself: one of them runs out before another, or
+// was lost alone.
 func TestRedisForgetsInParts(t *testing.T) {
 	server := kittest.StartValkey(t)
 	record, log, members := keys("room_a")[0], keys("room_a")[1], keys("room_a")[2]
