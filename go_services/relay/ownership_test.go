@@ -359,6 +359,8 @@ func TestTheLeaseIsHeldUntilAllRoomsAreGivenAway(t *testing.T) {
 	p := startPair(t)
 	p.a.attach(t, "gateway-0", "room_a")
 	may, renewed := make(chan struct{}), make(chan struct{}, 100)
+	letGo := sync.OnceFunc(func() { close(may) })
+	defer letGo()
 	p.a.hub.tenure.store = slowRelease{p.a.hub.tenure.store, may}
 	p.a.stop()
 	until(t, "it drains", func() bool {
@@ -374,7 +376,7 @@ func TestTheLeaseIsHeldUntilAllRoomsAreGivenAway(t *testing.T) {
 			t.Fatal("it is not renewed")
 		}
 	}
-	close(may)
+	letGo()
 	until(t, "the lease is given up", func() bool {
 		renewal, err := p.Memory.Renew(t.Context(), store.Relay{ID: "relay-c"}, time.Millisecond)
 		return err == nil && !slices.ContainsFunc(renewal.Peers, func(r store.Relay) bool { return r.ID == "relay-a" })
