@@ -169,6 +169,7 @@ func (g *Gateway) revoke(sessionID string) {
 	for _, c := range clients {
 		c.act(g.ctx, (*session.Session).Revoked)
 	}
+	g.presence.revoked(sessionID)
 }
 
 // drain tells all clients to move, spread over three quarters of the time there is, so that they do not arrive

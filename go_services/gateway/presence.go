@@ -106,9 +106,16 @@ func (p *presence) gone(c *client) {
 		UserId: userID, Device: &presencev1.Device{GatewaySessionId: c.session.ID}, Gone: true,
 	}
 	if c.session.Lost() {
-		s.lose(change, time.Now())
+		s.lose(lostSession{time.Now().Add(s.lostTime), c.session.User().SessionID, change})
 	} else {
 		s.set(change)
+	}
+}
+
+// revoked tells that whoever had lost the connection does not come back, for the session of its token was revoked.
+func (p *presence) revoked(sessionID string) {
+	for _, s := range p.shards {
+		s.revoked(sessionID)
 	}
 }
 
@@ -128,17 +135,31 @@ type presenceShard struct {
 	wake     chan struct{}
 }
 
-// lostSession is one whose connection is lost: when it ends, and how that is told.
+// lostSession is one whose connection is lost: when it ends, the session of its token, and how its end is told.
 type lostSession struct {
-	at   time.Time
-	gone *presencev1.AttachRequest_Change
+	at      time.Time
+	tokenOf string
+	gone    *presencev1.AttachRequest_Change
 }
 
 // lose has a session end after a while. Changes are looked for at least each second, and with them for that.
-func (s *presenceShard) lose(gone *presencev1.AttachRequest_Change, now time.Time) {
+func (s *presenceShard) lose(session lostSession) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lost = append(s.lost, lostSession{now.Add(s.lostTime), gone})
+	s.lost = append(s.lost, session)
+}
+
+// revoked ends those whose token's session was revoked: they can not come back.
+func (s *presenceShard) revoked(sessionID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = slices.DeleteFunc(s.lost, func(lost lostSession) bool {
+		if lost.tokenOf != sessionID {
+			return false
+		}
+		s.setLocked(lost.gone)
+		return true
+	})
 }
 
 // endLost ends the sessions whose time is over.

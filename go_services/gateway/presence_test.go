@@ -243,11 +243,11 @@ func TestWhoLosesTheConnectionIsSaidToBeGoneAfterAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := &patientStream{told: make(chan *presencev1.AttachRequest), acks: make(chan uint64, 1)}
 		p := newPresence(patientPresence{patientStream: stream}, "gateway-0", slog.New(slog.DiscardHandler))
-		says := func(id string, goodbye bool) (s *presenceShard, leaves func()) {
+		says := func(id, token string, goodbye bool) (s *presenceShard, leaves func()) {
 			now := time.Now()
 			c := &client{session: session.New(id, session.DefaultLimits(), now)}
 			c.session.TokenChecked(now, 1, session.Token{
-				User: session.User{User: frames.User{ID: "usr_ann"}, Scopes: []string{"client"}}, Expires: now.Add(time.Hour),
+				User: session.User{User: frames.User{ID: "usr_ann"}, SessionID: token, Scopes: []string{"client"}}, Expires: now.Add(time.Hour),
 			}, commonv1.ErrorReason_ERROR_REASON_UNSPECIFIED)
 			p.moved(c)
 			return p.shards[shardkey.Of("usr_ann")], func() {
@@ -255,15 +255,18 @@ func TestWhoLosesTheConnectionIsSaidToBeGoneAfterAWhile(t *testing.T) {
 				p.gone(c)
 			}
 		}
-		s, loses := says("gws_lost", false)
-		_, goes := says("gws_goodbye", true)
+		s, loses := says("gws_lost", "ses_1", false)
+		_, goes := says("gws_goodbye", "ses_1", true)
+		_, losesToo := says("gws_revoked", "ses_2", false)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = s.follow(ctx, &backoff{}) }()
 		<-stream.told // open
 		gone := map[string]time.Duration{}
 		loses()
+		losesToo()
 		goes()
+		p.revoked("ses_2")
 		for began := time.Now(); time.Since(began) < 2*lostTime; { // there is a word each second
 			r := <-stream.told
 			for _, c := range r.GetChanges().GetChanges() {
@@ -274,6 +277,9 @@ func TestWhoLosesTheConnectionIsSaidToBeGoneAfterAWhile(t *testing.T) {
 			stream.acks <- max(r.GetSnapshot().GetSeq(), r.GetChanges().GetSeq())
 		}
 		if after := gone["gws_lost"]; after < lostTime || after > lostTime+tellsEvery || gone["gws_goodbye"] > changesPause {
+			t.Errorf("gone: %v", gone)
+		}
+		if after, told := gone["gws_revoked"]; !told || after > tellsEvery {
 			t.Errorf("gone: %v", gone)
 		}
 	})

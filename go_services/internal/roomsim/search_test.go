@@ -220,6 +220,7 @@ var schedules = []schedule{
 	{name: "relays and gateways", Faults: Faults{Crashes: 2, Pauses: 2, Moves: 2, GatewayCrashes: 1, Misroutes: 2}},
 	{name: "a store that forgets", Faults: Faults{FailOvers: 2, Forgets: 3, GatewayCrashes: 1}},
 	{name: "moves and a store that forgets", Faults: Faults{FailOvers: 3, Forgets: 2, Moves: 3, Crashes: 1}},
+	{name: "relays that do not know of an era yet", Faults: Faults{FailOvers: 4, Forgets: 2, Moves: 3, Misroutes: 4}},
 	{name: "pauses and a store that forgets", Faults: Faults{Pauses: 3, FailOvers: 2}},
 	{name: "claims that come late", Faults: Faults{Pauses: 3, FailOvers: 1, Moves: 4, Misroutes: 2, Stalls: 1}},
 	{name: "a store that fails", Faults: Faults{Outages: 2, Failures: 3, Stalls: 2, Moves: 1, Crashes: 1}},

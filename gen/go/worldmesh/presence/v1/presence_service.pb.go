@@ -808,7 +808,7 @@ type AttachRequest_Open struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The gateway's instance, for example `gateway-0`.
 	GatewayId string `protobuf:"bytes,1,opt,name=gateway_id,json=gatewayId,proto3" json:"gateway_id,omitempty"`
-	// Chosen anew at each start of the gateway: sessions of an earlier start are gone.
+	// Chosen anew at each start of the gateway: no stream goes on with sessions of an earlier start, which stay for the lease.
 	Incarnation string `protobuf:"bytes,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	// The shard: as in the header `x-presence-shard`.
 	Shard         uint32 `protobuf:"varint,3,opt,name=shard,proto3" json:"shard,omitempty"`

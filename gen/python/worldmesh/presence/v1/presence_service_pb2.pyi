@@ -113,7 +113,7 @@ class AttachRequest(_message.Message):
         gateway_id: _builtins.str
         """The gateway's instance, for example `gateway-0`."""
         incarnation: _builtins.str
-        """Chosen anew at each start of the gateway: sessions of an earlier start are gone."""
+        """Chosen anew at each start of the gateway: no stream goes on with sessions of an earlier start, which stay for the lease."""
         shard: _builtins.int
         """The shard: as in the header `x-presence-shard`."""
         def __init__(

@@ -138,7 +138,7 @@ class AttachRequestOpen(betterproto2.Message):
 
     incarnation: "str" = betterproto2.field(2, betterproto2.TYPE_STRING)
     """
-    Chosen anew at each start of the gateway: sessions of an earlier start are gone.
+    Chosen anew at each start of the gateway: no stream goes on with sessions of an earlier start, which stay for the lease.
     """
 
     shard: "int" = betterproto2.field(3, betterproto2.TYPE_UINT32)
