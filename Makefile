@@ -97,9 +97,9 @@ where: ## Print the world's addresses as JSON; fail with a reason while not all 
 	@$(ROOT)/tools/where
 
 .PHONY: logs
-logs: ## Follow the world's logs (WARN=1: from their beginning what is warned of, and which processes ended)
+logs: ## Follow the world's logs (WARN=1: from their beginning what is warned of, that it is over, and what ended)
 	@tail $(if $(WARN),-q -n +1,-n 20) -F $${WORLDMESH_DATA:-$(ROOT)/.data}/log/*.log \
-		$(if $(WARN),| grep --line-buffered -E '"level": ?"(warn|error)|"s":"[WEF]"|^[^ ]+ (warning|error|critical) |Exited .* process=')
+		$(if $(WARN),| grep --line-buffered -E '"level": ?"(warn|error)|"s":"[WEF]"|^[^ ]+ (warning|error|critical) |Exited .* process=|( is back| again|took a room[^"]*|has moved on)"')
 
 .PHONY: server-token
 server-token: ## Make an account for a server of the studio: NAME=my-server

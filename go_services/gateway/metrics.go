@@ -52,7 +52,7 @@ func newMetrics(registry prometheus.Registerer, turns *socket.Turns) *metrics {
 			Name: "worldmesh_gateway_frames_total", Help: "Frames of clients (in) and to clients (out).",
 		}, []string{"direction", "kind"}),
 		drops: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "worldmesh_gateway_queue_drops_total", Help: "Frames not sent because the client reads too slowly.",
+			Name: "worldmesh_gateway_queue_drops_total", Help: "Frames not sent: state and ordered, because the client reads too slowly; broken, because they could not be read.",
 		}, []string{"channel"}),
 		closes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "worldmesh_gateway_closes_total", Help: "Sockets that ended, by close code; 1006 if without one.",

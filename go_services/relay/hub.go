@@ -129,8 +129,8 @@ func (h *hub) open(ctx context.Context, id string, cfg *roomv1.RoomConfig) (*liv
 // claim makes a room live, or says why not. It outlives the stream that asked for it.
 func (h *hub) claim(p *place, id string, cfg *roomv1.RoomConfig) {
 	defer close(p.opened)
-	claim, stolen, err := h.tenure.claim(h.ctx, id)
-	h.metrics.claims.WithLabelValues(claimOutcome(stolen, err)).Inc()
+	claim, robbed, err := h.tenure.claim(h.ctx, id)
+	h.metrics.claims.WithLabelValues(claimOutcome(robbed != "", err)).Inc()
 	if _, draining := h.load(); err == nil && draining { // it came too late for the drain
 		err = errDraining
 		h.running.Go(func() { h.release(id, claim) })
@@ -147,8 +147,8 @@ func (h *hub) claim(p *place, id string, cfg *roomv1.RoomConfig) {
 		return
 	}
 	p.live = live
-	if stolen {
-		h.log.Info("took a room whose relay does not answer", "room", id, "epoch", claim.Owner.Epoch)
+	if robbed != "" {
+		h.log.Info("took a room whose relay does not answer", "room", id, "from", robbed, "epoch", claim.Owner.Epoch)
 	}
 	h.metrics.rooms.Inc()
 	if h.draining { // it began meanwhile, and does not know of this one

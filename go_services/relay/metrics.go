@@ -68,7 +68,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	}, []string{"outcome"})
 	m.ends = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "worldmesh_relay_room_ends_total",
-		Help: "Rooms that ended here: idle, drained, rebalanced, or lost: fenced, taken, lease lost.",
+		Help: "Rooms that ended here: idle, drained, rebalanced, panicked, or lost: fenced, taken, lease lost.",
 	}, []string{"why"})
 	m.appendTime = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "worldmesh_relay_append_seconds", Help: "How long a room's log took to be appended to.",

@@ -189,9 +189,9 @@ func (t *tenure) hold(ctx context.Context) (store.Renewal, error) {
 	}, t.lease)
 }
 
-// claim makes this relay a room's owner: of a room that is free, or whose owner does not answer. A movedError tells that
-// it has one who does.
-func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, stolen bool, err error) {
+// claim makes this relay a room's owner: of a room that is free, or of one whose owner does not answer and is `robbed`. A
+// movedError tells that it has one who does.
+func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, robbed string, err error) {
 	q := store.ClaimRequest{Room: roomID, Owner: t.me, OnlyKnown: true}
 	for range claimTimes {
 		q.Era = t.currentEra()
@@ -206,25 +206,25 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, s
 		}
 		if err != nil {
 			t.log.WarnContext(ctx, "claim room", "room", roomID, "error", err.Error())
-			return claim, false, errStoreDown
+			return claim, "", errStoreDown
 		}
 		if claim.Granted {
-			return claim, q.StealAfter != 0, nil
+			return claim, robbed, nil
 		}
 		alive, yields := t.answers(ctx, roomID, claim.Owner)
 		switch {
 		case yields:
-			q.StealAfter = 0
+			q.StealAfter, robbed = 0, ""
 			if err := kit.Sleep(ctx, yieldTime); err != nil {
-				return claim, false, err
+				return claim, "", err
 			}
 		case alive:
-			return claim, false, &movedError{claim.Owner}
+			return claim, "", &movedError{claim.Owner}
 		default:
-			q.StealAfter = claim.Owner.Epoch
+			q.StealAfter, robbed = claim.Owner.Epoch, claim.Owner.Relay
 		}
 	}
-	return claim, false, errContested
+	return claim, "", errContested
 }
 
 // mayBeNew waits until a room that the store does not know may be taken for one that nobody has. If the store has just

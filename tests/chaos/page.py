@@ -121,8 +121,13 @@ def _unended(row: Row, r: Result, size: Size) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _age(ms: float) -> str:
+    """How old steps were; – if none was seen."""
+    return "–" if ms < 0 else f"{ms:.0f}"
+
+
 def _line(row: Row, r: Result, size: Size) -> str:
-    own = [key for key in _IF_ANY if r[key]] + [key for key in r if key not in _EVERY_ROW]
+    own = [key for key in _IF_ANY if r[key]] + [key for key in r if key not in _EVERY_ROW and key not in _IF_ANY]
     cells = (
         str(row.number),
         row.name,
@@ -134,7 +139,7 @@ def _line(row: Row, r: Result, size: Size) -> str:
         f"{r['live_p50_ms']:.0f} / {r['live_p99_ms']:.0f}",
         f"{r['state_silence_p99_ms']:.0f}",
         f"{r['longest_ms']:.0f}",
-        f"{r['calm_step_p99_ms']:.0f} / {r['step_p99_ms']:.0f}",
+        f"{_age(r['calm_step_p99_ms'])} / {_age(r['step_p99_ms'])}",
         f"{r['most_reconnects']:.0f}",
         ", ".join(f"{key} {r[key]:.10g}" for key in own),
     )

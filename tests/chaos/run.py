@@ -135,8 +135,9 @@ def run_row(chaos: Chaos, row: Row, seeds: range) -> Result:
             if only_late(wrong):
                 # A few hundred steps are seen in a run: one moment in which a machine that is shared stands still is a
                 # hundredth of them. What is late by itself is so again.
+                first = result["step_p99_ms"]
                 result, wrong = run_seed(chaos, row, seed, f"{who}, again")
-                result["tries"] = 2
+                result["first_step_p99_ms"] = first
         except Exception as error:  # the other rows are run all the same
             say(f"{who}: {traceback.format_exc()}")
             all_wrong.append(f"seed {seed}: {error!r}"[:200])

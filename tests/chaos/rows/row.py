@@ -92,6 +92,7 @@ CALM_MS = 250
 
 
 LATE = "others' steps were seen after"
+"""How it begins that steps were seen too late."""
 
 
 def as_when_calm(result: Result, by_ms: float = 0) -> list[str]:
