@@ -99,7 +99,7 @@ where: ## Print the world's addresses as JSON; fail with a reason while not all 
 .PHONY: logs
 logs: ## Follow the world's logs (WARN=1: from their beginning what is warned of, that it is over, and what ended)
 	@tail $(if $(WARN),-q -n +1,-n 20) -F $${WORLDMESH_DATA:-$(ROOT)/.data}/log/*.log \
-		$(if $(WARN),| grep --line-buffered -E '"level": ?"(warn|error)|"s":"[WEF]"|^[^ ]+ (warning|error|critical) |Exited .* process=|( is back| again|took a room[^"]*|has moved on)"')
+		$(if $(WARN),| grep --line-buffered -E '"level": ?"(warn|error)|"s":"[WEF]"|^[^ ]+ (warning|error|critical) |Exited .* process=|( is back| again|got the lease|took a room[^"]*|has moved on)"')
 
 .PHONY: server-token
 server-token: ## Make an account for a server of the studio: NAME=my-server

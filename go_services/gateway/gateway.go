@@ -122,6 +122,9 @@ func (g *Gateway) forgetClient(c *client) {
 	}
 	g.mu.Unlock()
 	g.presence.gone(c)
+	if g.revoked.has(sessionID) { // while it was neither here nor lost
+		g.presence.revoked(c.session.User().ID, sessionID)
+	}
 }
 
 // ready makes a session known that has said hello, and looks once more whether it was revoked meanwhile.
@@ -162,14 +165,14 @@ func (g *Gateway) all() []*client {
 }
 
 // revoke closes the sockets of a session.
-func (g *Gateway) revoke(sessionID string) {
+func (g *Gateway) revoke(userID, sessionID string) {
 	g.mu.Lock()
 	clients := slices.Clone(g.sessions[sessionID])
 	g.mu.Unlock()
 	for _, c := range clients {
 		c.act(g.ctx, (*session.Session).Revoked)
 	}
-	g.presence.revoked(sessionID)
+	g.presence.revoked(userID, sessionID)
 }
 
 // drain tells all clients to move, spread over three quarters of the time there is, so that they do not arrive

@@ -18,13 +18,14 @@ type outage[K comparable] struct {
 
 	mu    sync.Mutex
 	out   map[K]struct{}
-	all   map[K]struct{} // that were lost since the first of those was
-	began time.Time      // when it was
-	said  map[string]time.Time
+	began time.Time // when the first of those was lost
+	// losses is how often one was lost since then, and given how many are not tried any more.
+	losses, given int
+	said          map[string]time.Time
 }
 
 func newOutage[K comparable](what string, log *slog.Logger) *outage[K] {
-	return &outage[K]{what: what, log: log, out: map[K]struct{}{}, all: map[K]struct{}{}, said: map[string]time.Time{}}
+	return &outage[K]{what: what, log: log, out: map[K]struct{}{}, said: map[string]time.Time{}}
 }
 
 func (o *outage[K]) lost(stream K, err error) {
@@ -34,8 +35,9 @@ func (o *outage[K]) lost(stream K, err error) {
 		o.began = time.Now()
 	}
 	_, still := o.out[stream]
-	o.out[stream], o.all[stream] = struct{}{}, struct{}{}
+	o.out[stream] = struct{}{}
 	if !still {
+		o.losses++
 		o.warnLocked(" is not there", stream, err)
 	}
 }
@@ -44,6 +46,7 @@ func (o *outage[K]) lost(stream K, err error) {
 func (o *outage[K]) givenUp(stream K, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.given++
 	o.warnLocked(" is given up", stream, err)
 }
 
@@ -62,8 +65,8 @@ func (o *outage[K]) back(stream K, since time.Time) {
 		return
 	}
 	if delete(o.out, stream); len(o.out) == 0 { // there are all that are wanted
-		o.log.Info(o.what+" is back", "streams", len(o.all), "lost_ms", max(0, since.Sub(o.began)).Milliseconds())
-		clear(o.all)
+		o.log.Info(o.what+" is back", "losses", o.losses, "given_up", o.given, "lost_ms", max(0, since.Sub(o.began)).Milliseconds())
+		o.losses, o.given = 0, 0
 		clear(o.said)
 	}
 }

@@ -31,7 +31,7 @@ func TestAnOutageIsSaidOnceAndThatItIsOver(t *testing.T) {
 	if text := said.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "a stream is back") {
 		t.Errorf("it says %q", text)
 	}
-	if text := said.String(); !strings.Contains(text, "which=1") || !strings.Contains(text, "streams=2") {
+	if text := said.String(); !strings.Contains(text, "which=1") || !strings.Contains(text, "losses=2 given_up=0") {
 		t.Errorf("of which it says %q", text)
 	}
 	o.lost("2", nil)
@@ -61,7 +61,7 @@ func TestOfStreamsThatAreLostLaterOrGivenUpItIsSaidAgain(t *testing.T) {
 		}
 		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
 		for i, want := range []string{
-			`not there" which=1`, `not there" which=2`, `given up" which=1 error=why`, `back" streams=3 lost_ms=10000`,
+			`not there" which=1`, `not there" which=2`, `given up" which=1 error=why`, `back" losses=3 given_up=3 lost_ms=10000`,
 		} {
 			if i >= len(lines) || !strings.Contains(lines[i], want) {
 				t.Fatalf("line %d lacks %q: %q", i, want, lines)

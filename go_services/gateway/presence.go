@@ -112,11 +112,9 @@ func (p *presence) gone(c *client) {
 	}
 }
 
-// revoked tells that whoever had lost the connection does not come back, for the session of its token was revoked.
-func (p *presence) revoked(sessionID string) {
-	for _, s := range p.shards {
-		s.revoked(sessionID)
-	}
+// revoked tells that a user who has lost the connection does not come back by a token: its session was revoked.
+func (p *presence) revoked(userID, sessionID string) {
+	p.shards[shardkey.Of(userID)].revoked(userID, sessionID)
 }
 
 type presenceShard struct {
@@ -149,17 +147,21 @@ func (s *presenceShard) lose(session lostSession) {
 	s.lost = append(s.lost, session)
 }
 
-// revoked ends those whose token's session was revoked: they can not come back.
-func (s *presenceShard) revoked(sessionID string) {
+// revoked ends those of a user whose token's session was revoked: they can not come back.
+func (s *presenceShard) revoked(userID, sessionID string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	var over []*presencev1.AttachRequest_Change
 	s.lost = slices.DeleteFunc(s.lost, func(lost lostSession) bool {
-		if lost.tokenOf != sessionID {
-			return false
+		is := lost.tokenOf == sessionID && lost.gone.GetUserId() == userID
+		if is {
+			over = append(over, lost.gone)
 		}
-		s.setLocked(lost.gone)
-		return true
+		return is
 	})
+	s.mu.Unlock()
+	for _, gone := range over {
+		s.set(gone)
+	}
 }
 
 // endLost ends the sessions whose time is over.

@@ -266,7 +266,7 @@ func TestWhoLosesTheConnectionIsSaidToBeGoneAfterAWhile(t *testing.T) {
 		loses()
 		losesToo()
 		goes()
-		p.revoked("ses_2")
+		p.revoked("usr_ann", "ses_2")
 		for began := time.Now(); time.Since(began) < 2*lostTime; { // there is a word each second
 			r := <-stream.told
 			for _, c := range r.GetChanges().GetChanges() {
@@ -279,7 +279,7 @@ func TestWhoLosesTheConnectionIsSaidToBeGoneAfterAWhile(t *testing.T) {
 		if after := gone["gws_lost"]; after < lostTime || after > lostTime+tellsEvery || gone["gws_goodbye"] > changesPause {
 			t.Errorf("gone: %v", gone)
 		}
-		if after, told := gone["gws_revoked"]; !told || after > tellsEvery {
+		if after, told := gone["gws_revoked"]; !told || after > changesPause {
 			t.Errorf("gone: %v", gone)
 		}
 	})

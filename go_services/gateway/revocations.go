@@ -25,7 +25,7 @@ const allRevocations = "all"
 // revocations follows identity's stream of revoked sessions.
 type revocations struct {
 	identity identityv1.IdentityServiceClient
-	onRevoke func(sessionID string)
+	onRevoke func(userID, sessionID string)
 	outage   *outage[string]
 
 	mu     sync.Mutex
@@ -36,7 +36,7 @@ type revocations struct {
 func newRevocations(identity identityv1.IdentityServiceClient, log *slog.Logger) *revocations {
 	return &revocations{
 		identity: identity, outage: newOutage[string]("stream of revocations", log),
-		until: map[string]time.Time{}, onRevoke: func(string) {},
+		until: map[string]time.Time{}, onRevoke: func(string, string) {},
 	}
 }
 
@@ -77,7 +77,7 @@ func (r *revocations) follow(ctx context.Context) error {
 			return err
 		}
 		r.remember(revoked.GetSessionId())
-		r.onRevoke(revoked.GetSessionId())
+		r.onRevoke(revoked.GetUserId(), revoked.GetSessionId())
 	}
 }
 

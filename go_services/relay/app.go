@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	roomv1 "github.com/worldmesh/worldmesh/gen/go/worldmesh/room/v1"
@@ -12,6 +13,9 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/relay/history"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 )
+
+// lastWord is how long a relay that has given its rooms away takes to give its lease up, which is over by itself in a while.
+const lastWord = 500 * time.Millisecond
 
 // Run is the relay from its settings to its end.
 func Run(ctx context.Context) error {
@@ -79,7 +83,9 @@ func register(app *kit.App, cfg Config, rooms store.Store) *hub {
 		cancel()
 		kept.Wait()
 		h.running.Wait()
-		t.leave(context.WithoutCancel(drain))
+		last, over := context.WithTimeout(context.WithoutCancel(drain), lastWord)
+		defer over()
+		t.leave(last)
 	})
 	return h
 }

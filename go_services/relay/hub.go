@@ -461,6 +461,10 @@ func (h *hub) giveAway(ctx context.Context, rooms []*liveRoom, to []string, why 
 		group.Go(func() {
 			defer func() { <-places }()
 			l.giveAway(ctx, to[i], why)
+			select { // somebody else may be at it, who needs what ends after this
+			case <-l.over:
+			case <-ctx.Done():
+			}
 		})
 	}
 	group.Wait()

@@ -93,19 +93,18 @@ func (t *tenure) currentEra() uint64 {
 
 // renew holds the lease, and moves the era on if the store may have forgotten something.
 func (t *tenure) renew(ctx context.Context) error {
-	start := time.Now()
+	start, known := time.Now(), t.currentEra() // another renewal may move it on before this one is answered
 	renewal, err := t.hold(ctx)
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
-	known := t.era
 	remembers := renewal.Era >= known && renewal.EraReplicationID == renewal.ReplicationID
 	if remembers {
-		if renewal.Era > known {
+		if renewal.Era > t.era {
 			t.moved = time.Now().Add(-renewal.EraAge) // not before it was: when the store looked is not known
 		}
-		t.era = renewal.Era
+		t.era = max(t.era, renewal.Era)
 		t.heldLocked(start, renewal.Peers)
 	}
 	t.mu.Unlock()
@@ -232,18 +231,26 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, r
 // whoever is asked first. All who may own rooms have renewed their leases by then, and those who have many rooms say when the
 // store knows of all.
 func (t *tenure) mayBeNew(ctx context.Context) error {
-	if err := t.renewSince(ctx, time.Now()); err != nil {
+	since := time.Now()
+	if err := t.renewSince(ctx, since); err != nil {
 		return err
 	}
-	since := t.lastMove().Add(t.interval() + tellTime)
-	if err := kit.Sleep(ctx, time.Until(since)); err != nil {
-		return err
-	}
-	for time.Since(t.lastMove()) < t.lease { // who has not told for longer does not live
+	for {
+		moved := t.lastMove()
+		heard := moved.Add(t.interval() + tellTime)
+		if err := kit.Sleep(ctx, time.Until(heard)); err != nil {
+			return err
+		}
+		if since.Before(heard) {
+			since = heard
+		}
 		if err := t.renewSince(ctx, since); err != nil {
 			return err
 		}
-		if !t.othersBehind() {
+		switch {
+		case !t.lastMove().Equal(moved): // it has forgotten everything once more
+			continue
+		case !t.othersBehind(), time.Since(moved) >= t.lease: // who has not told for longer does not live
 			return nil
 		}
 		since = time.Now() // what others have told does not become untrue: one renewal is enough for all rooms that wait
@@ -251,7 +258,6 @@ func (t *tenure) mayBeNew(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // lastMove is when the era began; the zero time if nobody had a room then.

@@ -261,6 +261,74 @@ func TestARoomIsNewWhenAllWhoMayHaveItHaveToldOfTheirs(t *testing.T) {
 	}
 }
 
+func TestAStoreThatForgetsOnceMoreIsWaitedForOnceMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rooms := store.NewMemory(time.Now)
+		tenure := &tenure{
+			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: &eras{},
+			log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false }, oldest: func() uint64 { return 0 },
+		}
+		for range 2 { // the first era of all is one in which nobody has a room
+			rooms.Forget()
+			if err := tenure.renew(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.AfterFunc(2*time.Second, rooms.Forget)
+		began := time.Now()
+		if err := tenure.mayBeNew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// It learns of that when it renews at the end of the first wait.
+		if waited, want := time.Since(began), 2*(tenure.interval()+tellTime); waited != want {
+			t.Errorf("it waits %v, not %v", waited, want)
+		}
+	})
+}
+
+// lateStore answers a renewal late that it has looked at in time.
+type lateStore struct {
+	store.Store
+	by atomic.Int64 // ns; the next one only
+}
+
+func (s *lateStore) Renew(ctx context.Context, relay store.Relay, lease time.Duration) (store.Renewal, error) {
+	by := time.Duration(s.by.Swap(0))
+	renewal, err := s.Store.Renew(ctx, relay, lease)
+	time.Sleep(by)
+	return renewal, err
+}
+
+func TestARenewalThatIsAnsweredLateUndoesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world, rooms := &eras{}, store.NewMemory(time.Now)
+		late := &lateStore{Store: rooms}
+		tenure := &tenure{
+			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: late, world: world,
+			log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false }, oldest: func() uint64 { return 0 },
+		}
+		if err := tenure.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		late.by.Store(int64(time.Second))
+		answered := make(chan error)
+		go func() { answered <- tenure.renew(t.Context()) }()
+		synctest.Wait()
+		rooms.Forget()
+		time.Sleep(time.Second / 2)
+		if err := tenure.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		era, moved, renewed := tenure.era, tenure.moved, tenure.renewed
+		if err := <-answered; err != nil {
+			t.Fatal(err)
+		}
+		if tenure.era != era || world.era.Load() != era || tenure.moved != moved || tenure.renewed != renewed {
+			t.Errorf("era %d (world's %d) in place of %d, renewed %v before", tenure.era, world.era.Load(), era, renewed.Sub(tenure.renewed))
+		}
+	})
+}
+
 func TestARelayThatHasRoomsOfAnEarlierEraSaysSoAndRenewsSoon(t *testing.T) {
 	h := quietHub()
 	h.tenure.era = 1

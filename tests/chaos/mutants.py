@@ -125,6 +125,14 @@ MUTANTS = (
         rows=(418,),
     ),
     Mutant(
+        "a-forgotten-room-is-anybodys-at-once",
+        "relay",
+        "relay/tenure.go",
+        "heard := moved.Add(t.interval() + tellTime)",
+        "heard := moved.Add(-t.lease)",
+        rows=(418,),
+    ),
+    Mutant(
         "resume-one-too-late",
         "relay",
         "relay/room/log.go",

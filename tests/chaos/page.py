@@ -44,7 +44,7 @@ _COLUMNS = (
 )
 _HEAD = f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}"
 
-_EVERY_ROW = frozenset(
+EVERY_ROW = frozenset(
     {
         "seeds",
         "said",
@@ -89,7 +89,7 @@ _EVERY_ROW = frozenset(
 )
 """What the load generator says of every run; a row's own figures are told by their names."""
 
-_IF_ANY = (
+IF_ANY = (
     "steps_halved",
     "refused",
     "room_left",
@@ -127,7 +127,7 @@ def _age(ms: float) -> str:
 
 
 def _line(row: Row, r: Result, size: Size) -> str:
-    own = [key for key in _IF_ANY if r[key]] + [key for key in r if key not in _EVERY_ROW and key not in _IF_ANY]
+    own = [key for key in IF_ANY if r[key]] + [key for key in r if key not in EVERY_ROW and key not in IF_ANY]
     cells = (
         str(row.number),
         row.name,

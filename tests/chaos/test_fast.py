@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from tests.chaos.rows import ROWS
 from tests.chaos.rows.network import SERVERS, TO_MESH, during, one, stalls
 from tests.chaos.rows.row import Row, just, stop
 from tests.chaos.run import misheard
+from tests.support.world import ROOT
 
 
 def shortly(number: int, seconds: float) -> Row:
@@ -30,11 +33,26 @@ ROWS_HERE = [
 
 
 @pytest.fixture(scope="module")
-def chaos() -> Iterator[Chaos]:
-    """A world whose processes reach each other through the fault proxy."""
+def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
+    """A world whose processes reach each other through the fault proxy. Its relays record their rooms: when it has
+    ended, whatever has happened to it, each recording must come to the state that its relay had."""
     build()
-    with chaotic(SERVERS, Size(rooms=3, members=6, calm=1, settle=0)) as running:
+    folder = tmp_path_factory.mktemp("recordings")
+    setup = dataclasses.replace(SERVERS, overrides={"relay": {"WORLDMESH_RELAY_RECORD_DIR": str(folder)}})
+    with chaotic(setup, Size(rooms=3, members=6, calm=1, settle=0)) as running:
         yield running
+    told = replayed(folder)
+    assert "the relay came to the same state" in told
+    assert "the relay was killed" in told
+
+
+def replayed(folder: Path) -> str:
+    """What is said of recordings when they are played again. Fails if one comes to another state."""
+    recordings = sorted(folder.glob("*.room"))
+    command = ["go", "run", "./go_services/cmd/replay", *recordings]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("row", ROWS_HERE, ids=lambda row: f"{row.number}")

@@ -335,6 +335,20 @@ def test_the_page_does_not_go_on_saying_what_was_observed_before_of_a_row_that_w
     assert new.count("|") == old.count("|")
 
 
+def test_the_page_tells_each_figure_once_and_of_steps_that_nobody_saw_no_age(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "faults.md"
+    copy.write_text(page.PAGE.read_text())
+    monkeypatch.setattr(page, "PAGE", copy)
+    seen: Result = {"steps_halved": 2, "calm_step_p99_ms": 55.0, "step_p99_ms": -1.0}
+    every = dict.fromkeys((*(page.EVERY_ROW - {"seeds"}), *page.IF_ANY), 0)
+    page.write_page({1: merged([every | AS_PROMISED | seen]) | {"broken": []}}, Size())
+    [line] = [line for line in copy.read_text().splitlines() if line.startswith("| 1 |")]
+    assert line.count("steps_halved 2") == 1
+    assert "| 55 / – |" in line
+
+
 @pytest.mark.parametrize("number", [4, 130, 132, 133])
 def test_who_is_cut_off_waits_and_the_others_do_not(number: int) -> None:
     well: Result = {

@@ -3,6 +3,8 @@ package roomsim
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 	"time"
 )
 
@@ -20,16 +22,22 @@ type Found struct {
 	Truncated bool
 }
 
-// Search looks at every interleaving of a setup: all states that can be reached, each once, at most `limit` of them.
+// Search looks at every interleaving of a setup: all states that can be reached, each once, at most `limit` of them, with as many
+// at the same time as there are processors.
 func Search(setup Setup, limit int) Found {
-	s := &search{setup: setup, limit: limit, seen: map[uint64]struct{}{}}
+	s := &search{setup: setup, limit: limit, seen: map[uint64]struct{}{}, others: make(chan struct{}, runtime.GOMAXPROCS(0)-1)}
 	s.from(nil)
+	s.running.Wait()
 	return s.found
 }
 
 type search struct {
-	setup Setup
-	limit int
+	setup   Setup
+	limit   int
+	running sync.WaitGroup
+	others  chan struct{} // has one for each who searches beside the first
+
+	mu    sync.Mutex
 	seen  map[uint64]struct{}
 	found Found
 }
@@ -47,39 +55,68 @@ func (s *search) from(choices []int) {
 			return
 		}
 		for other := 1; other < len(next); other++ {
-			s.from(append(choices[:len(choices):len(choices)], other))
-			if s.found.Err != nil || s.found.Truncated {
-				return
-			}
+			s.branch(append(choices[:len(choices):len(choices)], other))
 		}
 		choices = append(choices[:len(choices):len(choices)], 0)
 		w.do(next[0]) // the first of them needs not be reached anew
 	}
 }
 
-// visit checks a state, and says what may follow; false if nothing new can.
+func (s *search) overLocked() bool { return s.found.Err != nil || s.found.Truncated }
+
+// branch searches from some choices on: beside this search, if there is a processor for it.
+func (s *search) branch(choices []int) {
+	s.mu.Lock()
+	over := s.overLocked()
+	s.mu.Unlock()
+	if over {
+		return
+	}
+	select {
+	case s.others <- struct{}{}:
+		s.running.Go(func() {
+			defer func() { <-s.others }()
+			s.from(choices)
+		})
+	default:
+		s.from(choices)
+	}
+}
+
+// visit checks a state, and says what may follow; false if nothing new can, or the search is over.
 func (s *search) visit(w *World) ([]action, bool) {
-	print := w.Fingerprint()
-	if _, known := s.seen[print]; known {
+	if !s.enter(w.Fingerprint()) {
 		return nil, false
+	}
+	ordinary := w.actions()
+	settled := len(ordinary) == 0
+	next := append(ordinary, w.faultActions()...)
+	err := w.Check(settled)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && s.found.Err == nil {
+		s.found.Err, s.found.Trace = err, w.Trace()
+	}
+	if settled && err == nil {
+		s.found.Ends++
+	}
+	return next, err == nil && len(next) > 0
+}
+
+// enter takes note of a state; false if it is known, or the search is over.
+func (s *search) enter(print uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.seen[print]; known || s.overLocked() {
+		return false
 	}
 	if len(s.seen) >= s.limit {
 		s.found.Truncated = true
-		return nil, false
+		return false
 	}
 	s.seen[print] = struct{}{}
 	s.found.States++
-	ordinary := w.actions()
-	settled := len(ordinary) == 0
-	if err := w.Check(settled); err != nil {
-		s.found.Err, s.found.Trace = err, w.Trace()
-		return nil, false
-	}
-	if settled {
-		s.found.Ends++
-	}
-	next := append(ordinary, w.faultActions()...)
-	return next, len(next) > 0
+	return true
 }
 
 // Play runs a random schedule: so many steps with faults among them, then what it takes to come to rest, and then until

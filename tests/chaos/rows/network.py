@@ -116,8 +116,8 @@ def thin(scene: Scene, link: str) -> None:
 
 
 def narrow(scene: Scene, link: str) -> None:
-    """32 KB/s a connection."""
-    scene.network.slow(link, 32)
+    """8 KB/s a connection: of those to Redis a relay has several."""
+    scene.network.slow(link, 8)
 
 
 def slows(scene: Scene, link: str) -> None:
@@ -512,7 +512,7 @@ ROWS = (
     ),
     Row(
         139,
-        "slow links between relays and Redis (32 KB/s)",
+        "slow links between relays and Redis (8 KB/s)",
         during(each(TO_REDIS), narrow, 10),
         f"what is ordered gathers into larger writes, or is refused with RetryInfo; {NONE_LOST}",
         12_000,
