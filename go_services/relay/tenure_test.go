@@ -319,7 +319,9 @@ func TestARenewalThatIsAnsweredLateUndoesNothing(t *testing.T) {
 		if err := tenure.renew(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		tenure.mu.Lock()
 		era, moved, renewed := tenure.era, tenure.moved, tenure.renewed
+		tenure.mu.Unlock()
 		if err := <-answered; err != nil {
 			t.Fatal(err)
 		}

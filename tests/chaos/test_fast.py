@@ -48,7 +48,7 @@ def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
 
 def replayed(folder: Path) -> str:
     """What is said of recordings when they are played again. Fails if one comes to another state."""
-    recordings = sorted(folder.glob("*.room"))
+    recordings = [str(path) for path in sorted(folder.glob("*.room"))]
     command = ["go", "run", "./go_services/cmd/replay", *recordings]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
