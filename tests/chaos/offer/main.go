@@ -47,6 +47,9 @@ const (
 	step = 2 * time.Millisecond
 	// most bounds the calls under way.
 	most = 3900
+	// mostPerSecond bounds how many calls are offered: the edge has one thread, which can turn away about half as many more on two
+	// cores that it shares with everything else. What is more than that waits for it in vain, whatever the service does.
+	mostPerSecond = 2000
 	// nowhere is a method that no service has.
 	nowhere = "/worldmesh.nowhere.v1.NowhereService/Nothing"
 )
@@ -171,7 +174,7 @@ func (o *offer) all(length time.Duration, times []float64) []outcome {
 	silent := before.Silent
 	var outcomes []outcome
 	for _, n := range times {
-		next := o.openly(length, n*before.Good)
+		next := o.openly(length, min(n*before.Good, mostPerSecond))
 		after := o.atOnce(ramp, length, callers)
 		beside := o.beside(length, callers, next.Shed)
 		next.Beside, next.Away = beside.Good, beside.Away
