@@ -66,7 +66,6 @@ var searches = []struct {
 	{name: "a message, and crashes of a relay and a gateway", Setup: small(1, Faults{Crashes: 1, GatewayCrashes: 1}), long: true},
 	{name: "a crash and a pause", Setup: small(0, Faults{Crashes: 1, Pauses: 1}), long: true},
 	{name: "a pause and a fail-over", Setup: small(0, Faults{Pauses: 1, FailOvers: 1}), long: true},
-	{name: "a crash, a pause and a fail-over", Setup: small(0, Faults{Crashes: 1, Pauses: 1, FailOvers: 1}), long: true},
 	{name: "a step and a crash", Setup: walk(Faults{Crashes: 1}, Near)},
 	{name: "a step and a crash of a gateway", Setup: walk(Faults{GatewayCrashes: 1}, Near)},
 	{name: "a step, a move and a misroute", Setup: walk(Faults{Moves: 1, Misroutes: 1}, Near)},
