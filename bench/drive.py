@@ -317,7 +317,7 @@ def judge(results: Result, kind: str, only: str, *, renew: bool) -> bool:
         kept = renewed(kept, kind, results)
         BASELINE.write_text(json.dumps(kept, indent=2) + "\n")
         expected, _ = of_machine(kept, kind)
-    if not renew:
+    else:
         if not known:
             say(f"there is no baseline of a machine such as this ({kind}): judged by the mildest of others")
         if missing := unjudged(baseline, results):

@@ -53,15 +53,20 @@ func TestAnOwnerThatIsFarAwayLives(t *testing.T) {
 	})
 }
 
+// roomless is the tenure of a relay that has no rooms.
+func roomless(rooms store.Store, world *eras) *tenure {
+	return &tenure{
+		me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: world,
+		log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false }, oldest: func() uint64 { return 0 },
+	}
+}
+
 func TestAnOrdinaryStartIsNoFailOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		world, rooms := &eras{}, store.NewMemory(time.Now)
-		tenure := &tenure{
-			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: world,
-			log: slog.New(slog.NewTextHandler(&said, nil)), load: func() (int, bool) { return 0, false },
-			oldest: func() uint64 { return 0 },
-		}
+		tenure := roomless(rooms, world)
+		tenure.log = slog.New(slog.NewTextHandler(&said, nil))
 		world.down.Store(true)
 		time.AfterFunc(patience/2, func() { world.down.Store(false) })
 		if err := tenure.begin(t.Context()); err != nil {
@@ -122,11 +127,8 @@ func TestARelayThatWaitsForLongForItsLeaseSaysSoOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		world := &eras{}
-		tenure := &tenure{
-			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: store.NewMemory(time.Now), world: world,
-			log: slog.New(slog.NewTextHandler(&said, nil)), load: func() (int, bool) { return 0, false },
-			oldest: func() uint64 { return 0 },
-		}
+		tenure := roomless(store.NewMemory(time.Now), world)
+		tenure.log = slog.New(slog.NewTextHandler(&said, nil))
 		world.down.Store(true)
 		time.AfterFunc(3*patience, func() { world.down.Store(false) })
 		if err := tenure.begin(t.Context()); err != nil {
@@ -228,11 +230,8 @@ func TestARoomIsNewWhenAllWhoMayHaveItHaveToldOfTheirs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rooms := store.NewMemory(time.Now)
-				tenure := &tenure{
-					me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: &eras{},
-					log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false },
-					oldest: func() uint64 { return 2 }, // its own do not matter: it would know if it had the room
-				}
+				tenure := roomless(rooms, &eras{})
+				tenure.oldest = func() uint64 { return 2 } // its own do not matter: it would know if it had the room
 				renewal, err := rooms.Renew(t.Context(), store.Relay{ID: "relay-c"}, time.Millisecond)
 				if err != nil {
 					t.Fatal(err)
@@ -264,10 +263,7 @@ func TestARoomIsNewWhenAllWhoMayHaveItHaveToldOfTheirs(t *testing.T) {
 func TestAStoreThatForgetsOnceMoreIsWaitedForOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rooms := store.NewMemory(time.Now)
-		tenure := &tenure{
-			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: &eras{},
-			log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false }, oldest: func() uint64 { return 0 },
-		}
+		tenure := roomless(rooms, &eras{})
 		for range 2 { // the first era of all is one in which nobody has a room
 			rooms.Forget()
 			if err := tenure.renew(t.Context()); err != nil {
@@ -303,10 +299,7 @@ func TestARenewalThatIsAnsweredLateUndoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		world, rooms := &eras{}, store.NewMemory(time.Now)
 		late := &lateStore{Store: rooms}
-		tenure := &tenure{
-			me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: late, world: world,
-			log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false }, oldest: func() uint64 { return 0 },
-		}
+		tenure := roomless(late, world)
 		if err := tenure.renew(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -320,12 +320,16 @@ def test_presence_that_never_was_away_was_not_rebuilt() -> None:
         assert len(ROWS[13].check(CALM | well | wrong)) == 1
 
 
-def test_the_page_does_not_go_on_saying_what_was_observed_before_of_a_row_that_was_not_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = tmp_path / "faults.md"
-    copy.write_text(page.PAGE.read_text())
-    monkeypatch.setattr(page, "PAGE", copy)
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the page, which is written instead of it."""
+    copied = tmp_path / "faults.md"
+    copied.write_text(page.PAGE.read_text())
+    monkeypatch.setattr(page, "PAGE", copied)
+    return copied
+
+
+def test_the_page_does_not_go_on_saying_what_was_observed_before_of_a_row_that_was_not_ended(copy: Path) -> None:
     before = copy.read_text().splitlines()
     page.write_page({2: {"seeds": 0, "broken": ["seed 0: TimeoutError()"]}}, Size())
     after = copy.read_text().splitlines()
@@ -335,12 +339,7 @@ def test_the_page_does_not_go_on_saying_what_was_observed_before_of_a_row_that_w
     assert new.count("|") == old.count("|")
 
 
-def test_the_page_tells_each_figure_once_and_of_steps_that_nobody_saw_no_age(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copy = tmp_path / "faults.md"
-    copy.write_text(page.PAGE.read_text())
-    monkeypatch.setattr(page, "PAGE", copy)
+def test_the_page_tells_each_figure_once_and_of_steps_that_nobody_saw_no_age(copy: Path) -> None:
     seen: Result = {"steps_halved": 2, "calm_step_p99_ms": 55.0, "step_p99_ms": -1.0}
     every = dict.fromkeys((*(page.EVERY_ROW - {"seeds"}), *page.IF_ANY), 0)
     page.write_page({1: merged([every | AS_PROMISED | seen]) | {"broken": []}}, Size())
