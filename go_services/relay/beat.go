@@ -6,11 +6,11 @@ import "time"
 // next tick. Gateways aim at the tick itself, so that relays need not wake twice.
 func graceOf(interval time.Duration) time.Duration { return min(10*time.Millisecond, interval/5) }
 
-// dueOf is when a room ticks next in which something waits; `ran` is when it ticked last. What comes shortly after a tick
-// that there was not, for nothing had come, is not late for it.
+// dueOf is when a room ticks next in which something waits; `ran` is when it ticked last. There is one tick an interval at
+// most: if there was none since the last was due, for nothing had come, what comes now need not wait.
 func dueOf(now, ran time.Time, phase, interval time.Duration) time.Time {
 	due := now.Add(-phase).Truncate(interval).Add(phase)
-	if now.Sub(due) > graceOf(interval) || !ran.Before(due) {
+	if !ran.Before(due) {
 		return due.Add(interval)
 	}
 	return due

@@ -66,6 +66,7 @@ type liveRoom struct {
 	phase   time.Duration
 	tempo   tempo
 	due     time.Time // of the armed tick; zero if none is
+	armed   time.Time // when it was: it is not late for what had not come
 	ran     time.Time // when the newest tick came
 	held    bool      // the armed tick waits for gateways
 	lateUS  uint32    // how late the newest tick was
@@ -175,12 +176,12 @@ func phaseOf(id string, interval time.Duration) time.Duration {
 	return time.Duration(h.Sum32()%2) * interval / 2
 }
 
-// arm aims at the room's next tick: inputs wait half a tick on average, and never more than one.
+// arm aims at the room's next tick: inputs never wait for more than one.
 func (l *liveRoom) arm(now time.Time) {
 	if !l.core.Dirty() || !l.due.IsZero() {
 		return
 	}
-	l.due = dueOf(now, l.ran, l.phase, l.tempo.interval())
+	l.due, l.armed = dueOf(now, l.ran, l.phase, l.tempo.interval()), now
 	l.timer.Reset(l.due.Sub(now))
 }
 
@@ -217,7 +218,7 @@ func (l *liveRoom) expects() bool {
 func (l *liveRoom) tickNow() {
 	now := l.clock.now()
 	late := now.Sub(l.due)
-	l.metrics.tickLag.Observe(late.Seconds())
+	l.metrics.tickLag.Observe(min(late, now.Sub(l.armed)).Seconds())
 	l.ran, l.due, l.held, l.lateUS = now, time.Time{}, false, uint32(min(late, time.Second)/time.Microsecond)
 	if l.frozen {
 		return
