@@ -546,6 +546,68 @@ func TestAGatewayGetsIntoARoomThoughTheStoreDoesNotAnswer(t *testing.T) {
 	}
 }
 
+func TestWhoAttachesIsNotKeptUntilTheEraHasMovedOn(t *testing.T) {
+	h := leasedHub(t)
+	live, err := h.open(t.Context(), "room_a", &roomv1.RoomConfig{Capacity: 3, TickHz: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	live.locked(func() { live.confirmed = time.Now().Add(-2 * confirmTime) })
+	h.tenure.store.(*store.Memory).Forget()
+	before := h.tenure.currentEra()
+	open := &roomv1.AttachRequest_Open{RoomId: "room_a", GatewayId: "gateway-0"}
+	_, _, _, err = h.attach(t.Context(), open, func(id uint64) *stream { return newStream(id, "gateway-0", 1<<20, func(error) {}) })
+	if err != nil || h.tenure.currentEra() != before {
+		t.Errorf("%v, and the era is %d after %d", err, h.tenure.currentEra(), before)
+	}
+	if h.checkOwners(t.Context(), []*liveRoom{live}, true); h.tenure.currentEra() == before {
+		t.Error("it is not moved on when the rooms are looked after")
+	}
+}
+
+func TestAStoreThatTellsNothingIsSaidOnceInAWhile(t *testing.T) {
+	h := quietHub()
+	var said bytes.Buffer
+	h.log = slog.New(slog.NewTextHandler(&said, nil))
+	rooms := []*liveRoom{liveRoomOn(h, "room_a", &roomv1.RoomConfig{Capacity: 3, TickHz: 20})}
+	h.tenure.store = &deafStore{Store: h.tenure.store, about: "room_a"}
+	for range 3 {
+		h.checkOwners(t.Context(), rooms, true)
+	}
+	if lines := strings.Count(said.String(), "\n"); lines != 1 || !strings.Contains(said.String(), "rooms=1 told=0") {
+		t.Errorf("it says\n%s", said.String())
+	}
+}
+
+func TestADrainWaitsForARoomThatIsGivenAwayAlready(t *testing.T) {
+	h := leasedHub(t)
+	live := liveRoomOn(h, "room_a", &roomv1.RoomConfig{Capacity: 3, TickHz: 20})
+	h.rooms["room_a"] = &place{live: live}
+	may := make(chan struct{})
+	h.tenure.store = slowRelease{h.tenure.store, may}
+	rebalanced, drained := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(rebalanced)
+		live.giveAway(t.Context(), "relay-b", endRebalanced)
+	}()
+	until(t, "it is given away", func() (is bool) {
+		live.locked(func() { is = live.frozen })
+		return is
+	})
+	go func() {
+		defer close(drained)
+		h.drain(t.Context())
+	}()
+	select {
+	case <-drained:
+		t.Error("the drain is over, and the room has not been released")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(may)
+	<-rebalanced
+	<-drained
+}
+
 func TestNobodyLeavesARoomByTimeWhileItIsGivenAway(t *testing.T) {
 	p := startPair(t)
 	a := p.a.attach(t, "gateway-0", "room_a")
