@@ -69,7 +69,7 @@ func register(app *kit.App, cfg Config, rooms store.Store) *hub {
 		me: t.me, queueBytes: cfg.QueueBytes, hub: h, validator: app.Validator, metrics: m, log: app.Log,
 	})
 	app.ValidatesItself(&roomv1.AttachRequest{})
-	app.BeforeReady(t.held)
+	app.BeforeReady(t.leased)
 	var kept sync.WaitGroup
 	for _, keep := range []func(context.Context) error{h.keepLease, h.keepRooms} {
 		kept.Add(1)

@@ -325,6 +325,26 @@ func TestOfAStoreThatHasForgottenEverythingNobodyGetsARoomThatAnotherHas(t *test
 	}
 }
 
+func TestAStoreThatForgetsWhoHasARoomGivesItToNobodyElse(t *testing.T) {
+	p := startPair(t)
+	p.b.attach(t, "gateway-1", "room_a")
+	p.b.hub.find("room_a").giveAway(t.Context(), "", endRebalanced)
+	released := p.Save()
+	a := p.a.attach(t, "gateway-0", "room_a")
+	a.join(1, "usr_ann")
+	a.next(clientv1.ServerBodySnapshot)
+	a.inputs(chat(1, "one"))
+	_, one := a.event()
+	p.FailOver(released)
+	if _, response := p.b.open(t, "gateway-2", "room_a", nil); response.GetMoved().GetRelayAddress() != "relay-a" {
+		t.Fatalf("another relay says %v", response)
+	}
+	a.inputs(chat(1, "two"))
+	if _, two := a.event(); two.Seq() != one.Seq()+1 {
+		t.Errorf("two is %d.%d after %d.%d", two.Epoch(), two.Seq(), one.Epoch(), one.Seq())
+	}
+}
+
 func TestAStoreThatForgetsAWordUnseenLearnsItAgainThoughNobodySaysAnother(t *testing.T) {
 	p := startPair(t)
 	a := p.a.attach(t, "gateway-0", "room_a")

@@ -39,6 +39,8 @@ var (
 		"the room's owner changes too often")
 	errStoreDown = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE,
 		"the store of rooms does not answer").After(time.Second)
+	errCutOff = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_ROOM_UNAVAILABLE,
+		"the relay does not reach the mesh, and can not ask the room's owner").After(time.Second)
 	errFencedOff = kit.NewError(codes.Unavailable, commonv1.ErrorReason_ERROR_REASON_LOG_UNAVAILABLE,
 		"the relay has lost its lease").After(time.Second)
 )
@@ -98,30 +100,36 @@ func (t *tenure) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.mu.Lock()
-	remembers := renewal.Era >= known && renewal.EraReplicationID == renewal.ReplicationID
-	if remembers {
-		if renewal.Era > t.era {
-			t.moved = time.Now().Add(-renewal.EraAge) // not before it was: when the store looked is not known
-		}
-		t.era = max(t.era, renewal.Era)
-		t.heldLocked(start, renewal.Peers)
-	}
-	t.mu.Unlock()
-	if remembers {
+	if t.follow(renewal, known) {
+		t.noteRenewal(start, renewal.Peers)
 		return nil
 	}
 	if err := t.advance(ctx, max(known, renewal.Era), renewal.ReplicationID); err != nil {
 		return err
 	}
-	t.mu.Lock()
-	t.heldLocked(start, renewal.Peers)
-	t.mu.Unlock()
+	t.noteRenewal(start, renewal.Peers)
 	return nil
 }
 
-// heldLocked takes note of a renewal that was begun then, unless a later one has been answered before.
-func (t *tenure) heldLocked(start time.Time, peers []store.Relay) {
+// follow takes over the era that the store knows; false if it is less than it should be at least, or was written before the store
+// failed over.
+func (t *tenure) follow(renewal store.Renewal, least uint64) bool {
+	if renewal.Era < least || renewal.EraReplicationID != renewal.ReplicationID {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if renewal.Era > t.era {
+		t.era = renewal.Era
+		t.moved = time.Now().Add(-renewal.EraAge) // not before it was: when the store looked is not known
+	}
+	return true
+}
+
+// noteRenewal takes note of one that was begun then, unless a later one has been answered before.
+func (t *tenure) noteRenewal(start time.Time, peers []store.Relay) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if start.After(t.renewed) {
 		t.renewed, t.peers = start, peers
 	}
@@ -165,13 +173,17 @@ func (t *tenure) advance(ctx context.Context, from uint64, replicationID string)
 	return nil
 }
 
-// forgotten moves the era on because the store does not know what was written in it.
+// forgotten moves the era on because the store does not know what was written in it, unless others have done so already: else
+// each of a hundred relays would have all claim all of their rooms again.
 func (t *tenure) forgotten(ctx context.Context, era uint64) error {
 	movedOn := func() bool { return t.currentEra() > era } // for another room already
 	return t.looking.once(movedOn, func() error {
 		renewal, err := t.hold(ctx)
 		if err != nil {
 			return err
+		}
+		if t.follow(renewal, era+1) {
+			return nil
 		}
 		return t.advance(ctx, max(era, renewal.Era), renewal.ReplicationID)
 	})
@@ -191,17 +203,13 @@ func (t *tenure) hold(ctx context.Context) (store.Renewal, error) {
 // claim makes this relay a room's owner: of a room that is free, or of one whose owner does not answer and is `robbed`. A
 // movedError tells that it has one who does.
 func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, robbed string, err error) {
-	q := store.ClaimRequest{Room: roomID, Owner: t.me, OnlyKnown: true}
+	q := store.ClaimRequest{Room: roomID, Owner: t.me}
 	for range claimTimes {
-		q.Era = t.currentEra()
-		call, cancel := context.WithTimeout(ctx, storeTimeout)
-		claim, err = t.store.Claim(call, q)
-		cancel()
-		if errors.Is(err, store.ErrUnknown) {
-			q.OnlyKnown = false
-			if err = t.mayBeNew(ctx); err == nil {
-				continue
-			}
+		if err = t.settled(ctx); err == nil {
+			q.Era = t.currentEra()
+			call, cancel := context.WithTimeout(ctx, storeTimeout)
+			claim, err = t.store.Claim(call, q)
+			cancel()
 		}
 		if err != nil {
 			t.log.WarnContext(ctx, "claim room", "room", roomID, "error", err.Error())
@@ -210,8 +218,10 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, r
 		if claim.Granted {
 			return claim, robbed, nil
 		}
-		alive, yields := t.answers(ctx, roomID, claim.Owner)
+		alive, yields, err := t.answers(ctx, roomID, claim.Owner)
 		switch {
+		case err != nil:
+			return claim, "", err
 		case yields:
 			q.StealAfter, robbed = 0, ""
 			if err := kit.Sleep(ctx, yieldTime); err != nil {
@@ -226,11 +236,10 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, r
 	return claim, "", errContested
 }
 
-// mayBeNew waits until a room that the store does not know may be taken for one that nobody has. If the store has just
-// forgotten everything, who has the room must have told it so again: it would lose the room and all that was said in it to
-// whoever is asked first. All who may own rooms have renewed their leases by then, and those who have many rooms say when the
-// store knows of all.
-func (t *tenure) mayBeNew(ctx context.Context) error {
+// settled waits until what the store says of rooms may be believed. If it has just forgotten something, who has a room must have
+// told it so again: it would lose the room, and what was said in it, to whoever is asked first. All who may own rooms have
+// renewed their leases by then, and those who have many rooms say when the store knows of all.
+func (t *tenure) settled(ctx context.Context) error {
 	since := time.Now()
 	if err := t.renewSince(ctx, since); err != nil {
 		return err
@@ -310,15 +319,26 @@ func (l *lookout) once(answered func() bool, ask func() error) error {
 }
 
 // answers says whether an owner is alive, and whether it gives its rooms away. One that is not is robbed: its epoch
-// keeps it from writing, so a mistake costs a moment and nothing else.
-func (t *tenure) answers(ctx context.Context, roomID string, owner store.Owner) (alive, yields bool) {
-	ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, owner.Address)
+// keeps it from writing, so a mistake costs a moment and nothing else. It is an error if not even this relay can be reached.
+func (t *tenure) answers(ctx context.Context, roomID string, owner store.Owner) (alive, yields bool, err error) {
+	response, err := t.ask(ctx, roomID, owner.Address)
+	if err != nil {
+		if _, err := t.ask(ctx, roomID, t.me.Address); err != nil {
+			return false, false, errCutOff
+		}
+		return false, false, nil
+	}
+	// Envoy asks another if nobody listens at the address.
+	alive = response.GetRelayId() == owner.Relay && response.GetIncarnation() == owner.Incarnation
+	return alive, alive && response.GetDraining(), nil
+}
+
+// ask asks the relay at an address which it is.
+func (t *tenure) ask(ctx context.Context, roomID, address string) (*roomv1.GetRelayResponse, error) {
+	ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, address)
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	response, err := t.relays.GetRelay(ctx, &roomv1.GetRelayRequest{})
-	// Envoy asks another if nobody listens at the address.
-	alive = err == nil && response.GetRelayId() == owner.Relay && response.GetIncarnation() == owner.Incarnation
-	return alive, alive && response.GetDraining()
+	return t.relays.GetRelay(ctx, &roomv1.GetRelayRequest{})
 }
 
 // askOwner asks another relay who is in a room, if one owns it; else the room is as this relay has it.
@@ -345,10 +365,7 @@ func (t *tenure) elsewhere(ctx context.Context, roomID string) error {
 	if peer.Address == "" {
 		return errFencedOff
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	ctx = metadata.AppendToOutgoingContext(ctx, kit.HeaderRoomID, roomID, kit.HeaderHost, peer.Address)
-	response, err := t.relays.GetRelay(ctx, &roomv1.GetRelayRequest{})
+	response, err := t.ask(ctx, roomID, peer.Address)
 	if err != nil || response.GetRelayId() != peer.ID {
 		return errFencedOff
 	}
@@ -457,8 +474,8 @@ func (t *tenure) begin(ctx context.Context) error {
 	}
 }
 
-// held waits until there is a lease.
-func (t *tenure) held(ctx context.Context) error {
+// leased waits until there is a lease.
+func (t *tenure) leased(ctx context.Context) error {
 	for !t.valid(time.Now()) && kit.Sleep(ctx, 10*time.Millisecond) == nil { //nolint:revive // begin gets it
 	}
 	return nil

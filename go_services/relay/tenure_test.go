@@ -18,39 +18,57 @@ import (
 	"github.com/worldmesh/worldmesh/go_services/internal/kit"
 	"github.com/worldmesh/worldmesh/go_services/relay/store"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 )
 
-// farPeer is a relay that answers after a while.
+// farPeer is a relay that answers after a while, and this one, unless it does not reach the mesh.
 type farPeer struct {
 	roomv1.RoomServiceClient
-	after time.Duration
+	after  time.Duration
+	cutOff bool
 }
 
 func (p farPeer) GetRelay(
 	ctx context.Context, _ *roomv1.GetRelayRequest, _ ...grpc.CallOption,
 ) (*roomv1.GetRelayResponse, error) {
+	if p.cutOff {
+		return nil, kit.Unavailable("nobody listens")
+	}
+	if md, _ := metadata.FromOutgoingContext(ctx); md.Get(kit.HeaderHost)[0] == "relay-a" {
+		return &roomv1.GetRelayResponse{RelayId: "relay-a"}, nil
+	}
 	if err := kit.Sleep(ctx, p.after); err != nil {
 		return nil, err
 	}
 	return &roomv1.GetRelayResponse{RelayId: "relay-b", Incarnation: "1"}, nil
 }
 
+func (p farPeer) ask(t *testing.T, incarnation string) (alive bool, err error) {
+	t.Helper()
+	tenure := &tenure{me: store.Owner{Relay: "relay-a", Address: "relay-a"}, relays: p}
+	alive, _, err = tenure.answers(t.Context(), "room_a", store.Owner{Relay: "relay-b", Incarnation: incarnation, Address: "relay-b"})
+	return alive, err
+}
+
 func TestAnOwnerThatIsFarAwayLives(t *testing.T) {
 	for after, lives := range map[time.Duration]bool{0: true, 400 * time.Millisecond: true, time.Second: false} {
 		synctest.Test(t, func(t *testing.T) {
-			tenure := &tenure{relays: farPeer{after: after}}
-			alive, _ := tenure.answers(t.Context(), "room_a", store.Owner{Relay: "relay-b", Incarnation: "1"})
-			if alive != lives {
-				t.Errorf("one that answers after %v lives: %v", after, alive)
+			if alive, err := (farPeer{after: after}).ask(t, "1"); alive != lives || err != nil {
+				t.Errorf("one that answers after %v lives: %v, %v", after, alive, err)
 			}
 		})
 	}
 	t.Run("another start of it does not", func(t *testing.T) {
-		tenure := &tenure{relays: farPeer{}}
-		if alive, _ := tenure.answers(t.Context(), "room_a", store.Owner{Relay: "relay-b", Incarnation: "2"}); alive {
-			t.Error("it lives")
+		if alive, err := (farPeer{}).ask(t, "2"); alive || err != nil {
+			t.Errorf("it lives: %v, %v", alive, err)
 		}
 	})
+}
+
+func TestWhoDoesNotReachTheMeshTakesNobodyForDead(t *testing.T) {
+	if _, err := (farPeer{cutOff: true}).ask(t, "1"); !errors.Is(err, errCutOff) {
+		t.Errorf("it says %v", err)
+	}
 }
 
 // roomless is the tenure of a relay that has no rooms.
@@ -58,6 +76,30 @@ func roomless(rooms store.Store, world *eras) *tenure {
 	return &tenure{
 		me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: world,
 		log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false }, oldest: func() uint64 { return 0 },
+	}
+}
+
+func TestOneOfManyRelaysMovesTheEraOn(t *testing.T) {
+	world, rooms := &eras{}, store.NewMemory(time.Now)
+	relays := []*tenure{roomless(rooms, world), roomless(rooms, world), roomless(rooms, world)}
+	renew := func() {
+		for _, tenure := range relays {
+			if err := tenure.renew(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	renew()
+	before := world.era.Load()
+	rooms.Forget()
+	for _, tenure := range relays {
+		if err := tenure.forgotten(t.Context(), before); err != nil || tenure.currentEra() != before+1 {
+			t.Errorf("it is in era %d after %d: %v", tenure.currentEra(), before, err)
+		}
+	}
+	renew()
+	if err := relays[0].forgotten(t.Context(), before+1); err != nil || relays[0].currentEra() != before+2 {
+		t.Errorf("what is forgotten in the new era moves it on to %d: %v", relays[0].currentEra(), err)
 	}
 }
 
@@ -249,7 +291,7 @@ func TestARoomIsNewWhenAllWhoMayHaveItHaveToldOfTheirs(t *testing.T) {
 					})
 				}
 				began := time.Now()
-				if err := tenure.mayBeNew(t.Context()); err != nil {
+				if err := tenure.settled(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				if waited := time.Since(began); waited < c.waits || waited > c.waits+tenure.soon() {
@@ -272,7 +314,7 @@ func TestAStoreThatForgetsOnceMoreIsWaitedForOnceMore(t *testing.T) {
 		}
 		time.AfterFunc(2*time.Second, rooms.Forget)
 		began := time.Now()
-		if err := tenure.mayBeNew(t.Context()); err != nil {
+		if err := tenure.settled(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		// It learns of that when it renews at the end of the first wait.

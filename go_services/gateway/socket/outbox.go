@@ -2,6 +2,7 @@ package socket
 
 import (
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,8 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writeTimeout bounds how long the flusher waits for a client that takes nothing.
-const writeTimeout = 20 * time.Second
+// writeTimeout bounds how long the flusher waits for a client that takes nothing, or less than flushPiece: who reads that much
+// meanwhile is slow, and not gone.
+const (
+	writeTimeout = 20 * time.Second
+	flushPiece   = 8 << 10
+)
 
 // notSentLowat bounds what the kernel takes ahead of what the network does, in bytes. Without it a slow client has
 // megabytes of stale state before it before anybody notices that it is slow.
@@ -92,12 +97,14 @@ func (o *outbox) Write(p []byte) (int, error) {
 func (o *outbox) flush(done chan struct{}) {
 	defer close(done)
 	for data := o.takeQueue(); data != nil; data = o.takeQueue() {
-		_ = o.SetWriteDeadline(time.Now().Add(o.timeout))
-		if _, err := o.Conn.Write(data); err != nil {
-			o.fail(err)
-			return
+		for piece := range slices.Chunk(data, flushPiece) {
+			_ = o.SetWriteDeadline(time.Now().Add(o.timeout))
+			if _, err := o.Conn.Write(piece); err != nil {
+				o.fail(err)
+				return
+			}
+			o.waiting.Add(-int64(len(piece)))
 		}
-		o.waiting.Add(-int64(len(data)))
 	}
 	if o.onDrained != nil {
 		o.onDrained()

@@ -14,12 +14,14 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/worldmesh/worldmesh/go_services/gateway/dialect"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -447,6 +449,45 @@ func TestAClientThatTakesNothingLosesItsConnection(t *testing.T) {
 		t.Error("a broken socket took a frame")
 	}
 	_ = conn
+}
+
+func TestAClientThatReadsSlowlyAndSteadilyKeepsItsConnection(t *testing.T) {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0) // TCP on loopback moves in steps of 64 KB
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns [2]net.Conn
+	for i, fd := range ends {
+		file := os.NewFile(uintptr(fd), "")
+		if conns[i], err = net.FileConn(file); err != nil {
+			t.Fatal(err)
+		}
+		_ = file.Close()
+		defer func() { _ = conns[i].Close() }()
+	}
+	_ = conns[0].(*net.UnixConn).SetWriteBuffer(4 << 10)
+	var out outbox
+	if err := out.open(conns[0]); err != nil {
+		t.Fatal(err)
+	}
+	out.timeout = 300 * time.Millisecond
+	sent := make([]byte, 10*flushPiece)
+	if _, err := out.Write(sent); err != nil {
+		t.Fatal(err)
+	}
+	began, buf := time.Now(), make([]byte, flushPiece/2)
+	for got := 0; got < len(sent); {
+		n, err := conns[1].Read(buf)
+		if err != nil {
+			t.Fatalf("after %d of %d bytes and %v: %v", got, len(sent), time.Since(began), err)
+		}
+		got += n
+		time.Sleep(time.Duration(n) * 50 * time.Millisecond / flushPiece)
+	}
+	if took := time.Since(began); took < out.timeout {
+		t.Errorf("it was through in %v", took)
+	}
+	out.drain(time.Second)
 }
 
 func TestSendingAllocatesNothing(t *testing.T) {

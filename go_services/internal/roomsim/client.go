@@ -123,7 +123,7 @@ func (s Setup) repeatsByID() bool {
 	plain := func(acts []Act) bool {
 		return !slices.ContainsFunc(acts, func(a Act) bool { return a.Kind != Say && a.Kind != Whisper && a.Kind != Step })
 	}
-	return f.GatewayCrashes+f.FailOvers+f.Waits+f.Naps > 0 || slices.ContainsFunc(s.Acts, func(a []Act) bool { return !plain(a) })
+	return f.GatewayCrashes+f.FailOvers+f.Empties+f.Waits+f.Naps > 0 || slices.ContainsFunc(s.Acts, func(a []Act) bool { return !plain(a) })
 }
 
 // check looks at what this client knows.

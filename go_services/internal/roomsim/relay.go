@@ -31,6 +31,8 @@ type relay struct {
 	// does not answer. What others do comes in between.
 	asks   *store.Owner
 	steals uint64
+	// unknown says that the store knows nothing of the room that it is claiming: it may be new.
+	unknown bool
 
 	live      *real.Driven
 	core      *room.Room // of live
@@ -100,6 +102,10 @@ func (r *relay) actions() []action {
 		all = append(all, r.action(fmt.Sprintf("asks relay %s whether it lives", r.asks.Relay), r.ask))
 	case r.steals != 0:
 		all = append(all, r.action("takes the room from who does not live", func() { r.claim(r.steals) }))
+	case r.unknown:
+		if r.mayBeNew() {
+			all = append(all, r.action("takes the room for new", r.claimNew))
+		}
 	default:
 		for i := range r.incoming { // those of a gateway come in any order
 			all = append(all, r.action(fmt.Sprintf("takes the %d. of the streams that wait", i+1), func() { r.accept(i) }))
@@ -118,8 +124,12 @@ func (r *relay) actions() []action {
 	if r.world.walks && r.core != nil && r.core.Dirty() && !r.frozen {
 		all = append(all, r.action("ticks", r.tick))
 	}
-	if r.switches != r.world.store.switches && !r.world.store.down && r.world.setup.Broken != IgnoreFailOver {
+	switch {
+	case r.world.store.down || r.world.setup.Broken == IgnoreFailOver:
+	case r.switches != r.world.store.switches:
 		all = append(all, r.action("renews its lease at another server", r.renew))
+	case r.era < r.world.era && slices.ContainsFunc(r.world.relays, func(other *relay) bool { return other.unknown }):
+		all = append(all, r.action("renews its lease, for which others wait", r.renew))
 	}
 	return append(all, r.writes()...)
 }
@@ -229,7 +239,7 @@ func (r *relay) forget() {
 	}
 	r.live, r.core, r.streams, r.order, r.unwritten, r.writing = nil, nil, nil, nil, nil, nil
 	r.lastID, r.wantEra, r.tellsLost, r.frozen, r.tried = 0, 0, false, false, false
-	r.asks, r.steals = nil, 0
+	r.asks, r.steals, r.unknown = nil, 0, false
 }
 
 // renew is tenure.renew, at a server that may have forgotten something.
@@ -246,6 +256,9 @@ func (r *relay) renew() {
 
 // advance is tenure.advance.
 func (r *relay) advance(from uint64, replicationID string) {
+	if from == 0 {
+		from = r.world.era
+	}
 	if r.world.era <= from {
 		r.world.era = from + 1
 	}
@@ -372,8 +385,36 @@ func (r *relay) claim(steal uint64) {
 		r.turnAway(r.elsewhere())
 		return
 	}
-	claim, err := r.world.store.claim(store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.era, StealAfter: steal})
+	r.claimBy(store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.era, StealAfter: steal, OnlyKnown: true})
+}
+
+// mayBeNew is tenure.mayBeNew: all who answer have renewed their leases since the store has last forgotten everything, and
+// nobody else has the room and has not told of it yet.
+func (r *relay) mayBeNew() bool {
+	if r.world.setup.Broken == TakeForNew {
+		return true
+	}
+	for _, other := range r.world.relays {
+		renewed := other.switches == r.world.store.switches
+		behind := other != r && other.core != nil && other.owner.Epoch/store.EpochsPerEra < r.era
+		if other.answers() && (!renewed || behind) {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *relay) claimNew() {
+	r.unknown = false
+	r.claimBy(store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.era})
+}
+
+// claimBy makes one claim.
+func (r *relay) claimBy(q store.ClaimRequest) {
+	claim, err := r.world.store.claim(q)
 	switch {
+	case errors.Is(err, store.ErrUnknown):
+		r.unknown = true
 	case err != nil:
 		r.turnAway(store.Owner{}, err)
 	case claim.Granted:

@@ -34,7 +34,14 @@ func small(messages int, f Faults) Setup {
 	return Setup{Relays: 2, Gateways: 2, Acts: acts, Faults: f}
 }
 
-// walk is the same with two clients of whom the first makes steps.
+// alone is the same with one client, who says so many messages.
+func alone(messages int, f Faults) Setup {
+	s := small(messages, f)
+	s.Acts = [][]Act{slices.Concat(s.Acts...)}
+	return s
+}
+
+// walk is small with two clients of whom the first makes steps.
 func walk(f Faults, reaches ...Reach) Setup {
 	return Setup{Relays: 2, Gateways: 2, Acts: numbered([][]Act{Steps(reaches...), nil}), Faults: f}
 }
@@ -51,6 +58,7 @@ var searches = []struct {
 	name string
 	Setup
 	long bool // only if WORLDMESH_SIM_STATES is set
+	huge bool // only if it is as great as that
 }{
 	{name: "two messages", Setup: small(2, Faults{})},
 	{name: "two messages and a fail-over", Setup: small(2, Faults{FailOvers: 1})},
@@ -61,10 +69,16 @@ var searches = []struct {
 	{name: "two messages and a pause", Setup: small(2, Faults{Pauses: 1}), long: true},
 	{name: "a message and a crash", Setup: small(1, Faults{Crashes: 1})},
 	{name: "a message and a pause", Setup: small(1, Faults{Pauses: 1})},
+	{name: "two messages, and a store that forgets everything", Setup: small(2, Faults{Empties: 1}), long: true},
+	{name: "a pause, and a store that forgets everything", Setup: small(0, Faults{Empties: 1, Pauses: 1})},
+	{name: "a message, a move, and a store that forgets everything", Setup: small(1, Faults{Empties: 1, Moves: 1}), long: true},
+	{name: "a crash, and a store that forgets everything", Setup: small(0, Faults{Empties: 1, Crashes: 1})},
 	{name: "a message, a crash and a move", Setup: small(1, Faults{Crashes: 1, Moves: 1}), long: true},
 	{name: "a message, a crash and a fail-over", Setup: small(1, Faults{Crashes: 1, FailOvers: 1}), long: true},
 	{name: "a message, and crashes of a relay and a gateway", Setup: small(1, Faults{Crashes: 1, GatewayCrashes: 1}), long: true},
 	{name: "a crash and a pause", Setup: small(0, Faults{Crashes: 1, Pauses: 1}), long: true},
+	{name: "one alone, and a crash, a pause and a fail-over", Setup: alone(0, Faults{Crashes: 1, Pauses: 1, FailOvers: 1}), long: true},
+	{name: "one alone with a message, and a crash, a pause and a fail-over", Setup: alone(1, Faults{Crashes: 1, Pauses: 1, FailOvers: 1}), long: true},
 	{name: "a pause and a fail-over", Setup: small(0, Faults{Pauses: 1, FailOvers: 1}), long: true},
 	{name: "a step and a crash", Setup: walk(Faults{Crashes: 1}, Near)},
 	{name: "a step and a crash of a gateway", Setup: walk(Faults{GatewayCrashes: 1}, Near)},
@@ -127,6 +141,7 @@ func TestTheSearchFindsKnownBugs(t *testing.T) {
 		ForgetAskedSteps:  "two steps and a move",
 		RepeatFirstStep:   "two steps and a move",
 		StepsLast:         "two steps and a move",
+		TakeForNew:        "a pause, and a store that forgets everything",
 		SilentPutBack:     "a step that is put back, and a move",
 	} {
 		t.Run(string(bug), func(t *testing.T) {
@@ -219,6 +234,7 @@ var schedules = []schedule{
 	{name: "relays and misroutes", plain: true, Faults: Faults{Crashes: 2, Pauses: 4, Moves: 1, Misroutes: 8}},
 	{name: "relays and gateways", Faults: Faults{Crashes: 2, Pauses: 2, Moves: 2, GatewayCrashes: 1, Misroutes: 2}},
 	{name: "a store that forgets", Faults: Faults{FailOvers: 2, Forgets: 3, GatewayCrashes: 1}},
+	{name: "a store that forgets everything", Faults: Faults{Empties: 2, Misroutes: 6, Moves: 2, Crashes: 1}},
 	{name: "moves and a store that forgets", Faults: Faults{FailOvers: 3, Forgets: 2, Moves: 3, Crashes: 1}},
 	{name: "relays that do not know of an era yet", Faults: Faults{FailOvers: 4, Forgets: 2, Moves: 3, Misroutes: 4}},
 	{name: "pauses and a store that forgets", Faults: Faults{Pauses: 3, FailOvers: 2}},

@@ -23,9 +23,10 @@ type storage struct {
 	fails, mute bool
 	switches    int           // to other servers, with another replication id
 	ahead       time.Duration // of the world's clock, for to fail over takes time
-	// holder is who was granted the room last; forgot says that the store has lost something of what it wrote.
-	holder store.Owner
-	forgot bool
+	// holder is who was granted the room last; forgot says that the store has lost something of what it wrote, and empty that
+	// this was everything.
+	holder        store.Owner
+	forgot, empty bool
 }
 
 func newStorage(w *World) *storage {
@@ -58,24 +59,28 @@ func (s *storage) write(kept bool, do func() error) error {
 
 func (s *storage) claim(q store.ClaimRequest) (claim store.Claim, err error) {
 	err = s.write(true, func() error {
-		claim, _ = s.Claim(context.Background(), q)
-		if claim.Granted {
+		var err error
+		if claim, err = s.Claim(context.Background(), q); claim.Granted {
 			s.granted(claim.Owner, q)
 		}
-		return nil
+		return err
 	})
 	return claim, err
 }
 
 // granted takes note of a new owner. If the store has forgotten something, and the one who claims does not know it, that
-// is lost.
+// is lost: which must not be if it was everything, the one who knows it answers, and the other takes the room for new. (One who
+// was robbed, and has not noticed it when the store forgets that, claims what it had.)
 func (s *storage) granted(owner store.Owner, q store.ClaimRequest) {
 	if s.forgot && (q.Held == 0 || !sameStart(owner, s.holder)) {
 		s.world.lost = true
+		if s.empty && q.Held == 0 && s.world.holderAnswers() {
+			s.world.fail("relay %s gets the room for new, and relay %s has it", owner.Relay, s.holder.Relay)
+		}
 	}
 	if q.Held != 0 {
 		s.world.book.cut(q.Past.Last)
-		s.forgot = false
+		s.forgot, s.empty = false, false
 	}
 	s.holder = owner
 }
@@ -134,6 +139,9 @@ func (s *storage) faultActions() []action {
 			all = append(all, action{"a part of the store fails over unseen", func() { s.failOver(1, s.FailOverUnseen) }})
 		}
 	}
+	if f.Empties > 0 {
+		all = append(all, action{"the store comes back, and has forgotten everything", s.forgetAll})
+	}
 	if s.down || s.fails || s.mute {
 		return all
 	}
@@ -169,6 +177,16 @@ func (s *storage) failOver(writes int, do func(store.Memento)) {
 		do(now)
 	}
 	s.past = nil
+}
+
+// forgetAll is a store that starts again, and has kept nothing.
+func (s *storage) forgetAll() {
+	s.world.faults.Empties--
+	s.ahead += failOver
+	s.Forget()
+	s.FailOver(s.Save()) // as another server
+	s.forgot, s.empty, s.past = true, true, nil
+	s.switches++
 }
 
 // comesBack is what everybody notices at once who asks a few times a second.

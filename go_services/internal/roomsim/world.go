@@ -38,6 +38,8 @@ type Faults struct {
 	Pauses int
 	// FailOvers of the store, which forget the newest write, or, with Forgets, up to so many.
 	FailOvers, Forgets int
+	// Empties of the store: it comes back and has forgotten everything.
+	Empties int
 	// Moves of rooms, by a relay that gives them away.
 	Moves int
 	// Misroutes: gateways that ask another relay than the mesh would choose.
@@ -265,6 +267,16 @@ func (w *World) CheckAfterHold() error {
 func (w *World) holderLives() bool {
 	for _, r := range w.relays {
 		if r.core != nil && sameStart(r.me(), w.store.holder) {
+			return true
+		}
+	}
+	return false
+}
+
+// holderAnswers says whether the relay that was granted the room last has it, and can say so.
+func (w *World) holderAnswers() bool {
+	for _, r := range w.relays {
+		if r.answers() && r.core != nil && sameStart(r.me(), w.store.holder) {
 			return true
 		}
 	}

@@ -115,7 +115,7 @@ func (f *fighter) act() bool {
 	ctx := context.Background()
 	switch {
 	case f.me.Epoch == 0 || f.random.IntN(20) == 0:
-		q := store.ClaimRequest{Room: "room", Owner: f.me, OnlyKnown: f.random.IntN(4) == 0}
+		q := store.ClaimRequest{Room: "room", Owner: f.me}
 		if f.random.IntN(4) == 0 {
 			q.StealAfter = f.other
 		}
@@ -124,7 +124,7 @@ func (f *fighter) act() bool {
 		if c.Granted {
 			f.me.Epoch, f.last = c.Owner.Epoch, c.Last
 		}
-		return err == nil || errors.Is(err, store.ErrUnknown)
+		return err == nil
 	case f.random.IntN(12) == 0:
 		err := f.store.Release(ctx, "room", f.me, f.last)
 		f.me.Epoch = 0

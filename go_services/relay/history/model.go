@@ -60,11 +60,10 @@ type Asked struct {
 	Incarnation string `json:"incarnation,omitempty"`
 	// Epoch is that of the owner who asks.
 	Epoch uint64 `json:"epoch,omitempty"`
-	// Held, First (the era's first epoch), StealAfter and OnlyKnown are of a claim.
+	// Held, First (the era's first epoch) and StealAfter are of a claim.
 	Held       uint64 `json:"held,omitempty"`
 	First      uint64 `json:"first,omitempty"`
 	StealAfter uint64 `json:"steal_after,omitempty"`
-	OnlyKnown  bool   `json:"only_known,omitempty"`
 	// Last is where the log should end: of a release, and of a claim by who holds the room.
 	Last    Place   `json:"last"`
 	Entries []Entry `json:"entries,omitempty"`
@@ -160,7 +159,7 @@ func (s kept) step(q Asked, told uint64) (kept, Told) {
 }
 
 func (s kept) claimed(q Asked, told uint64) (kept, Told) {
-	if !s.free(q) || q.OnlyKnown && q.Held == 0 && s.owner.Epoch == 0 {
+	if !s.free(q) {
 		return s, Told{Outcome: Refused, Owner: s.owner}
 	}
 	least := max(s.owner.Epoch+1, q.Held+1, q.First)

@@ -103,7 +103,7 @@ func (r *Recorder) write(l line) {
 func (r *Recorder) Claim(ctx context.Context, q store.ClaimRequest) (store.Claim, error) {
 	asked := Asked{
 		What: Claim, Room: q.Room, Relay: q.Owner.Relay, Incarnation: q.Owner.Incarnation, Held: q.Held,
-		First: q.Era * store.EpochsPerEra, StealAfter: q.StealAfter, OnlyKnown: q.OnlyKnown,
+		First: q.Era * store.EpochsPerEra, StealAfter: q.StealAfter,
 	}
 	if q.Held != 0 {
 		asked.Last = placeOf(q.Past.Last)
@@ -111,9 +111,6 @@ func (r *Recorder) Claim(ctx context.Context, q store.ClaimRequest) (store.Claim
 	id := r.asks(asked)
 	claim, err := r.Store.Claim(ctx, q)
 	told := outcome(err)
-	if errors.Is(err, store.ErrUnknown) {
-		told = Told{Outcome: Refused} // and nobody has it
-	}
 	if err == nil {
 		told = Told{Outcome: Refused, Owner: ownerOf(claim.Owner)}
 		if claim.Granted {

@@ -1,11 +1,9 @@
 -- Claims a room. KEYS: its record, its log, its members.
 -- ARGV: relay, incarnation, address, held, era, steal after, keep (ms), keep the log (ms); epochs an era, when the clock
--- that counts them began, how long it takes for one (ms), the greatest; 1 if the room must be known; then what an asker knows
--- that holds the room: last entity, last epoch, seq, sub, complete, how many members, entity and member in turns, and seq, sub,
--- time and entry in turns.
--- Answers {2} if there is no greater epoch, {3} if the room is not known and must be; else {granted, epoch, relay,
--- incarnation, address, last epoch, seq, sub, last entity, complete, members, entity and for how long it has had no connection
--- (ms) in turns, log}.
+-- that counts them began, how long it takes for one (ms), the greatest; then what an asker knows that holds the room: last
+-- entity, last epoch, seq, sub, complete, how many members, entity and member in turns, and seq, sub, time and entry in turns.
+-- Answers {2} if there is no greater epoch; else {granted, epoch, relay, incarnation, address, last epoch, seq, sub, last
+-- entity, complete, members, entity and for how long it has had no connection (ms) in turns, log}.
 local function number(value) return tonumber(value or '0') or 0 end
 local function text(n) return string.format('%.0f', n) end
 local field = {}
@@ -22,11 +20,10 @@ for name, since in pairs(field) do
 end
 local epoch, held, steal = number(field.epoch), number(ARGV[4]), number(ARGV[6])
 local owner = field.relay or ''
-if #all == 0 and held == 0 and ARGV[13] == '1' then return {3} end
 if #all == 0 then redis.call('DEL', KEYS[2], KEYS[3]) end -- what is left of a record that was forgotten
 local free = owner == '' or owner == ARGV[1] or steal ~= 0 and steal == epoch
 if held ~= 0 then -- an older claim of the same start of the relay is this one, if nothing was written since: its answer was lost
-  local wrote = number(field.seq) ~= number(ARGV[16]) or number(field.sub) ~= number(ARGV[17])
+  local wrote = number(field.seq) ~= number(ARGV[15]) or number(field.sub) ~= number(ARGV[16])
   free = held > epoch or owner == ARGV[1] and field.incarnation == ARGV[2] and (held == epoch or not wrote)
 end
 if not free then
@@ -41,12 +38,12 @@ if epoch > greatest then return {2} end
 local entity, complete = number(field.entity), field.complete or '1'
 local last, seq, sub = field.last_epoch or '0', field.seq or '0', field.sub or '0'
 if held ~= 0 then
-  entity, last, seq, sub, complete = math.max(entity, number(ARGV[14])), ARGV[15], ARGV[16], ARGV[17], ARGV[18]
+  entity, last, seq, sub, complete = math.max(entity, number(ARGV[13])), ARGV[14], ARGV[15], ARGV[16], ARGV[17]
   redis.call('DEL', KEYS[2], KEYS[3])
   for i = 1, #lost, 2 do redis.call('HDEL', KEYS[1], 'lost:' .. lost[i]) end
   lost = {}
-  local first = 20 + 2 * number(ARGV[19])
-  for i = 20, first - 1, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
+  local first = 19 + 2 * number(ARGV[18])
+  for i = 19, first - 1, 2 do redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1]) end
   for i = first, #ARGV, 4 do
     redis.call('XADD', KEYS[2], ARGV[i] .. '-' .. ARGV[i + 1], 't', ARGV[i + 2], 'e', ARGV[i + 3])
   end

@@ -68,7 +68,7 @@ func (s *Redis) Claim(ctx context.Context, q ClaimRequest) (Claim, error) {
 	args := []any{
 		q.Owner.Relay, q.Owner.Incarnation, q.Owner.Address, q.Held, q.Era, q.StealAfter,
 		KeepRoom.Milliseconds(), keepLog.Milliseconds(), uint64(EpochsPerEra), epochsBegan.UnixMilli(), epochLength.Milliseconds(),
-		uint64(MaxEpoch), boolean(q.OnlyKnown),
+		uint64(MaxEpoch),
 	}
 	if q.Held != 0 {
 		args = append(args, pastArguments(q.Past)...)
@@ -109,17 +109,13 @@ func boolean(yes bool) int {
 const (
 	granted  = 1
 	noEpochs = 2
-	unknown  = 3
 )
 
 func readClaim(answer []any) (Claim, error) {
 	r := reader{answer: answer}
 	outcome := r.integer()
-	switch outcome {
-	case noEpochs:
+	if outcome == noEpochs {
 		return Claim{}, ErrNoEpochs
-	case unknown:
-		return Claim{}, ErrUnknown
 	}
 	c := Claim{Granted: outcome == granted}
 	c.Owner = Owner{Epoch: r.number(), Relay: r.text(), Incarnation: r.text(), Address: r.text()}

@@ -19,9 +19,6 @@ var ErrFenced = errors.New("another relay owns the room")
 // owner must claim the room again, in a newer era.
 var ErrForgotten = errors.New("the store has forgotten who owns the room")
 
-// ErrUnknown tells that the store knows nothing of a room that it must know to grant a claim.
-var ErrUnknown = errors.New("the store does not know the room")
-
 // KeepRoom is how long a room is remembered after the last word of an owner (a claim, an append, or Keep): its epoch,
 // its last position, its last entity and its members, so that epochs and numbers do not begin again. Its log is kept
 // for as long as its entries may be old.
@@ -82,8 +79,6 @@ type ClaimRequest struct {
 	// Past is what an asker that holds the room knows of it: if Held is not 0 and the claim is granted, it replaces what
 	// the store has, for that may lack its last writes, or be of an owner that was forgotten.
 	Past room.Past
-	// OnlyKnown asks for a room that the store knows something of: ErrUnknown if it does not.
-	OnlyKnown bool
 	// StealAfter is the epoch of an owner who is believed dead; the room is taken from it. Or 0.
 	StealAfter uint64
 }

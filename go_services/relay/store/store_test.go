@@ -26,23 +26,6 @@ var suite = map[string]func(*bench){
 			b.Errorf("epoch %d is not from %d to %d", c.Owner.Epoch, before, after)
 		}
 	},
-	"a room that must be known is not given out before it is": func(b *bench) {
-		only := ClaimRequest{Room: b.room, Owner: relayA, Era: 1, OnlyKnown: true}
-		if _, err := b.Claim(b.ctx, only); !errors.Is(err, ErrUnknown) {
-			b.Errorf("claimed: %v", err)
-		}
-		owner := b.claim(ClaimRequest{Owner: relayA, Era: 1}).Owner
-		if c := b.claim(only); !c.Granted {
-			b.Errorf("known, and claimed as %+v", c)
-		}
-		b.forget()
-		if _, err := b.Claim(b.ctx, only); !errors.Is(err, ErrUnknown) {
-			b.Errorf("claimed when it was forgotten: %v", err)
-		}
-		if c := b.claim(ClaimRequest{Owner: owner, Era: 2, Held: owner.Epoch, OnlyKnown: true}); !c.Granted {
-			b.Errorf("who holds it claims it as %+v", c)
-		}
-	},
 	"a room that is owned is not given away, and its owner is told": func(b *bench) {
 		first := b.claim(ClaimRequest{Owner: relayA, Era: 1})
 		second := b.claim(ClaimRequest{Owner: relayB, Era: 1})
