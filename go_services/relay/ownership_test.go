@@ -33,9 +33,9 @@ type pair struct {
 func startPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{Memory: store.NewMemory(time.Now)}
-	rooms, relays := faulty{Store: p.Memory, broken: &p.broken, cut: &p.cut, renews: &p.renews}, peers{}
-	p.a = startRelayOn(t, "relay-a", 1<<20, rooms, relays)
-	p.b = startRelayOn(t, "relay-b", 1<<20, rooms, relays)
+	rooms, world, relays := faulty{Store: p.Memory, broken: &p.broken, cut: &p.cut, renews: &p.renews}, &eras{}, peers{}
+	p.a = startRelayOn(t, "relay-a", 1<<20, rooms, world, relays)
+	p.b = startRelayOn(t, "relay-b", 1<<20, rooms, world, relays)
 	return p
 }
 

@@ -37,10 +37,10 @@ type relayUnderTest struct {
 }
 
 func startRelay(t testing.TB, queueBytes int) *relayUnderTest {
-	return startRelayOn(t, "relay-0", queueBytes, faulty{Store: store.NewMemory(time.Now)}, peers{})
+	return startRelayOn(t, "relay-0", queueBytes, faulty{Store: store.NewMemory(time.Now)}, &eras{}, peers{})
 }
 
-func startRelayOn(t testing.TB, name string, queueBytes int, rooms store.Store, relays peers) *relayUnderTest {
+func startRelayOn(t testing.TB, name string, queueBytes int, rooms store.Store, world *eras, relays peers) *relayUnderTest {
 	t.Helper()
 	files := kittest.NewTLS(t)
 	cfg := Config{Config: files.Config("relay"), QueueBytes: queueBytes, Lease: 18 * time.Second, Hold: 500 * time.Millisecond}
@@ -50,7 +50,7 @@ func startRelayOn(t testing.TB, name string, queueBytes int, rooms store.Store, 
 		t.Fatal(err)
 	}
 	h := register(app, cfg, rooms)
-	h.tenure.world, h.tenure.relays = &eras{}, relays
+	h.tenure.world, h.tenure.relays = world, relays
 	if err := h.tenure.begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}

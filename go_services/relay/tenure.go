@@ -30,7 +30,7 @@ const (
 	claimTimes = 20
 	// tellTime is how long it may take that a relay learns of a new era, from when it is to renew its lease.
 	tellTime = time.Second
-	// yieldTime is how long a relay that gives its rooms away may take before it is asked again.
+	// yieldTime is how long a relay that gives its rooms away, or moves the era on, may take before it is looked at again.
 	yieldTime = 50 * time.Millisecond
 )
 
@@ -135,7 +135,8 @@ func (t *tenure) noteRenewal(start time.Time, peers []store.Relay) {
 	}
 }
 
-// advance moves on from an era, for good: it is kept in MongoDB. From 0 it moves on from whichever there is.
+// advance moves on from an era that the store does not remember, for good: it is kept in MongoDB. From 0 it moves on from whichever
+// there is.
 func (t *tenure) advance(ctx context.Context, from uint64, replicationID string) error {
 	t.moving.Lock()
 	defer t.moving.Unlock()
@@ -144,13 +145,22 @@ func (t *tenure) advance(ctx context.Context, from uint64, replicationID string)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*storeTimeout)
 	defer cancel()
-	if from == 0 {
-		present, err := t.world.AdvanceEra(ctx, &worldv1.AdvanceEraRequest{})
-		if err != nil {
+	present, err := t.world.AdvanceEra(ctx, &worldv1.AdvanceEraRequest{})
+	if err != nil {
+		return err
+	}
+	if from != 0 && present.GetEra() > from {
+		// Others have moved it on. They tell the store in a moment; or they have, and it has forgotten that, too.
+		if err := kit.Sleep(ctx, yieldTime); err != nil {
 			return err
 		}
-		from = present.GetEra()
+		renewal, err := t.hold(ctx)
+		if err != nil || t.follow(renewal, present.GetEra()) {
+			return err
+		}
+		replicationID = renewal.ReplicationID
 	}
+	from = present.GetEra()
 	next, err := t.world.AdvanceEra(ctx, &worldv1.AdvanceEraRequest{After: from})
 	if err != nil {
 		return err

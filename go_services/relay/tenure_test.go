@@ -103,6 +103,44 @@ func TestOneOfManyRelaysMovesTheEraOn(t *testing.T) {
 	}
 }
 
+func TestWhoHasMissedAnEraMovesOnFromTheNewest(t *testing.T) {
+	begin := func(t *testing.T) (*eras, *store.Memory, *tenure, uint64) {
+		world, rooms := &eras{}, store.NewMemory(time.Now)
+		tenure := roomless(rooms, world)
+		if err := tenure.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return world, rooms, tenure, world.era.Load()
+	}
+	t.Run("that the store has forgotten, too", func(t *testing.T) {
+		world, rooms, late, era := begin(t)
+		other := roomless(rooms, world)
+		rooms.Forget()
+		if err := other.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		forgotten := other.currentEra()
+		rooms.Forget()
+		if err := late.renew(t.Context()); err != nil || late.currentEra() <= forgotten {
+			t.Errorf("it moves on from %d to %d, and %d is forgotten: %v", era, late.currentEra(), forgotten, err)
+		}
+	})
+	t.Run("that the store is told of in a moment", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			world, rooms, late, era := begin(t)
+			rooms.Forget()
+			world.era.Add(1) // another does
+			time.AfterFunc(yieldTime/2, func() {
+				renewal, _ := rooms.Renew(t.Context(), store.Relay{ID: "relay-b"}, time.Minute)
+				_ = rooms.SetEra(t.Context(), era+1, renewal.ReplicationID, false)
+			})
+			if err := late.renew(t.Context()); err != nil || late.currentEra() != era+1 || world.era.Load() != era+1 {
+				t.Errorf("it moves on from %d to %d: %v", era, late.currentEra(), err)
+			}
+		})
+	})
+}
+
 func TestAnOrdinaryStartIsNoFailOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer

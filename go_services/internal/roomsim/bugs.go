@@ -35,7 +35,7 @@ const (
 	TrustFailedWrite  Bug = "take a write that failed for done"
 	IgnoreFailOver    Bug = "do not notice that the store forgot"
 	EpochAgain        Bug = "count epochs by a clock that stands still"
-	TakeForNew        Bug = "take a room for new that the store has forgotten"
+	TakeUntold        Bug = "take a room before others have told again of theirs"
 	ForgetSteps       Bug = "do not repeat the newest steps"
 	ForgetAskedSteps  Bug = "do not keep a step that is to be answered"
 	RepeatFirstStep   Bug = "repeat the first step of each, not the newest"
@@ -50,5 +50,5 @@ var Bugs = []Bug{
 	ReleaseBeforeLog, KeepAfterFence, SeqFromZero, RepeatOutOfOrder, DropResumeReplay, ForgetBehind, StealFromTheAlive,
 	WhisperToAll, WhisperToOther, HoldNeverEnds, HoldEndsAtOnce, LeaveBeforeLog, ReclaimUnfenced, KeyByConnection,
 	GapNotTold, KeepReplaced, StaleDetach, TrustFailedWrite, IgnoreFailOver, EpochAgain,
-	TakeForNew, ForgetSteps, ForgetAskedSteps, RepeatFirstStep, ForgetPlaces, StepsLast, SilentPutBack,
+	TakeUntold, ForgetSteps, ForgetAskedSteps, RepeatFirstStep, ForgetPlaces, StepsLast, SilentPutBack,
 }

@@ -21,7 +21,7 @@ func (w *World) Fingerprint() uint64 {
 	h := bufio.NewWriterSize(sum, 8<<10)
 	s := w.store
 	_, _ = fmt.Fprintf(h, "%d %v %d\n%v%v", w.era, w.faults, w.now.UnixMilli(), s, s.past)
-	_, _ = fmt.Fprintf(h, "%t %t %t %d %d %v %t %t %t\n", s.down, s.fails, s.mute, s.switches, s.ahead, s.holder, s.forgot, s.empty, w.lost)
+	_, _ = fmt.Fprintf(h, "%t %t %t %d %d %v %t %t %t\n", s.down, s.fails, s.mute, s.switches, s.ahead, s.holder, s.forgot, s.unseen, w.lost)
 	_, _ = fmt.Fprintf(h, "%v %t\n", w.opened, w.trimmed)
 	printEntries(h, w.book.entries)
 	for _, l := range w.late {
@@ -65,7 +65,7 @@ func (r *relay) print(h io.Writer) {
 	_, _ = fmt.Fprintf(h, "relay %t %t %d %d %d %d %d\n", r.alive, r.paused, r.incarnation, r.era, r.switches,
 		r.renewed.UnixMilli(), r.swept.UnixMilli())
 	_, _ = fmt.Fprintf(h, "%v %d %t %t %d %t\n", r.owner, r.wantEra, r.tellsLost, r.frozen, r.goesTo, r.tried)
-	_, _ = fmt.Fprintf(h, "%v %d %t\n", r.asks, r.steals, r.unknown)
+	_, _ = fmt.Fprintf(h, "%v %d\n", r.asks, r.steals)
 	printEntries(h, r.unwritten)
 	if r.core != nil {
 		// How many streams there have been does not matter.

@@ -31,8 +31,6 @@ type relay struct {
 	// does not answer. What others do comes in between.
 	asks   *store.Owner
 	steals uint64
-	// unknown says that the store knows nothing of the room that it is claiming: it may be new.
-	unknown bool
 
 	live      *real.Driven
 	core      *room.Room // of live
@@ -101,14 +99,14 @@ func (r *relay) actions() []action {
 	case r.asks != nil:
 		all = append(all, r.action(fmt.Sprintf("asks relay %s whether it lives", r.asks.Relay), r.ask))
 	case r.steals != 0:
-		all = append(all, r.action("takes the room from who does not live", func() { r.claim(r.steals) }))
-	case r.unknown:
-		if r.mayBeNew() {
-			all = append(all, r.action("takes the room for new", r.claimNew))
+		if r.settled() {
+			all = append(all, r.action("takes the room from who does not live", func() { r.claim(r.steals) }))
 		}
 	default:
 		for i := range r.incoming { // those of a gateway come in any order
-			all = append(all, r.action(fmt.Sprintf("takes the %d. of the streams that wait", i+1), func() { r.accept(i) }))
+			if !r.claims(r.incoming[i]) || !r.valid() || r.settled() {
+				all = append(all, r.action(fmt.Sprintf("takes the %d. of the streams that wait", i+1), func() { r.accept(i) }))
+			}
 		}
 	}
 	for _, s := range r.all() {
@@ -128,7 +126,7 @@ func (r *relay) actions() []action {
 	case r.world.store.down || r.world.setup.Broken == IgnoreFailOver:
 	case r.switches != r.world.store.switches:
 		all = append(all, r.action("renews its lease at another server", r.renew))
-	case r.era < r.world.era && slices.ContainsFunc(r.world.relays, func(other *relay) bool { return other.unknown }):
+	case r.era < r.world.era && slices.ContainsFunc(r.world.relays, (*relay).wants):
 		all = append(all, r.action("renews its lease, for which others wait", r.renew))
 	}
 	return append(all, r.writes()...)
@@ -239,7 +237,7 @@ func (r *relay) forget() {
 	}
 	r.live, r.core, r.streams, r.order, r.unwritten, r.writing = nil, nil, nil, nil, nil, nil
 	r.lastID, r.wantEra, r.tellsLost, r.frozen, r.tried = 0, 0, false, false, false
-	r.asks, r.steals, r.unknown = nil, 0, false
+	r.asks, r.steals = nil, 0
 }
 
 // renew is tenure.renew, at a server that may have forgotten something.
@@ -249,19 +247,14 @@ func (r *relay) renew() {
 	if renewal.Era >= r.era && renewal.EraReplicationID == renewal.ReplicationID {
 		r.era = renewal.Era
 	} else {
-		r.advance(max(r.era, renewal.Era), renewal.ReplicationID)
+		r.advance(renewal.ReplicationID)
 	}
 	r.want()
 }
 
-// advance is tenure.advance.
-func (r *relay) advance(from uint64, replicationID string) {
-	if from == 0 {
-		from = r.world.era
-	}
-	if r.world.era <= from {
-		r.world.era = from + 1
-	}
+// advance is tenure.advance: who moves the era on tells the store in the same step.
+func (r *relay) advance(replicationID string) {
+	r.world.era++
 	r.era = max(r.era, r.world.era)
 	_ = r.world.store.SetEra(context.Background(), r.world.era, replicationID, false)
 }
@@ -270,7 +263,11 @@ func (r *relay) advance(from uint64, replicationID string) {
 func (r *relay) moveOn() {
 	if era := r.owner.Epoch / store.EpochsPerEra; r.era <= era {
 		renewal, _ := r.world.store.Renew(context.Background(), store.Relay{ID: fmt.Sprint(r.index)}, time.Hour)
-		r.advance(max(era, renewal.Era), renewal.ReplicationID)
+		if renewal.Era > era && renewal.EraReplicationID == renewal.ReplicationID {
+			r.era = renewal.Era
+		} else {
+			r.advance(renewal.ReplicationID)
+		}
 	}
 	r.want()
 }
@@ -286,7 +283,7 @@ func (r *relay) want() {
 // is learned later.
 func (r *relay) accept(i int) {
 	s := r.incoming[i]
-	if r.core == nil && len(s.up) > 0 {
+	if r.claims(s) {
 		r.claim(0)
 		return
 	}
@@ -385,13 +382,21 @@ func (r *relay) claim(steal uint64) {
 		r.turnAway(r.elsewhere())
 		return
 	}
-	r.claimBy(store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.era, StealAfter: steal, OnlyKnown: true})
+	claim, err := r.world.store.claim(store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.era, StealAfter: steal})
+	switch {
+	case err != nil:
+		r.turnAway(store.Owner{}, err)
+	case claim.Granted:
+		r.goLive(claim)
+	default:
+		r.asks = &claim.Owner
+	}
 }
 
-// mayBeNew is tenure.mayBeNew: all who answer have renewed their leases since the store has last forgotten everything, and
-// nobody else has the room and has not told of it yet.
-func (r *relay) mayBeNew() bool {
-	if r.world.setup.Broken == TakeForNew {
+// settled is tenure.settled: all who answer have renewed their leases since the store has last forgotten something, and nobody
+// else has the room and has not told of it again.
+func (r *relay) settled() bool {
+	if r.world.setup.Broken == TakeUntold {
 		return true
 	}
 	for _, other := range r.world.relays {
@@ -404,25 +409,11 @@ func (r *relay) mayBeNew() bool {
 	return true
 }
 
-func (r *relay) claimNew() {
-	r.unknown = false
-	r.claimBy(store.ClaimRequest{Room: roomID, Owner: r.me(), Era: r.era})
-}
+// claims says whether the room must be claimed for a stream.
+func (r *relay) claims(s *stream) bool { return r.core == nil && len(s.up) > 0 }
 
-// claimBy makes one claim.
-func (r *relay) claimBy(q store.ClaimRequest) {
-	claim, err := r.world.store.claim(q)
-	switch {
-	case errors.Is(err, store.ErrUnknown):
-		r.unknown = true
-	case err != nil:
-		r.turnAway(store.Owner{}, err)
-	case claim.Granted:
-		r.goLive(claim)
-	default:
-		r.asks = &claim.Owner
-	}
-}
+// wants says whether it has to claim the room.
+func (r *relay) wants() bool { return r.steals != 0 || slices.ContainsFunc(r.incoming, r.claims) }
 
 // ask is the step in between: an owner that lives keeps the room.
 func (r *relay) ask() {

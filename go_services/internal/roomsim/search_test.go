@@ -70,9 +70,9 @@ var searches = []struct {
 	{name: "a message and a crash", Setup: small(1, Faults{Crashes: 1})},
 	{name: "a message and a pause", Setup: small(1, Faults{Pauses: 1})},
 	{name: "two messages, and a store that forgets everything", Setup: small(2, Faults{Empties: 1}), long: true},
-	{name: "a pause, and a store that forgets everything", Setup: small(0, Faults{Empties: 1, Pauses: 1})},
+	{name: "a pause, and a store that forgets everything", Setup: small(0, Faults{Empties: 1, Pauses: 1}), long: true},
 	{name: "a message, a move, and a store that forgets everything", Setup: small(1, Faults{Empties: 1, Moves: 1}), long: true},
-	{name: "a crash, and a store that forgets everything", Setup: small(0, Faults{Empties: 1, Crashes: 1})},
+	{name: "a crash, and a store that forgets everything", Setup: small(0, Faults{Empties: 1, Crashes: 1}), long: true},
 	{name: "a message, a crash and a move", Setup: small(1, Faults{Crashes: 1, Moves: 1}), long: true},
 	{name: "a message, a crash and a fail-over", Setup: small(1, Faults{Crashes: 1, FailOvers: 1}), long: true},
 	{name: "a message, and crashes of a relay and a gateway", Setup: small(1, Faults{Crashes: 1, GatewayCrashes: 1}), long: true},
@@ -141,7 +141,7 @@ func TestTheSearchFindsKnownBugs(t *testing.T) {
 		ForgetAskedSteps:  "two steps and a move",
 		RepeatFirstStep:   "two steps and a move",
 		StepsLast:         "two steps and a move",
-		TakeForNew:        "a pause, and a store that forgets everything",
+		TakeUntold:        "a pause, and a store that forgets everything",
 		SilentPutBack:     "a step that is put back, and a move",
 	} {
 		t.Run(string(bug), func(t *testing.T) {

@@ -23,10 +23,10 @@ type storage struct {
 	fails, mute bool
 	switches    int           // to other servers, with another replication id
 	ahead       time.Duration // of the world's clock, for to fail over takes time
-	// holder is who was granted the room last; forgot says that the store has lost something of what it wrote, and empty that
-	// this was everything.
-	holder        store.Owner
-	forgot, empty bool
+	// holder is who was granted the room last; forgot says that the store has lost something of what it wrote, and unseen that
+	// its replication id does not show it.
+	holder         store.Owner
+	forgot, unseen bool
 }
 
 func newStorage(w *World) *storage {
@@ -69,18 +69,18 @@ func (s *storage) claim(q store.ClaimRequest) (claim store.Claim, err error) {
 }
 
 // granted takes note of a new owner. If the store has forgotten something, and the one who claims does not know it, that
-// is lost: which must not be if it was everything, the one who knows it answers, and the other takes the room for new. (One who
-// was robbed, and has not noticed it when the store forgets that, claims what it had.)
+// is lost: which must not be if the one who knows it answers. Two are let off: who was robbed and has not noticed when the store
+// forgets that, for it claims what it had; and a fail-over that shows in no renewal.
 func (s *storage) granted(owner store.Owner, q store.ClaimRequest) {
 	if s.forgot && (q.Held == 0 || !sameStart(owner, s.holder)) {
 		s.world.lost = true
-		if s.empty && q.Held == 0 && s.world.holderAnswers() {
-			s.world.fail("relay %s gets the room for new, and relay %s has it", owner.Relay, s.holder.Relay)
+		if !s.unseen && q.Held == 0 && s.world.holderAnswers() {
+			s.world.fail("relay %s gets the room, and relay %s knows what the store has forgotten of it", owner.Relay, s.holder.Relay)
 		}
 	}
 	if q.Held != 0 {
 		s.world.book.cut(q.Past.Last)
-		s.forgot, s.empty = false, false
+		s.forgot, s.unseen = false, false
 	}
 	s.holder = owner
 }
@@ -103,7 +103,7 @@ func (s *storage) append(owner store.Owner, entries []*room.Entry, lost []store.
 // did takes note that somebody has written. What follows in the log tells that all before is there.
 func (s *storage) did(owner store.Owner) {
 	if sameStart(owner, s.holder) {
-		s.forgot = false
+		s.forgot, s.unseen = false, false
 	} else if s.forgot {
 		s.world.lost = true
 	}
@@ -136,7 +136,10 @@ func (s *storage) faultActions() []action {
 			}})
 		}
 		if s.world.setup.Forgets > 0 {
-			all = append(all, action{"a part of the store fails over unseen", func() { s.failOver(1, s.FailOverUnseen) }})
+			all = append(all, action{"a part of the store fails over unseen", func() {
+				s.unseen = true
+				s.failOver(1, s.FailOverUnseen)
+			}})
 		}
 	}
 	if f.Empties > 0 {
@@ -185,7 +188,7 @@ func (s *storage) forgetAll() {
 	s.ahead += failOver
 	s.Forget()
 	s.FailOver(s.Save()) // as another server
-	s.forgot, s.empty, s.past = true, true, nil
+	s.forgot, s.past = true, nil
 	s.switches++
 }
 
