@@ -83,7 +83,7 @@ class Chaos:
                 self._network.heal()
             time.sleep(max(0.0, load.marked + row.seconds - time.monotonic()))
             if witness:
-                witness.tell("rest")  # thousands who leave at once are not what it measures
+                scene.rest()  # thousands who leave at once are not what it measures
             scene.result = load.stop()
             if witness:
                 seen = witness.stop()

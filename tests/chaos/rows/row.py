@@ -68,6 +68,10 @@ class Scene:
         if self.witness:
             self.witness.mark()
 
+    def rest(self) -> None:
+        """Says that what becomes of steps does not count from here."""
+        (self.witness or self.load).tell("rest")
+
     @contextmanager
     def strikes(self) -> Iterator[None]:
         """The same of something that happens within this block: what is said before the block ends may be answered
