@@ -120,8 +120,8 @@ MUTANTS = (
         "a-forgotten-room-is-anybodys",
         "relay",
         "relay/tenure.go",
-        "OnlyKnown: true}",
-        "OnlyKnown: false}",
+        "if err = t.settled(ctx); err == nil {",
+        "if err == nil {",
         rows=(418,),
     ),
     Mutant(

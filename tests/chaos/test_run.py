@@ -263,15 +263,19 @@ def test_what_many_loads_one_after_another_leave_behind_is_seen() -> None:
     assert ROWS[27].check(both) == ["M: 49 a second after, 100 before all"]
 
 
+SLOWED: Result = {"rooms_slowed": 1.0, "halvings": 3.0, "still_slowed": 0.0}
+"""Of a room that costs too much."""
+
+
 def test_a_room_that_costs_too_much_is_slowed_for_as_long_as_it_does_and_the_others_notice_little() -> None:
-    well: Result = {"rooms_slowed": 1.0, "still_slowed": 0.0, "calm_step_p99_ms": 60.0, "step_p99_ms": 119.0}
+    well: Result = {**SLOWED, "calm_step_p99_ms": 60.0, "step_p99_ms": 119.0}
     assert ROWS[6].check(well) == []
-    for wrong in ({"rooms_slowed": 0.0}, {"still_slowed": 1.0}, {"step_p99_ms": 121.0}):
+    for wrong in ({"rooms_slowed": 0.0}, {"halvings": 1.0}, {"still_slowed": 1.0}, {"step_p99_ms": 121.0}):
         assert len(ROWS[6].check(well | wrong)) == 1
 
 
 def test_where_nobody_sees_a_step_it_is_not_as_when_calm() -> None:
-    well: Result = {"rooms_slowed": 1.0, "still_slowed": 0.0, "calm_step_p99_ms": 60.0, "step_p99_ms": 60.0}
+    well: Result = {**SLOWED, "calm_step_p99_ms": 60.0, "step_p99_ms": 60.0}
     for unseen in ("calm_step_p99_ms", "step_p99_ms"):
         assert ROWS[6].check(well | {unseen: -1.0}) == ["nobody saw others' steps"]
 
@@ -296,8 +300,9 @@ def test_a_rolling_restart_lets_no_call_fail_by_the_mesh_or_by_the_edge() -> Non
 @pytest.mark.parametrize("number", [6, 9, 211])
 def test_what_is_calm_on_a_machine_that_is_too_busy_to_tell_excuses_nothing(number: int) -> None:
     well: Result = {
-        **dict.fromkeys(("still_slowed", "grown_mb", "away", "back_after_ms", "gateways_mb", "room_left"), 0),
-        **dict.fromkeys(("rooms_slowed", "dropped_state", "clients"), 1),
+        **SLOWED,
+        **dict.fromkeys(("grown_mb", "away", "back_after_ms", "gateways_mb", "room_left"), 0),
+        **dict.fromkeys(("dropped_state", "clients"), 1),
         "calm_step_p99_ms": 400.0,
         "step_p99_ms": 499.0,
     }

@@ -58,7 +58,6 @@ var searches = []struct {
 	name string
 	Setup
 	long bool // only if WORLDMESH_SIM_STATES is set
-	huge bool // only if it is as great as that
 }{
 	{name: "two messages", Setup: small(2, Faults{})},
 	{name: "two messages and a fail-over", Setup: small(2, Faults{FailOvers: 1})},
