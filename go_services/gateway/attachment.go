@@ -165,10 +165,14 @@ func (e streamEnd) final() bool {
 	}
 }
 
-// defective says whether something is wrong with us. If that ends one stream after another as soon as they open, it is what is
-// repeated on each.
+// defective says whether something is wrong with us, or what comes by the stream is more than fits. If that ends one stream after
+// another as soon as they open, it is what is repeated on each.
 func (e streamEnd) defective() bool {
-	return e.err != nil && kit.StatusOf(e.err).Code() == codes.Internal
+	if e.err == nil {
+		return false
+	}
+	code := kit.StatusOf(e.err).Code()
+	return code == codes.Internal || code == codes.ResourceExhausted
 }
 
 func (e streamEnd) why() string {

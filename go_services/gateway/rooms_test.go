@@ -253,21 +253,28 @@ func TestAStreamThatHasLastedIsOpenedAgainWhateverHasEndedIt(t *testing.T) {
 
 // What ends one stream after another at once may be what is repeated on each: then it does not go on for ever.
 func TestARoomWhoseStreamsAllEndInAnErrorIsGivenUp(t *testing.T) {
-	l := newLab(t, func(g *Gateway) { g.giveUp = 200 * time.Millisecond })
-	ann := l.enter("usr_ann", "plaza")
-	over := make(chan struct{})
-	defer close(over)
-	go func() {
-		for {
-			select {
-			case stream := <-l.relay.streams:
-				stream.end(status.Error(codes.Internal, "lists that do not agree"))
-			case <-over:
-				return
-			}
-		}
-	}()
-	ann.hears(`{"room_left":{"room_id":"plaza","reason":"ROOM_UNAVAILABLE"}}`)
+	for _, err := range []error{
+		status.Error(codes.Internal, "lists that do not agree"),
+		status.Error(codes.ResourceExhausted, "the gateway does not take what waits"),
+	} {
+		t.Run(status.Code(err).String(), func(t *testing.T) {
+			l := newLab(t, func(g *Gateway) { g.giveUp = 200 * time.Millisecond })
+			ann := l.enter("usr_ann", "plaza")
+			over := make(chan struct{})
+			defer close(over)
+			go func() {
+				for {
+					select {
+					case stream := <-l.relay.streams:
+						stream.end(err)
+					case <-over:
+						return
+					}
+				}
+			}()
+			ann.hears(`{"room_left":{"room_id":"plaza","reason":"ROOM_UNAVAILABLE"}}`)
+		})
+	}
 }
 
 func TestWhatIsSentKeepsTheBoundsOfTheContract(t *testing.T) {
