@@ -7,11 +7,13 @@ import "time"
 func graceOf(interval time.Duration) time.Duration { return min(10*time.Millisecond, interval/5) }
 
 // dueOf is when a room ticks next in which something waits; `ran` is when it ticked last. There is one tick an interval at
-// most: if there was none since the last was due, for nothing had come, what comes now need not wait.
+// most: if there was none since the last was due, for nothing had come, what comes now need not wait, unless the next is at
+// hand, at which gateways aim.
 func dueOf(now, ran time.Time, phase, interval time.Duration) time.Time {
 	due := now.Add(-phase).Truncate(interval).Add(phase)
-	if !ran.Before(due) {
-		return due.Add(interval)
+	next := due.Add(interval)
+	if !ran.Before(due) || next.Sub(now) <= graceOf(interval) {
+		return next
 	}
 	return due
 }

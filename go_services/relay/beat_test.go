@@ -11,13 +11,14 @@ func TestWhenARoomTicksNext(t *testing.T) {
 		return time.Unix(1_000_000, 0).Add(time.Duration(ms * float64(time.Millisecond)))
 	}
 	tests := map[string]struct{ now, ran, due float64 }{
-		"in the middle of an interval":            {now: 50, ran: 25, due: 75},
-		"shortly after a tick that there was not": {now: 29, ran: -975, due: 25},
-		"shortly after one that there was":        {now: 29, ran: 25, due: 75},
-		"long after one that there was not":       {now: 74, ran: -25, due: 25},
-		"when it is due":                          {now: 25, ran: -25, due: 25},
-		"after one that came an interval late":    {now: 77, ran: 76, due: 125},
-		"right before it":                         {now: 24, ran: -25, due: 25},
+		"in the middle of an interval":                            {now: 50, ran: 25, due: 75},
+		"shortly after a tick that there was not":                 {now: 29, ran: -975, due: 25},
+		"shortly after one that there was":                        {now: 29, ran: 25, due: 75},
+		"long after one that there was not":                       {now: 64, ran: -25, due: 25},
+		"after one that there was not, and right before the next": {now: 66, ran: -25, due: 75},
+		"when it is due":                                          {now: 25, ran: -25, due: 25},
+		"after one that came an interval late":                    {now: 77, ran: 76, due: 125},
+		"right before it":                                         {now: 24, ran: -975, due: 25},
 	}
 	for name, test := range tests {
 		if due := dueOf(at(test.now), at(test.ran), phase, interval); !due.Equal(at(test.due)) {

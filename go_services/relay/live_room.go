@@ -67,7 +67,7 @@ type liveRoom struct {
 	tempo   tempo
 	due     time.Time // of the armed tick; zero if none is
 	armed   time.Time // when it was: it is not late for what had not come
-	ran     time.Time // when the newest tick came
+	ran     time.Time // when the newest tick came, and was over
 	held    bool      // the armed tick waits for gateways
 	lateUS  uint32    // how late the newest tick was
 	members int       // as counted in the metrics
@@ -219,7 +219,7 @@ func (l *liveRoom) tickNow() {
 	now := l.clock.now()
 	late := now.Sub(l.due)
 	l.metrics.tickLag.Observe(min(late, now.Sub(l.armed)).Seconds())
-	l.ran, l.due, l.held, l.lateUS = now, time.Time{}, false, uint32(min(late, time.Second)/time.Microsecond)
+	l.ran, l.due, l.held, l.lateUS = now, time.Time{}, false, uint32((late%l.tempo.nominal)/time.Microsecond)
 	if l.frozen {
 		return
 	}
@@ -228,6 +228,7 @@ func (l *liveRoom) tickNow() {
 	after := l.clock.now()
 	l.metrics.tickTime.Observe(after.Sub(now).Seconds())
 	l.keepTempo(after)
+	l.ran = after // of a tick that takes longer than an interval the next is left out
 	l.arm(after)
 }
 

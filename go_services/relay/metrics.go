@@ -57,7 +57,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "worldmesh_relay_slowdowns_total", Help: "How often a room halved its ticks, for it cost too much.",
 		}),
 		tickLag: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "worldmesh_relay_tick_lag_seconds", Help: "How late ticks ran; up to 10 ms of it they wait for gateways by which members walk.",
+			Name: "worldmesh_relay_tick_lag_seconds", Help: "How late ticks ran for what had come; up to 10 ms of it they wait for gateways by which members walk.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1},
 		}),
 	}

@@ -80,7 +80,9 @@ func (e *eras) AdvanceEra(
 	if e.down.Load() {
 		return nil, kit.Unavailable("world is down")
 	}
-	e.era.CompareAndSwap(request.GetAfter(), request.GetAfter()+1)
+	for known := e.era.Load(); known <= request.GetAfter(); known = e.era.Load() {
+		e.era.CompareAndSwap(known, request.GetAfter()+1)
+	}
 	return &worldv1.AdvanceEraResponse{Era: e.era.Load()}, nil
 }
 

@@ -64,9 +64,11 @@ type tenure struct {
 	// oldest is the oldest era in which this relay owns one of its rooms; 0: it has none.
 	oldest func() uint64
 
-	moving  sync.Mutex // held while the era is moved on
-	looking lookout
-	mu      sync.Mutex
+	moving    sync.Mutex // held while the era is moved on
+	looking   lookout    // for those who know of something that the store has forgotten
+	settling  lookout    // for those who claim
+	settledAt time.Time  // since when all that claims may believe the store; settling guards it
+	mu        sync.Mutex
 	era     uint64
 	moved   time.Time // when the era began, unless nobody had a room then
 	renewed time.Time
@@ -160,7 +162,7 @@ func (t *tenure) advance(ctx context.Context, from uint64, replicationID string)
 		}
 		replicationID = renewal.ReplicationID
 	}
-	from = present.GetEra()
+	from = max(from, present.GetEra()) // world may have been put back to an older state
 	next, err := t.world.AdvanceEra(ctx, &worldv1.AdvanceEraRequest{After: from})
 	if err != nil {
 		return err
@@ -250,29 +252,32 @@ func (t *tenure) claim(ctx context.Context, roomID string) (claim store.Claim, r
 // told it so again: it would lose the room, and what was said in it, to whoever is asked first. All who may own rooms have
 // renewed their leases by then, and those who have many rooms say when the store knows of all.
 func (t *tenure) settled(ctx context.Context) error {
-	since := time.Now()
-	if err := t.renewSince(ctx, since); err != nil {
-		return err
-	}
+	came := time.Now()
+	return t.settling.once(func() bool { return t.settledAt.After(came) }, func() error { return t.settle(ctx) })
+}
+
+// settle is settled, for all who wait. One is at it at a time.
+func (t *tenure) settle(ctx context.Context) error {
 	for {
+		since := time.Now()
+		if err := t.renew(ctx); err != nil {
+			return err
+		}
 		moved := t.lastMove()
-		heard := moved.Add(t.interval() + tellTime)
-		if err := kit.Sleep(ctx, time.Until(heard)); err != nil {
+		if wait := time.Until(moved.Add(t.interval() + tellTime)); wait > 0 {
+			if err := kit.Sleep(ctx, wait); err != nil {
+				return err
+			}
+			continue // it may have forgotten everything once more
+		}
+		behind, err := t.othersBehind(ctx)
+		if err != nil {
 			return err
 		}
-		if since.Before(heard) {
-			since = heard
-		}
-		if err := t.renewSince(ctx, since); err != nil {
-			return err
-		}
-		switch {
-		case !t.lastMove().Equal(moved): // it has forgotten everything once more
-			continue
-		case !t.othersBehind(), time.Since(moved) >= t.lease: // who has not told for longer does not live
+		if !behind || time.Since(moved) >= t.lease { // who has not told for longer does not live
+			t.settledAt = since
 			return nil
 		}
-		since = time.Now() // what others have told does not become untrue: one renewal is enough for all rooms that wait
 		if err := kit.Sleep(ctx, t.soon()); err != nil {
 			return err
 		}
@@ -286,21 +291,20 @@ func (t *tenure) lastMove() time.Time {
 	return t.moved
 }
 
-// othersBehind says whether others have rooms that they have not claimed in the present era.
-func (t *tenure) othersBehind() bool {
+// othersBehind says whether others live who have rooms that they have not claimed in the present era.
+func (t *tenure) othersBehind(ctx context.Context) (bool, error) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.ContainsFunc(t.peers, func(p store.Relay) bool { return p.ID != t.me.Relay && p.Era != 0 && p.Era < t.era })
-}
-
-// renewSince renews the lease, if no renewal has begun since and been answered.
-func (t *tenure) renewSince(ctx context.Context, since time.Time) error {
-	renewed := func() bool {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		return t.renewed.After(since)
+	behind := slices.DeleteFunc(slices.Clone(t.peers), func(p store.Relay) bool {
+		return p.ID == t.me.Relay || p.Era == 0 || p.Era >= t.era
+	})
+	t.mu.Unlock()
+	for _, p := range behind {
+		owner := store.Owner{Relay: p.ID, Incarnation: p.Incarnation, Address: p.Address}
+		if alive, _, err := t.answers(ctx, p.ID, owner); alive || err != nil {
+			return alive, err
+		}
 	}
-	return t.looking.once(renewed, func() error { return t.renew(ctx) })
+	return false, nil
 }
 
 // lookout lets one at a time ask the store whether it has forgotten something, for all rooms that want to know.

@@ -74,8 +74,8 @@ func TestWhoDoesNotReachTheMeshTakesNobodyForDead(t *testing.T) {
 // roomless is the tenure of a relay that has no rooms.
 func roomless(rooms store.Store, world *eras) *tenure {
 	return &tenure{
-		me: store.Owner{Relay: "relay-a", Incarnation: "1"}, lease: 18 * time.Second, store: rooms, world: world,
-		log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false }, oldest: func() uint64 { return 0 },
+		me: store.Owner{Relay: "relay-a", Incarnation: "1", Address: "relay-a"}, lease: 18 * time.Second, store: rooms, world: world,
+		relays: farPeer{}, log: slog.New(slog.DiscardHandler), load: func() (int, bool) { return 0, false }, oldest: func() uint64 { return 0 },
 	}
 }
 
@@ -302,10 +302,11 @@ func TestARoomIsNewWhenAllWhoMayHaveItHaveToldOfTheirs(t *testing.T) {
 		waits time.Duration
 	}{
 		"nobody else has rooms":                  {store.Relay{ID: "relay-b"}, 0, 0, begun},
-		"another has told of all of its rooms":   {store.Relay{ID: "relay-b", Era: 3}, 0, 0, begun},
-		"another has so many that it takes":      {store.Relay{ID: "relay-b", Era: 2}, 0, slow, slow},
-		"another is heard of late, and has many": {store.Relay{ID: "relay-b", Era: 2}, 1500 * time.Millisecond, slow, slow},
-		"another has died before it could tell":  {store.Relay{ID: "relay-b", Era: 2}, 0, 0, 10 * time.Second},
+		"another has told of all of its rooms":   {store.Relay{ID: "relay-b", Incarnation: "1", Era: 3}, 0, 0, begun},
+		"another has so many that it takes":      {store.Relay{ID: "relay-b", Incarnation: "1", Era: 2}, 0, slow, slow},
+		"another is heard of late, and has many": {store.Relay{ID: "relay-b", Incarnation: "1", Era: 2}, 1500 * time.Millisecond, slow, slow},
+		"another does not come to tell":          {store.Relay{ID: "relay-b", Incarnation: "1", Era: 2}, 0, 0, 10 * time.Second},
+		"another has died before it could tell":  {store.Relay{ID: "relay-b", Incarnation: "0", Era: 2}, 0, 0, begun},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -2,7 +2,6 @@ package socket
 
 import (
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,32 +95,32 @@ func (o *outbox) Write(p []byte) (int, error) {
 // flush writes what is queued until nothing is. A client that takes nothing for too long loses its connection.
 func (o *outbox) flush(done chan struct{}) {
 	defer close(done)
-	for data := o.takeQueue(); data != nil; data = o.takeQueue() {
-		for piece := range slices.Chunk(data, flushPiece) {
-			_ = o.SetWriteDeadline(time.Now().Add(o.timeout))
-			if _, err := o.Conn.Write(piece); err != nil {
-				o.fail(err)
-				return
-			}
-			o.waiting.Add(-int64(len(piece)))
+	piece := make([]byte, 0, flushPiece)
+	for piece = o.takeQueue(piece); len(piece) > 0; piece = o.takeQueue(piece) {
+		_ = o.SetWriteDeadline(time.Now().Add(o.timeout))
+		if _, err := o.Conn.Write(piece); err != nil {
+			o.fail(err)
+			return
 		}
+		o.waiting.Add(-int64(len(piece)))
 	}
 	if o.onDrained != nil {
 		o.onDrained()
 	}
 }
 
-// takeQueue takes all that is queued; when nothing is, the flusher is over and writes go to the kernel again.
-func (o *outbox) takeQueue() []byte {
+// takeQueue moves the first of what is queued into a piece; when nothing is, the flusher is over and writes go to the kernel again.
+func (o *outbox) takeQueue(piece []byte) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	data := o.queue
-	o.queue = nil
-	if data == nil {
+	n := min(len(o.queue), cap(piece))
+	if n == 0 {
 		_ = o.SetWriteDeadline(time.Time{})
-		o.flushed = nil
+		o.queue, o.flushed = nil, nil
 	}
-	return data
+	piece = append(piece[:0], o.queue[:n]...)
+	o.queue = append(o.queue[:0], o.queue[n:]...)
+	return piece
 }
 
 // fail ends the connection, so that the reader finds out.

@@ -133,12 +133,14 @@ func (s *storage) faultActions() []action {
 			all = append(all, action{fmt.Sprintf("the store fails over and forgets %d writes", min(len(s.past), n+1)), func() {
 				s.failOver(n+1, s.FailOver)
 				s.switches++
+				s.unseen = false
 			}})
 		}
 		if s.world.setup.Forgets > 0 {
 			all = append(all, action{"a part of the store fails over unseen", func() {
-				s.unseen = true
+				known := !s.forgot
 				s.failOver(1, s.FailOverUnseen)
+				s.unseen = s.unseen || known && s.forgot
 			}})
 		}
 	}
@@ -188,7 +190,7 @@ func (s *storage) forgetAll() {
 	s.ahead += failOver
 	s.Forget()
 	s.FailOver(s.Save()) // as another server
-	s.forgot, s.past = true, nil
+	s.forgot, s.unseen, s.past = true, false, nil
 	s.switches++
 }
 

@@ -169,7 +169,7 @@ def _by_rule(result: Result) -> list[str]:
     return wrong
 
 
-# A room that is slowed down this often takes half of a core at half the tempo: more than one at its own.
+# A room that is slowed down this often takes half of a core and more even at half its tempo.
 _HALVINGS = 2
 
 _BACK_MS = 15_000

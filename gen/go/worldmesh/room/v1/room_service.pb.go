@@ -864,8 +864,9 @@ type Delivery struct {
 	Position *LogPosition `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`
 	// The number of the input, of the only link in `links`, that this answers; 0 if it answers none.
 	Answered uint64 `protobuf:"varint,6,opt,name=answered,proto3" json:"answered,omitempty"`
-	// Of the state channel: how many microseconds later than it was due its tick came. It waits a little for gateways by
-	// which members walk; they must not take that for the room's time. A second at most.
+	// Of the state channel: how many microseconds after one of the room's times its tick came, which are an interval apart: ticks
+	// wait a little for gateways by which members walk, and come in between where there was none. They must not take that for the
+	// room's time.
 	LateUs        uint32 `protobuf:"varint,7,opt,name=late_us,json=lateUs,proto3" json:"late_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

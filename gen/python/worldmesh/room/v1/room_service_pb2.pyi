@@ -791,8 +791,9 @@ class Delivery(_message.Message):
     answered: _builtins.int
     """The number of the input, of the only link in `links`, that this answers; 0 if it answers none."""
     late_us: _builtins.int
-    """Of the state channel: how many microseconds later than it was due its tick came. It waits a little for gateways by
-    which members walk; they must not take that for the room's time. A second at most.
+    """Of the state channel: how many microseconds after one of the room's times its tick came, which are an interval apart: ticks
+    wait a little for gateways by which members walk, and come in between where there was none. They must not take that for the
+    room's time.
     """
     @_builtins.property
     def links(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

@@ -325,8 +325,9 @@ class Delivery(betterproto2.Message):
 
     late_us: "int" = betterproto2.field(7, betterproto2.TYPE_UINT32)
     """
-    Of the state channel: how many microseconds later than it was due its tick came. It waits a little for gateways by
-    which members walk; they must not take that for the room's time. A second at most.
+    Of the state channel: how many microseconds after one of the room's times its tick came, which are an interval apart: ticks
+    wait a little for gateways by which members walk, and come in between where there was none. They must not take that for the
+    room's time.
     """
 
 
