@@ -80,9 +80,8 @@ func (s *storage) granted(owner store.Owner, q store.ClaimRequest) {
 	}
 	if q.Held != 0 {
 		s.world.book.cut(q.Past.Last)
-		s.forgot, s.unseen = false, false
 	}
-	s.holder = owner
+	s.forgot, s.unseen, s.holder = false, false, owner // what the store has now is what counts
 }
 
 func sameStart(a, b store.Owner) bool { return a.Relay == b.Relay && a.Incarnation == b.Incarnation }
