@@ -69,10 +69,10 @@ type tenure struct {
 	settling  lookout    // for those who claim
 	settledAt time.Time  // since when all that claims may believe the store; settling guards it
 	mu        sync.Mutex
-	era     uint64
-	moved   time.Time // when the era began, unless nobody had a room then
-	renewed time.Time
-	peers   []store.Relay
+	era       uint64
+	moved     time.Time // when the era began, unless nobody had a room then
+	renewed   time.Time
+	peers     []store.Relay
 }
 
 // valid says whether this relay may own rooms: two thirds of its lease have not passed by its own clock.
