@@ -69,7 +69,7 @@ type liveRoom struct {
 	armed   time.Time // when it was: it is not late for what had not come
 	ran     time.Time // when the newest tick came, and was over
 	held    bool      // the armed tick waits for gateways
-	lateUS  uint32    // how late the newest tick was
+	lateUS  uint32    // how long after one of the room's times the newest tick came
 	members int       // as counted in the metrics
 
 	unwritten []*room.Entry // handed out by the core, not logged
@@ -228,7 +228,7 @@ func (l *liveRoom) tickNow() {
 	after := l.clock.now()
 	l.metrics.tickTime.Observe(after.Sub(now).Seconds())
 	l.keepTempo(after)
-	l.ran = after // of a tick that takes longer than an interval the next is left out
+	l.ran = after // what it has run into is left out
 	l.arm(after)
 }
 

@@ -30,6 +30,9 @@ const (
 	claimTimes = 20
 	// tellTime is how long it may take that a relay learns of a new era, from when it is to renew its lease.
 	tellTime = time.Second
+	// silence is after how long without a renewal a relay that is to tell of its rooms is held for dead: a word with the store
+	// about its rooms and one about its lease come in between.
+	silence = 2*storeTimeout + time.Second
 	// yieldTime is how long a relay that gives its rooms away, or moves the era on, may take before it is looked at again.
 	yieldTime = 50 * time.Millisecond
 )
@@ -67,12 +70,13 @@ type tenure struct {
 	moving    sync.Mutex // held while the era is moved on
 	looking   lookout    // for those who know of something that the store has forgotten
 	settling  lookout    // for those who claim
-	settledAt time.Time  // since when all that claims may believe the store; settling guards it
+	settledAt time.Time  // who came before may believe the store; settling guards it
 	mu        sync.Mutex
 	era       uint64
 	moved     time.Time // when the era began, unless nobody had a room then
 	renewed   time.Time
 	peers     []store.Relay
+	silent    map[string]time.Duration // how long they were, by their ids
 }
 
 // valid says whether this relay may own rooms: two thirds of its lease have not passed by its own clock.
@@ -103,13 +107,13 @@ func (t *tenure) renew(ctx context.Context) error {
 		return err
 	}
 	if t.follow(renewal, known) {
-		t.noteRenewal(start, renewal.Peers)
+		t.noteRenewal(start, renewal)
 		return nil
 	}
 	if err := t.advance(ctx, max(known, renewal.Era), renewal.ReplicationID); err != nil {
 		return err
 	}
-	t.noteRenewal(start, renewal.Peers)
+	t.noteRenewal(start, renewal)
 	return nil
 }
 
@@ -129,11 +133,11 @@ func (t *tenure) follow(renewal store.Renewal, least uint64) bool {
 }
 
 // noteRenewal takes note of one that was begun then, unless a later one has been answered before.
-func (t *tenure) noteRenewal(start time.Time, peers []store.Relay) {
+func (t *tenure) noteRenewal(start time.Time, renewal store.Renewal) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if start.After(t.renewed) {
-		t.renewed, t.peers = start, peers
+		t.renewed, t.peers, t.silent = start, renewal.Peers, renewal.Silent
 	}
 }
 
@@ -270,11 +274,7 @@ func (t *tenure) settle(ctx context.Context) error {
 			}
 			continue // it may have forgotten everything once more
 		}
-		behind, err := t.othersBehind(ctx)
-		if err != nil {
-			return err
-		}
-		if !behind || time.Since(moved) >= t.lease { // who has not told for longer does not live
+		if !t.othersBehind() || time.Since(moved) >= t.lease { // who has not told for longer does not live
 			t.settledAt = since
 			return nil
 		}
@@ -291,20 +291,14 @@ func (t *tenure) lastMove() time.Time {
 	return t.moved
 }
 
-// othersBehind says whether others live who have rooms that they have not claimed in the present era.
-func (t *tenure) othersBehind(ctx context.Context) (bool, error) {
+// othersBehind says whether others live who have rooms that they have not claimed in the present era: they renew their leases
+// soon, until they have.
+func (t *tenure) othersBehind() bool {
 	t.mu.Lock()
-	behind := slices.DeleteFunc(slices.Clone(t.peers), func(p store.Relay) bool {
-		return p.ID == t.me.Relay || p.Era == 0 || p.Era >= t.era
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.peers, func(p store.Relay) bool {
+		return p.ID != t.me.Relay && p.Era != 0 && p.Era < t.era && t.silent[p.ID] < silence
 	})
-	t.mu.Unlock()
-	for _, p := range behind {
-		owner := store.Owner{Relay: p.ID, Incarnation: p.Incarnation, Address: p.Address}
-		if alive, _, err := t.answers(ctx, p.ID, owner); alive || err != nil {
-			return alive, err
-		}
-	}
-	return false, nil
 }
 
 // lookout lets one at a time ask the store whether it has forgotten something, for all rooms that want to know.

@@ -199,9 +199,11 @@ func (m *Memory) Renew(_ context.Context, relay Relay, length time.Duration) (Re
 	now := m.now()
 	m.leases[relay.ID] = lease{relay, now.Add(length)}
 	renewal := Renewal{ReplicationID: m.replicationID, Era: m.era, EraReplicationID: m.eraReplicationID, EraAge: now.Sub(m.eraSince)}
+	renewal.Silent = map[string]time.Duration{}
 	for _, id := range slices.Sorted(maps.Keys(m.leases)) {
 		if l := m.leases[id]; l.until.After(now) {
 			renewal.Peers = append(renewal.Peers, l.relay)
+			renewal.Silent[id] = max(0, length-l.until.Sub(now))
 		} else {
 			delete(m.leases, id)
 		}

@@ -270,12 +270,14 @@ func (s *Redis) Renew(ctx context.Context, relay Relay, length time.Duration) (R
 	renewal := Renewal{Era: r.number(), EraReplicationID: r.text()}
 	renewal.EraAge = time.Duration(r.number()) * time.Millisecond
 	renewal.ReplicationID = replicationID(r.text())
-	for _, raw := range r.list() {
+	renewal.Silent = map[string]time.Duration{}
+	for raw := range slices.Chunk(r.list(), 2) {
 		var peer Relay
-		if err := json.Unmarshal([]byte(textOf(raw)), &peer); err != nil {
+		if err := json.Unmarshal([]byte(textOf(raw[0])), &peer); err != nil {
 			return renewal, fmt.Errorf("renew lease: %w", err)
 		}
 		renewal.Peers = append(renewal.Peers, peer)
+		renewal.Silent[peer.ID] = time.Duration(numberOf(raw[1])) * time.Millisecond
 	}
 	slices.SortFunc(renewal.Peers, func(a, b Relay) int { return strings.Compare(a.ID, b.ID) })
 	return renewal, r.err

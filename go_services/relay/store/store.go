@@ -159,6 +159,8 @@ type Relay struct {
 type Renewal struct {
 	// Peers are all relays with a lease, the one who asks included, in order of their ids.
 	Peers []Relay
+	// Silent is how long ago each of them has renewed its lease, by their ids.
+	Silent map[string]time.Duration
 	// ReplicationID changes when another server may have taken the place of the one before, and has forgotten its last
 	// writes.
 	ReplicationID string
