@@ -408,6 +408,51 @@ func TestARenewalThatIsAnsweredLateUndoesNothing(t *testing.T) {
 	})
 }
 
+func TestAClaimBelievesNoRenewalThatBeganBeforeIt(t *testing.T) {
+	rooms := store.NewMemory(time.Now)
+	late := &lateStore{Store: rooms}
+	tenure := roomless(late, &eras{})
+	tenure.lease = time.Second
+	for range 2 { // the first era of all is one in which nobody has a room
+		rooms.Forget()
+		if err := tenure.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tenure.settled(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := tenure.currentEra()
+	late.by.Store(int64(200 * time.Millisecond))
+	first := make(chan error)
+	go func() { first <- tenure.settled(t.Context()) }()
+	until(t, "the first has asked", func() bool { return late.by.Load() == 0 })
+	rooms.Forget()
+	if err := tenure.settled(t.Context()); err != nil || tenure.currentEra() != before+1 {
+		t.Errorf("era %d after %d: %v", tenure.currentEra(), before, err)
+	}
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAWorldThatWasPutBackGivesOutNoEraOnceMore(t *testing.T) {
+	world, rooms := &eras{}, store.NewMemory(time.Now)
+	tenure := roomless(rooms, world)
+	for range 3 {
+		rooms.Forget()
+		if err := tenure.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := tenure.currentEra()
+	world.era.Store(1)
+	rooms.FailOver(rooms.Save())
+	if err := tenure.renew(t.Context()); err != nil || tenure.currentEra() != before+1 || world.era.Load() != before+1 {
+		t.Errorf("era %d (world's %d) after %d: %v", tenure.currentEra(), world.era.Load(), before, err)
+	}
+}
+
 func TestARelayThatHasRoomsOfAnEarlierEraSaysSoAndRenewsSoon(t *testing.T) {
 	h := quietHub()
 	h.tenure.era = 1
