@@ -128,8 +128,8 @@ MUTANTS = (
         "a-forgotten-room-is-anybodys-at-once",
         "relay",
         "relay/tenure.go",
-        "heard := moved.Add(t.interval() + tellTime)",
-        "heard := moved.Add(-t.lease)",
+        "wait := time.Until(moved.Add(t.interval() + tellTime)); wait > 0",
+        "wait := time.Until(moved.Add(-t.lease)); wait > 0",
         rows=(418,),
     ),
     Mutant(
