@@ -244,12 +244,17 @@ func (r *relay) forget() {
 func (r *relay) renew() {
 	renewal, _ := r.world.store.Renew(context.Background(), store.Relay{ID: fmt.Sprint(r.index)}, time.Hour)
 	r.switches, r.renewed = r.world.store.switches, r.world.now
-	if renewal.Era >= r.era && renewal.EraReplicationID == renewal.ReplicationID {
+	r.follow(renewal, r.era)
+	r.want()
+}
+
+// follow is tenure.follow, and moves the era on where that can not.
+func (r *relay) follow(renewal store.Renewal, least uint64) {
+	if renewal.Era >= least && renewal.EraReplicationID == renewal.ReplicationID {
 		r.era = renewal.Era
 	} else {
 		r.advance(renewal.ReplicationID)
 	}
-	r.want()
 }
 
 // advance is tenure.advance: who moves the era on tells the store in the same step.
@@ -263,11 +268,7 @@ func (r *relay) advance(replicationID string) {
 func (r *relay) moveOn() {
 	if era := r.owner.Epoch / store.EpochsPerEra; r.era <= era {
 		renewal, _ := r.world.store.Renew(context.Background(), store.Relay{ID: fmt.Sprint(r.index)}, time.Hour)
-		if renewal.Era > era && renewal.EraReplicationID == renewal.ReplicationID {
-			r.era = renewal.Era
-		} else {
-			r.advance(renewal.ReplicationID)
-		}
+		r.follow(renewal, era+1)
 	}
 	r.want()
 }

@@ -74,7 +74,7 @@ func (s *storage) claim(q store.ClaimRequest) (claim store.Claim, err error) {
 func (s *storage) granted(owner store.Owner, q store.ClaimRequest) {
 	if s.forgot && (q.Held == 0 || !sameStart(owner, s.holder)) {
 		s.world.lost = true
-		if !s.unseen && q.Held == 0 && s.world.holderAnswers() {
+		if h := s.world.holder(); !s.unseen && q.Held == 0 && h != nil && h.answers() {
 			s.world.fail("relay %s gets the room, and relay %s knows what the store has forgotten of it", owner.Relay, s.holder.Relay)
 		}
 	}

@@ -252,7 +252,7 @@ func (w *World) Check(settled bool) error {
 		return w.failure
 	}
 	w.book.check(w)
-	if settled && w.store.forgot && w.holderLives() {
+	if settled && w.store.forgot && w.holder() != nil {
 		w.fail("the store has forgotten something, and nobody tells it again")
 	}
 	return w.failure
@@ -264,23 +264,14 @@ func (w *World) CheckAfterHold() error {
 	return w.Check(true)
 }
 
-func (w *World) holderLives() bool {
+// holder is the relay that was granted the room last, if it has it; else nil.
+func (w *World) holder() *relay {
 	for _, r := range w.relays {
 		if r.core != nil && sameStart(r.me(), w.store.holder) {
-			return true
+			return r
 		}
 	}
-	return false
-}
-
-// holderAnswers says whether the relay that was granted the room last has it, and can say so.
-func (w *World) holderAnswers() bool {
-	for _, r := range w.relays {
-		if r.answers() && r.core != nil && sameStart(r.me(), w.store.holder) {
-			return true
-		}
-	}
-	return false
+	return nil
 }
 
 // checkMembers looks whether those are in who must be.
